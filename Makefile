@@ -1,0 +1,66 @@
+# training-maps. `make` alone lists the targets.
+#
+# Everything is installed into .venv, or into the virtual environment that is active. An environment
+# that already has a torch of the pinned version (a CPU build, say) keeps it.
+
+PYTHON ?= python3
+VENV := $(abspath $(or $(VIRTUAL_ENV),.venv))
+BIN := $(VENV)/bin
+RUST := $(shell find rust_metrics -name '*.rs' -not -path '*/target/*' 2>/dev/null) \
+	$(wildcard rust_metrics/Cargo.* rust_metrics/*/Cargo.toml)
+CODE := python tests benchmarks
+CORES ?= all
+
+# What the rules and the tests call (training-maps, snakemake, cargo) must be this environment's.
+export PATH := $(BIN):$(PATH)
+export VIRTUAL_ENV := $(VENV)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint format docs bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+setup: $(VENV)/.extension ## install everything, build the Rust extension
+
+$(VENV)/.packages: requirements.lock tools/system-packages.sh
+	PYTHON=$(PYTHON) tools/system-packages.sh
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@touch $@
+
+$(VENV)/.extension: $(VENV)/.packages pyproject.toml $(RUST)
+	maturin develop --release --locked --quiet
+	@touch $@
+
+run: setup ## run the default job: train, analyse, report (results/)
+	snakemake --cores $(CORES)
+
+test: setup ## run all tests, Rust's and Python's
+	cargo test --quiet --locked --manifest-path rust_metrics/Cargo.toml
+	pytest
+
+lint: setup ## check format, lint and types of everything, warnings as errors
+	cargo fmt --check --manifest-path rust_metrics/Cargo.toml
+	cargo clippy --quiet --locked --all-targets --manifest-path rust_metrics/Cargo.toml -- -D warnings
+	ruff format --check $(CODE)
+	ruff check $(CODE)
+	mypy
+	snakefmt --check --diff Snakefile workflow
+	tools/lint-workflow.sh
+
+format: setup ## format all sources
+	cargo fmt --manifest-path rust_metrics/Cargo.toml
+	ruff format $(CODE)
+	ruff check --fix $(CODE)
+	snakefmt Snakefile workflow
+
+docs: setup ## build the documentation (site/)
+	mkdocs build --strict --quiet
+
+bench: setup ## measure what we claim about speed (benchmarks/)
+	$(BIN)/python -m benchmarks
+
+clean: ## remove what building made; results/ stays
+	rm -rf site .pytest_cache .mypy_cache .ruff_cache rust_metrics/target
+	rm -f $(VENV)/.extension $(VENV)/.packages

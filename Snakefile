@@ -1,0 +1,35 @@
+# training-maps: from seeds to a training map. `snakemake --cores all` runs everything below for the
+# experiments named in config.yaml; a rule's command is `training-maps RULE`.
+
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/training.smk"
+include: "workflow/rules/metrics.smk"
+include: "workflow/rules/hmm.smk"
+include: "workflow/rules/training_map.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+    summary,
+    compare,
+
+
+rule all:
+    default_target: True
+    input:
+        all_results,
+        "<results>/comparison.csv",
+        "<results>/comparison.html",
+
+
+onsuccess:
+    show_summaries()

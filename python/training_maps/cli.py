@@ -1,0 +1,99 @@
+"""`training-maps STAGE ...`: one command a stage, the same that the workflow's rules call.
+
+Each stage is a module of `training_maps.commands` with `SUMMARY` (a line of help),
+`add_arguments(parser)` and `run(arguments)`. Only the chosen stage's module is imported, so that an
+analysis job does not pay for importing torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from training_maps.errors import InputError
+from training_maps.files import package_version
+
+STAGES = {
+    "train": "train a block of seeds side by side; write checkpoints, manifests and logs",
+    "metrics": "compute the metrics of one run's checkpoints",
+    "observations": "z-score the runs' metrics and split the seeds",
+    "hmm": "fit hidden Markov models with one number of states",
+    "map": "select the model; write the training map and each run's path",
+    "semantics": "relate states to convergence time; find detours",
+    "dissimilarity": "compute trajectory dissimilarity between runs",
+    "figures": "draw the figures",
+    "report": "write the report page",
+    "summary": "write an experiment's summary, or print summaries",
+    "compare": "compare experiments side by side",
+}
+
+logger = logging.getLogger("training_maps")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one stage; return the exit status (0, or 1 after an error that has been told)."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    stage = arguments[0] if arguments else None
+    if stage not in STAGES:
+        _overview().parse_args(arguments or ["--help"])
+        return 2  # parse_args has exited already, unless argparse changes
+    command = importlib.import_module(f"training_maps.commands.{stage}")
+    parser = argparse.ArgumentParser(
+        prog=f"training-maps {stage}",
+        description=command.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--log", type=Path, metavar="FILE", help="also write messages to FILE")
+    command.add_arguments(parser)
+    options = parser.parse_args(arguments[1:])
+    _configure_logging(options.log)
+    try:
+        command.run(options)
+    except InputError as error:
+        logger.error("%s", error)
+        return 1
+    except KeyboardInterrupt:
+        logger.error("interrupted; files not yet whole were removed")
+        return 130
+    except Exception:
+        logger.exception("training-maps %s failed; this is a bug of training-maps", stage)
+        return 1
+    return 0
+
+
+def _overview() -> argparse.ArgumentParser:
+    stages = "\n".join(f"  {name:14} {summary}" for name, summary in STAGES.items())
+    parser = argparse.ArgumentParser(
+        prog="training-maps",
+        description="Turn training runs into a training map, stage by stage.",
+        epilog=f"stages:\n{stages}\n\n'training-maps STAGE --help' explains a stage.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=package_version())
+    parser.add_argument("stage", choices=STAGES, metavar="STAGE")
+    return parser
+
+
+def _configure_logging(log: Path | None) -> None:
+    """Messages go to the terminal, and with the time before them to the file `log`."""
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setFormatter(logging.Formatter("%(message)s"))
+    logger.addHandler(terminal)
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        file = logging.FileHandler(log, mode="w", encoding="utf-8")
+        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logger.addHandler(file)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""Compute how differently each pair of runs trains.
+
+The Wasserstein-1 distance between the runs' distributions over states, for three ground distances
+between states: difference of their numbers, 0 or 1, and Euclidean distance of their means.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from training_maps.files import write_table
+
+logger = logging.getLogger("training_maps")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--state-paths", type=Path, required=True, metavar="CSV")
+    parser.add_argument("--training-map", type=Path, required=True, metavar="JSON")
+    parser.add_argument("--output", type=Path, required=True, metavar="CSV", help="output")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write the table of pairs."""
+    from training_maps.dissimilarity import dissimilarity, trajectory_dissimilarity
+    from training_maps.training_map import TrainingMap
+
+    training_map = TrainingMap.from_json(arguments.training_map, arguments.state_paths)
+    table = dissimilarity(training_map.paths, training_map.means)
+    write_table(table, arguments.output)
+    means = trajectory_dissimilarity(table)
+    logger.info(
+        "trajectory dissimilarity: %s",
+        ", ".join(
+            f"{name} {'undefined' if value is None else format(value, '.3f')}"
+            for name, value in means.items()
+        ),
+    )

@@ -1,0 +1,104 @@
+"""Select the model with the best criterion; write the training map and each run's path.
+
+The map keeps the states that some run visits and the transitions that some run uses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from training_maps.errors import InputError
+from training_maps.files import write_table
+from training_maps.seeds import parse_seeds
+
+logger = logging.getLogger("training_maps")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--observations", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--models",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="where states-K.npz and states-K.csv are for each K of --n-states",
+    )
+    parser.add_argument(
+        "--n-states", required=True, metavar="K", help="numbers of states: 1-8 or 1,2,5"
+    )
+    parser.add_argument(
+        "--criterion",
+        choices=("bic", "aic", "log_likelihood"),
+        default="bic",
+        help="what selects the number of states, on the validation runs (default: bic)",
+    )
+    parser.add_argument(
+        "--aggregate",
+        choices=("mean", "best"),
+        default="mean",
+        help="compare numbers of states by the mean over restarts or by the best (default: mean)",
+    )
+    parser.add_argument(
+        "--n-features", type=int, default=3, help="features that label a state (default: 3)"
+    )
+    parser.add_argument("--experiment", metavar="NAME", help="name to write into the map")
+    parser.add_argument(
+        "--selection",
+        type=Path,
+        required=True,
+        metavar="CSV",
+        help="output: every restart's scores",
+    )
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="JSON", help="output: the training map"
+    )
+    parser.add_argument(
+        "--state-paths", type=Path, required=True, metavar="CSV", help="output: seed, step, state"
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write the map, the paths and the table of all scores."""
+    from training_maps.hmm import load_selected
+    from training_maps.sequences import Observations
+    from training_maps.training_map import TrainingMap
+
+    n_states = parse_n_states(arguments.n_states)
+    model = load_selected(
+        Observations.load(arguments.observations),
+        arguments.models,
+        n_states,
+        criterion=arguments.criterion,
+        aggregate=arguments.aggregate,
+    )
+    training_map = TrainingMap.from_model(
+        model, n_features=arguments.n_features, experiment=arguments.experiment
+    )
+    write_table(model.scores, arguments.selection)
+    write_table(training_map.paths, arguments.state_paths)
+    training_map.to_json(
+        arguments.output,
+        n_states=n_states,
+        criterion=arguments.criterion,
+        aggregate=arguments.aggregate,
+        n_features=arguments.n_features,
+    )
+    logger.info("%r", training_map)
+    for note in training_map.notes:
+        logger.info("note: %s", note)
+
+
+def parse_n_states(text: str) -> list[int]:
+    """Numbers of states from `1-8` or `1,2,5`, ascending."""
+    try:
+        n_states = parse_seeds(text)
+    except InputError as error:
+        raise InputError(
+            f"--n-states {text!r}: expected numbers of states such as 1-8 or 1,2,5"
+        ) from error
+    if n_states[0] < 1:
+        raise InputError(f"--n-states {text!r}: a model has at least one state")
+    return n_states

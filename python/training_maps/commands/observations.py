@@ -1,0 +1,105 @@
+"""Z-score the runs' metrics and split the seeds into training and validation runs.
+
+Reads seed-{seed}/metrics.parquet of every seed from the folder of runs. Every metric of every run
+is z-scored over the run's first --max-checkpoints checkpoints, which are also all that is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from training_maps.files import read_table, table_metadata
+from training_maps.seeds import format_seeds, parse_seeds
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+logger = logging.getLogger("training_maps")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "--runs", type=Path, required=True, metavar="FOLDER", help="has seed-{seed}/metrics.parquet"
+    )
+    parser.add_argument("--seeds", required=True, help="which runs: 0-39 or 0,1,5")
+    parser.add_argument(
+        "--max-checkpoints",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="checkpoints kept of a run, from its first (default: 1000)",
+    )
+    parser.add_argument(
+        "--min-checkpoints",
+        type=int,
+        default=10,
+        metavar="N",
+        help="a run with fewer checkpoints is refused (default: 10)",
+    )
+    parser.add_argument(
+        "--validation-share",
+        type=float,
+        default=0.2,
+        metavar="SHARE",
+        help="share of the runs held out for choosing the number of states (default: 0.2)",
+    )
+    parser.add_argument(
+        "--split-seed",
+        type=int,
+        default=0,
+        metavar="SEED",
+        help="seed of the draw of the validation runs (default: 0)",
+    )
+    parser.add_argument(
+        "--metrics", nargs="*", metavar="NAME", help="metrics to use (default: all)"
+    )
+    parser.add_argument(
+        "--non-finite",
+        choices=("stop", "drop", "cut"),
+        default="stop",
+        help="what to do about a run with a non-finite weight: stop with an error, drop the run, "
+        "or use it up to there (default: stop)",
+    )
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="FILE", help="output: observations.parquet"
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write the observations."""
+    from training_maps.sequences import observations
+
+    seeds = parse_seeds(arguments.seeds)
+    settings = {
+        "max_checkpoints": arguments.max_checkpoints,
+        "min_checkpoints": arguments.min_checkpoints,
+        "validation_share": arguments.validation_share,
+        "split_seed": arguments.split_seed,
+        "metrics": arguments.metrics or None,
+        "non_finite": arguments.non_finite,
+    }
+    tables = {seed: _read_metrics(arguments.runs, seed) for seed in seeds}
+    result = observations(tables, **settings)
+    result.save(arguments.output, {**settings, "seeds": format_seeds(seeds)})
+    held_out = result.sequences("validation")[2] if result.has_validation else []
+    logger.info(
+        "%d runs, %d checkpoints, %d metrics; held out for validation: %s",
+        len(result.seeds),
+        len(result.table),
+        len(result.metrics),
+        f"seeds {format_seeds(held_out)}" if held_out else "none",
+    )
+    for note in result.notes:
+        logger.info("note: %s", note)
+
+
+def _read_metrics(runs: Path, seed: int) -> pd.DataFrame:
+    """One run's table of metrics; where it was cut at a non-finite weight is in its attrs."""
+    path = runs / f"seed-{seed}" / "metrics.parquet"
+    table = read_table(path, columns=("step",))
+    table.attrs["non_finite"] = table_metadata(path).get("non_finite")
+    return table

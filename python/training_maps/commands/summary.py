@@ -1,0 +1,44 @@
+"""Write an experiment's summary, or print summaries as a table.
+
+With --results, --experiment and --output it writes summary.json. With --show it prints the
+summaries of one or many experiments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from training_maps.errors import InputError
+from training_maps.files import write_json
+from training_maps.results import ExperimentResults
+
+logger = logging.getLogger("training_maps")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `training-maps summary`."""
+    parser.add_argument("--results", type=Path, metavar="FOLDER", help="an experiment's results")
+    parser.add_argument("--experiment", metavar="NAME", help="its name; default: as the map says")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="the summary")
+    parser.add_argument(
+        "--show", type=Path, nargs="+", metavar="FILE", help="print these summaries instead"
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write a summary or print summaries."""
+    from training_maps.report.summary import summarise, terminal_table
+
+    if arguments.show:
+        print(terminal_table(arguments.show))
+        return
+    if arguments.results is None or arguments.output is None:
+        raise InputError("summary needs --results and --output, or --show with summary files")
+    results = ExperimentResults.read(arguments.results)
+    summary = summarise(results)
+    if arguments.experiment is not None:
+        summary["experiment"] = arguments.experiment
+    write_json(summary, arguments.output)
+    logger.info("%s: summary in %s", summary["experiment"], arguments.output)

@@ -1,0 +1,221 @@
+"""The config: what a run of the workflow is told, checked before any job starts.
+
+An experiment's settings are, from weakest to strongest: the schema's defaults, its file in
+experiments/, and what config.yaml or the command line says for all experiments of this run.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import difflib
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import jsonschema
+import yaml
+
+from training_maps.errors import InputError
+from training_maps.seeds import parse_seeds
+from training_maps.tasks import make_task, settings_schema, task_names
+
+_TOP_LEVEL = ("experiments", "results")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A checked config: the results folder, and each experiment's whole settings by name."""
+
+    results: str
+    experiments: dict[str, dict[str, Any]]
+
+
+def load_schema(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read the schema, with its references replaced by what they refer to."""
+    schema = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    definitions = schema.pop("$defs")
+
+    def resolved(node: Any) -> Any:
+        if isinstance(node, dict):
+            if "$ref" in node:
+                return resolved(definitions[node["$ref"].rpartition("/")[2]])
+            return {key: resolved(value) for key, value in node.items()}
+        return node
+
+    return {**resolved(schema), "$defs": resolved(definitions)}
+
+
+def resolve(
+    config: Mapping[str, Any], folder: str | os.PathLike[str], schema: Mapping[str, Any]
+) -> Config:
+    """Check `config` and the experiment files it names; fill in every default.
+
+    Args:
+        config: config.yaml with what the command line adds.
+        folder: where the experiment files are.
+        schema: what `load_schema` gives.
+
+    Returns:
+        The settings of every experiment; `seeds` and `hmm.n_states` are lists of numbers.
+
+    Raises:
+        InputError: naming the file, the key's path, what was expected, and the nearest valid name
+            of an unknown key.
+    """
+    config = _typed(config, schema)
+    check(config, schema, "config")
+    overrides = {key: value for key, value in config.items() if key not in _TOP_LEVEL}
+    experiments = {
+        name: _experiment(name, overrides, Path(folder), schema["$defs"]["experiment"])
+        for name in config["experiments"]
+    }
+    results = config.get("results", schema["properties"]["results"]["default"])
+    return Config(results, experiments)
+
+
+def check(settings: Any, schema: Mapping[str, Any], where: str) -> None:
+    """Validate `settings` against `schema`; the first fault is an `InputError` naming `where`."""
+    validator = jsonschema.Draft202012Validator(schema)
+    errors = sorted(validator.iter_errors(settings), key=lambda error: list(map(str, error.path)))
+    if errors:
+        raise InputError("\n".join(_message(error, where) for error in errors))
+
+
+def fill_defaults(settings: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """`settings` with the schema's default wherever a key is missing, at every level."""
+    filled = copy.deepcopy(dict(settings))
+    for key, part in schema.get("properties", {}).items():
+        if key not in filled and "default" in part:
+            filled[key] = copy.deepcopy(part["default"])
+        if key in filled and part.get("type") == "object":
+            filled[key] = fill_defaults(filled[key], part)
+    return filled
+
+
+def merge(weaker: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, level by level; where they differ, `stronger` counts."""
+    merged = copy.deepcopy(dict(weaker))
+    for key, value in stronger.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both else copy.deepcopy(value)
+    return merged
+
+
+def _typed(value: Any, schema: Mapping[str, Any]) -> Any:
+    """`value` with text made into the number or truth value that `schema` asks for, if it can be.
+
+    Snakemake hands over what `--config hmm='{restarts: 3}'` says as text, below the top level.
+    """
+    if isinstance(value, Mapping):
+        parts = schema.get("properties", {})
+        return {key: _typed(part, parts.get(key, {})) for key, part in value.items()}
+    readers: dict[str, Callable[[str], Any]] = {
+        "integer": int,
+        "number": float,
+        "boolean": {"true": True, "false": False}.__getitem__,
+    }
+    kind = schema.get("type")
+    if isinstance(value, str) and isinstance(kind, str) and kind in readers:
+        try:
+            return readers[kind](value.lower())
+        except (ValueError, KeyError):
+            return value  # the check says what was expected
+    return value
+
+
+def _experiment(
+    name: str, overrides: Mapping[str, Any], folder: Path, schema: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The whole settings of one experiment."""
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(file.stem for file in folder.glob("*.yaml"))
+        raise InputError(
+            f"config: experiments: there is no {path}{_nearest(name, known)}; "
+            f"the experiments are {', '.join(known)}"
+        )
+    try:
+        own = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: is not valid YAML ({error})") from error
+    check(own, schema, str(path))
+    settings = fill_defaults(merge(own, overrides), schema)
+    where = f"experiment {name}"
+    check(settings, schema, where)
+    settings["seeds"] = parse_seeds(settings["seeds"], f"{where}: seeds")
+    settings["hmm"]["n_states"] = parse_seeds(settings["hmm"]["n_states"], f"{where}: hmm.n_states")
+    if min(settings["hmm"]["n_states"]) < 1:
+        raise InputError(f"{where}: hmm.n_states: expected numbers of at least 1, got 0")
+    settings["training"]["task_settings"] = _task_settings(settings["training"], where)
+    return settings
+
+
+def _task_settings(training: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The task's own settings, checked and with its defaults."""
+    task = training["task"]
+    if task not in task_names():
+        raise InputError(
+            f"{where}: training.task: there is no task {task!r}{_nearest(task, task_names())}; "
+            f"the tasks are {', '.join(task_names())}"
+        )
+    schema = settings_schema(task)
+    given = _typed(training["task_settings"], schema)
+    check(given, schema, f"{where}: training.task_settings")
+    settings = fill_defaults(given, schema)
+    try:
+        make_task(task, settings)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    return settings
+
+
+def _message(error: jsonschema.ValidationError, where: str) -> str:
+    """One fault in one line: where, the key's path, what was expected, what was found."""
+    path = ".".join(str(part) for part in error.absolute_path)
+    schema: Mapping[str, Any] = cast(Mapping[str, Any], error.schema)
+    if error.validator == "additionalProperties":
+        known = list(schema.get("properties", {}))
+        unknown = sorted(
+            str(key) for key in cast(dict[str, Any], error.instance) if key not in known
+        )
+        return "\n".join(
+            f"{where}: unknown key {f'{path}.{key}' if path else key}{_nearest(key, known)}; "
+            f"the keys here are {', '.join(known)}"
+            for key in unknown
+        )
+    if error.validator == "required":
+        missing = [
+            key for key in schema["required"] if key not in cast(dict[str, Any], error.instance)
+        ]
+        return f"{where}: {f'{path}: ' if path else ''}missing key {', '.join(missing)}"
+    expected = _expectation(schema)
+    return f"{where}: {path or 'the whole'}: expected {expected}, got {error.instance!r}"
+
+
+def _expectation(schema: Mapping[str, Any]) -> str:
+    """What a schema asks for, in words."""
+    if "enum" in schema:
+        return "one of " + ", ".join(map(str, schema["enum"]))
+    types = schema.get("type", "anything")
+    words = [" or ".join([types] if isinstance(types, str) else types)]
+    limits = {
+        "minimum": "at least",
+        "exclusiveMinimum": "more than",
+        "maximum": "at most",
+        "exclusiveMaximum": "less than",
+        "minItems": "of length at least",
+        "minLength": "of length at least",
+        "pattern": "matching",
+    }
+    words += [f"{word} {schema[key]}" for key, word in limits.items() if key in schema]
+    if schema.get("uniqueItems"):
+        words.append("without repeats")
+    return " ".join(words)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """A hint at the known name nearest to `name`, if one is near."""
+    near = difflib.get_close_matches(str(name), list(known), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""

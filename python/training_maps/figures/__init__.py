@@ -1,0 +1,63 @@
+"""Figures of an experiment: one function each, for notebooks, files and the report.
+
+`FIGURES` lists every figure of an experiment by the name of its files. Figures are plain matplotlib
+figures that belong to no global state; a notebook shows them as they are returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from training_maps.figures.convergence_times import draw_convergence_times
+from training_maps.figures.dissimilarity import draw_dissimilarity
+from training_maps.figures.loss_by_state import draw_loss_by_state
+from training_maps.figures.model_selection import draw_model_selection
+from training_maps.figures.save import save_figure
+from training_maps.figures.state_timelines import draw_state_timelines
+from training_maps.figures.training_map import draw_training_map
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from training_maps.results import ExperimentResults, Time
+
+__all__ = [
+    "FIGURES",
+    "draw_convergence_times",
+    "draw_dissimilarity",
+    "draw_loss_by_state",
+    "draw_model_selection",
+    "draw_state_timelines",
+    "draw_training_map",
+    "save_figure",
+]
+
+
+def _map(results: ExperimentResults, time: Time) -> Figure:
+    time = results.time_axis(time)
+    return draw_training_map(
+        results.training_map,
+        detour_states=results.detour_states,
+        first_visits=results.first_visits(time),
+        time=time,
+    )
+
+
+def _selection(results: ExperimentResults, time: Time) -> Figure:
+    return draw_model_selection(results.model_selection, results.training_map["selected_model"])
+
+
+def _dissimilarity(results: ExperimentResults, time: Time) -> Figure:
+    return draw_dissimilarity(results.dissimilarity)
+
+
+#: Each figure's file name, and the function that draws it from an experiment's results.
+FIGURES: dict[str, Callable[[ExperimentResults, Time], Figure]] = {
+    "training_map": _map,
+    "model_selection": _selection,
+    "loss_by_state": draw_loss_by_state,
+    "state_timelines": draw_state_timelines,
+    "convergence_times": draw_convergence_times,
+    "dissimilarity": _dissimilarity,
+}

@@ -1,0 +1,102 @@
+"""Heat map of the dissimilarity between runs' trajectories (Hu et al. 2023, equation 3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from training_maps.figures.style import COLUMN, PAGE, Width, new_figure, say, styled
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GROUND_DISTANCES = {
+    "index": "Wasserstein-1 distance, states |j − k| apart",
+    "discrete": "Wasserstein-1 distance, states 0 or 1 apart",
+    "means": "Wasserstein-1 distance, states apart as their means",
+}
+_MOST_LABELS = 45
+_MOST_VECTOR_RUNS = 50
+
+
+def distance_matrix(dissimilarity: pd.DataFrame, column: str) -> tuple[list[int], np.ndarray]:
+    """Seeds, ascending, and the symmetric (n_runs, n_runs) matrix of distances between them."""
+    seeds = sorted({int(s) for name in ("seed_a", "seed_b") for s in dissimilarity[name]})
+    at = {seed: i for i, seed in enumerate(seeds)}
+    matrix = np.zeros((len(seeds), len(seeds)))
+    for a, b, distance in dissimilarity[["seed_a", "seed_b", column]].itertuples(index=False):
+        matrix[at[int(a)], at[int(b)]] = matrix[at[int(b)], at[int(a)]] = distance
+    return seeds, matrix
+
+
+def order_by_similarity(matrix: np.ndarray) -> np.ndarray:
+    """Order of the rows in which similar ones are neighbours (average linkage, optimal leaves)."""
+    from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import squareform
+
+    if len(matrix) < 3:
+        return np.arange(len(matrix))
+    tree = linkage(squareform(matrix, checks=False), method="average", optimal_ordering=True)
+    return leaves_list(tree)
+
+
+@styled
+def draw_dissimilarity(
+    dissimilarity: pd.DataFrame, column: str = "index", *, width: Width = "page"
+) -> Figure:
+    """Draw the distances between all pairs of runs, similar runs next to each other.
+
+    Args:
+        dissimilarity: `seed_a, seed_b` and the distances, one row a pair.
+        column: ground distance: "index", "discrete" or "means".
+        width: "page" or "column".
+
+    Returns:
+        The figure; its first axes hold the matrix.
+    """
+    if dissimilarity.empty:
+        figure = new_figure(width, 1.2)
+        say(figure.subplots(), "There is only one run, so there is nothing to compare.")
+        return figure
+    inches = PAGE if width == "page" else COLUMN
+    figure = new_figure(width, min(0.78 * inches, 5.2))
+    ax = figure.subplots()
+    seeds, matrix = distance_matrix(dissimilarity, column)
+    order = order_by_similarity(matrix)
+    mesh = ax.pcolormesh(
+        matrix[np.ix_(order, order)],
+        cmap="cividis",
+        vmin=0,
+        vmax=matrix.max() or 1.0,
+        rasterized=len(seeds) > _MOST_VECTOR_RUNS,
+        # Cells a hair larger than they are leave no seams between them in a vector file.
+        edgecolors="face",
+        linewidth=0.3,
+    )
+    ax.set_aspect("equal")
+    ax.invert_yaxis()
+    ax.spines[:].set_visible(False)
+    bar = figure.colorbar(mesh, ax=ax, shrink=0.8, label=GROUND_DISTANCES[column])
+    bar.outline.set_visible(False)
+    mean = float(dissimilarity[column].mean())
+    ax.set_title(f"mean over {len(dissimilarity):,} pairs: {mean:.3f}")
+    ax.set_xlabel("seed")
+    ax.set_ylabel("seed")
+    _label_seeds(ax, [str(seeds[i]) for i in order], width)
+    return figure
+
+
+def _label_seeds(ax: Axes, labels: list[str], width: Width) -> None:
+    most = _MOST_LABELS if width == "page" else _MOST_LABELS // 2
+    ax.tick_params(length=0)
+    if len(labels) > most:
+        ax.set_xticks([])
+        ax.set_yticks([])
+        return
+    centres = np.arange(len(labels)) + 0.5
+    size = 6 if len(labels) <= 25 else 4.8
+    ax.set_xticks(centres, labels, fontsize=size, rotation=90 if len(labels) > 20 else 0)
+    ax.set_yticks(centres, labels, fontsize=size)

@@ -1,0 +1,144 @@
+"""Loss and accuracy of a fast, a median and a slow run, coloured by state."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from training_maps.figures.style import (
+    GREY,
+    INK,
+    Width,
+    new_figure,
+    say,
+    state_colour,
+    state_legend,
+    styled,
+)
+from training_maps.results import ExperimentResults, Time
+
+_DASHES = (0, (2.5, 1.2))
+# Ratio of largest to smallest loss from which a logarithmic axis shows more.
+_LOG_FROM = 20.0
+_MOST_DECADES = 4
+
+
+def featured_runs(results: ExperimentResults) -> list[tuple[str, int]]:
+    """The fastest, the median and the slowest run that has a log: pairs of name and seed."""
+    seeds = [seed for seed in results.seeds_by_convergence() if seed in results.logs]
+    if results.convergence.empty or len(seeds) == 1:
+        return [("run", seed) for seed in seeds[:3]]
+    if len(seeds) == 2:
+        return [("fast", seeds[0]), ("slow", seeds[1])]
+    if not seeds:
+        return []
+    return [("fast", seeds[0]), ("median", seeds[(len(seeds) - 1) // 2]), ("slow", seeds[-1])]
+
+
+@styled
+def draw_loss_by_state(
+    results: ExperimentResults, time: Time = "epoch", *, width: Width = "page"
+) -> Figure:
+    """Draw the curves of featured runs, each piece in the colour of its state.
+
+    Compare Hu et al. 2023, Figure 2. Solid lines are evaluation, dashed lines training. The loss
+    is on a logarithmic axis where it spans more than a factor of 20; a loss of exactly 0, which
+    the hinge loss reaches, sits on the axis' linear part at the bottom.
+
+    Args:
+        results: an experiment's results.
+        time: time axis, "epoch" or "step".
+        width: "page" or "column".
+
+    Returns:
+        The figure; upper axes hold losses, lower axes accuracies, a column a run.
+    """
+    time = results.time_axis(time)
+    runs = featured_runs(results)
+    figure = new_figure(width, 3.6 if width == "page" else 3.2)
+    if not runs:
+        say(figure.subplots(), "There are no training logs, so there are no loss curves.")
+        return figure
+    axes = figure.subplots(2, len(runs), sharex="col", sharey="row", squeeze=False)
+    for column, (name, seed) in enumerate(runs):
+        _draw_run(axes[0, column], results, seed, time, "loss")
+        _draw_run(axes[1, column], results, seed, time, "accuracy")
+        axes[0, column].set_title(_title(results, name, seed, time, width))
+        axes[1, column].set_xlabel(time)
+    _scale_losses(axes[0, 0], [results.logs[seed] for _, seed in runs])
+    axes[0, 0].set_ylabel("loss")
+    axes[1, 0].set_ylabel("accuracy")
+    figure.align_ylabels(axes[:, 0])
+    state_legend(figure, results.states)
+    lines = [
+        Line2D([], [], color=INK, label="evaluation"),
+        Line2D([], [], color=INK, linestyle=_DASHES, linewidth=0.8, label="training"),
+    ]
+    figure.legend(handles=lines, loc="outside lower center", ncols=2)
+    return figure
+
+
+def _title(results: ExperimentResults, name: str, seed: int, time: Time, width: Width) -> str:
+    reached = results.convergence_time(seed, time)
+    head = f"{name}: seed {seed}" if width == "page" else f"{name} ({seed})"
+    if reached is None or width == "column":
+        return head
+    return f"{head}, {time} {reached[0]:,.0f}" if reached[1] else f"{head}, not converged"
+
+
+def _draw_run(ax: Axes, results: ExperimentResults, seed: int, time: Time, what: str) -> None:
+    log = results.logs[seed]
+    times = results.times(seed, log["step"].to_numpy(), time)
+    rows = results.state_paths[results.state_paths["seed"] == seed]
+    # The state at a row of the log is that of the last checkpoint so far.
+    at = np.searchsorted(rows["step"].to_numpy(), log["step"].to_numpy(), side="right") - 1
+    states = rows["state"].to_numpy()[np.clip(at, 0, None)]
+    for column, style, line_width in (
+        (f"train_{what}", _DASHES, 0.8),
+        (f"eval_{what}", "-", 1.5),
+    ):
+        points = np.column_stack([times, log[column].to_numpy(float)])
+        ax.add_collection(_coloured_line(points, states, style, line_width, column))
+    reached = results.convergence_time(seed, time)
+    if reached is not None and reached[1]:
+        ax.axvline(reached[0], color=GREY, linewidth=0.7, linestyle=":", zorder=0)
+    if what == "accuracy" and results.threshold is not None:
+        ax.axhline(results.threshold, color=GREY, linewidth=0.7, linestyle=":", zorder=0)
+    ax.autoscale_view()
+
+
+def _coloured_line(
+    points: np.ndarray, states: np.ndarray, style: object, width: float, name: str
+) -> LineCollection:
+    """One line for each stretch in a state; it reaches to the first point of the next."""
+    starts = np.flatnonzero(np.append(True, states[1:] != states[:-1]))
+    ends = np.append(starts[1:], len(states) - 1)
+    pieces = [points[start : end + 1] for start, end in zip(starts, ends, strict=True)]
+    return LineCollection(
+        pieces,
+        colors=[state_colour(int(states[start])) for start in starts],
+        linestyles=[style],
+        linewidths=width,
+        label=name,
+    )
+
+
+def _scale_losses(ax: Axes, logs: list) -> None:
+    values = np.concatenate([log[["train_loss", "eval_loss"]].to_numpy().ravel() for log in logs])
+    values = values[np.isfinite(values)]
+    positive = values[values > 0]
+    if not len(positive) or (values < 0).any() or positive.max() / positive.min() < _LOG_FROM:
+        return
+    if (values == 0).any():
+        # Below the smallest loss shown on the logarithmic part, a short linear part reaches 0.
+        largest = int(np.ceil(np.log10(positive.max())))
+        smallest = max(int(np.floor(np.log10(positive.min()))), largest - _MOST_DECADES)
+        ax.set_yscale("symlog", linthresh=10.0**smallest, linscale=0.5)
+        ticks = [10.0**power for power in range(smallest, largest + 1)]
+        ax.set_yticks([0.0, *ticks], minor=False)
+        ax.set_ylim(-0.05 * 10.0**smallest, positive.max() * 1.6)
+    else:
+        ax.set_yscale("log")

@@ -1,0 +1,78 @@
+"""The table below a training map: what changes along each transition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from training_maps.figures.style import FAINT, GREY, INK
+from training_maps.figures.symbols import metric_symbol
+
+MOST_ROWS = 30
+_ROW = 0.145
+_HEAD = 0.26
+_POINTS = 6.2
+_BLOCK = 3.3
+
+
+def shown_transitions(transitions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The most used transitions, at most `MOST_ROWS`, in the order of their states."""
+    most = sorted(transitions, key=lambda t: (-t["n_runs"], t["from"], t["to"]))[:MOST_ROWS]
+    return sorted(most, key=lambda t: (t["from"], t["to"]))
+
+
+def format_change(change: float) -> str:
+    """A signed number with a true minus: "+0.59", "−0.21"."""
+    return f"{change:+.2f}".replace("-", "−")
+
+
+def table_height(transitions: Sequence[Mapping[str, Any]], width: float) -> float:
+    """Height in inches of the table on paper of that width; 0 without transitions."""
+    if not transitions:
+        return 0.0
+    rows = _rows_per_block(len(shown_transitions(transitions)), width)
+    more = len(transitions) > MOST_ROWS
+    return _HEAD + rows * _ROW + (_ROW if more else 0.0) + 0.1
+
+
+def draw_table(ax: Axes, transitions: Sequence[Mapping[str, Any]], width: float) -> None:
+    """Draw the table on axes as wide as the paper, in one block or two beside each other."""
+    height = table_height(transitions, width)
+    ax.set_xlim(0, width)
+    ax.set_ylim(-height, 0)
+    ax.set_axis_off()
+    shown = shown_transitions(transitions)
+    per_block = _rows_per_block(len(shown), width)
+    blocks = [shown[i : i + per_block] for i in range(0, len(shown), per_block)]
+    block_width = min(_BLOCK, width - 0.2)
+    left = (width - block_width * len(blocks) - 0.2 * (len(blocks) - 1)) / 2
+    for i, block in enumerate(blocks):
+        _draw_block(ax, block, left + i * (block_width + 0.2), block_width)
+    if len(transitions) > len(shown):
+        note = f"and {len(transitions) - len(shown)} rarer transitions (see training_map.json)"
+        ax.text(left, -height + 0.12, note, fontsize=_POINTS, color=GREY, va="center")
+
+
+def _rows_per_block(n_rows: int, width: float) -> int:
+    n_blocks = 2 if n_rows > 4 and width >= 2 * _BLOCK + 0.4 else 1
+    return -(-n_rows // n_blocks)
+
+
+def _draw_block(ax: Axes, rows: Sequence[Mapping[str, Any]], left: float, width: float) -> None:
+    columns = [left + 0.04, left + 0.72, left + 0.95]
+    heads = ["transition", "runs", "change of the new state's top features (s.d.)"]
+    for x, text, align in zip(columns, heads, ("left", "right", "left"), strict=True):
+        ax.text(x, -0.13, text, fontsize=_POINTS, color=GREY, ha=align, va="center")
+    ax.plot([left, left + width], [-0.215, -0.215], color=INK, linewidth=0.6)
+    step = (width - 0.95) / 3
+    for i, row in enumerate(rows):
+        y = -_HEAD - (i + 0.5) * _ROW
+        if i:
+            ax.plot([left, left + width], [y + _ROW / 2] * 2, color=FAINT, linewidth=0.4)
+        ax.text(columns[0], y, f"{row['from']} → {row['to']}", fontsize=_POINTS, va="center")
+        ax.text(columns[1], y, str(row["n_runs"]), fontsize=_POINTS, ha="right", va="center")
+        for j, change in enumerate(row["feature_changes"][:3]):
+            text = f"{format_change(change['change'])} {metric_symbol(change['metric'])}"
+            ax.text(columns[2] + j * step, y, text, fontsize=_POINTS, va="center", parse_math=False)

@@ -1,0 +1,115 @@
+"""State timelines: every run a row, coloured by state along training time."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from training_maps.figures.style import (
+    INK,
+    Width,
+    new_figure,
+    state_colour,
+    state_legend,
+    styled,
+)
+from training_maps.results import ExperimentResults, Time
+
+# More bars than this are drawn as an image inside the SVG or PDF.
+MOST_VECTOR_BARS = 3000
+_MOST_ROW_LABELS = 45
+
+
+def stretches(times: np.ndarray, states: np.ndarray) -> list[tuple[float, float, int]]:
+    """Stretches of one state: (start, duration, state), each lasting until the next begins.
+
+    The last checkpoint lasts as long as the one before it.
+
+    Args:
+        times: shape (n,), ascending.
+        states: shape (n,).
+    """
+    last = times[-1] - times[-2] if len(times) > 1 else 1.0
+    starts = np.flatnonzero(np.append(True, states[1:] != states[:-1]))
+    bounds = np.append(times[starts], times[-1] + last)
+    return [
+        (float(bounds[i]), float(bounds[i + 1] - bounds[i]), int(states[start]))
+        for i, start in enumerate(starts)
+    ]
+
+
+@styled
+def draw_state_timelines(
+    results: ExperimentResults, time: Time = "epoch", *, width: Width = "page"
+) -> Figure:
+    """Draw all runs, the fastest on top; a diamond marks convergence.
+
+    Args:
+        results: an experiment's results.
+        time: time axis, "epoch" or "step".
+        width: "page" or "column".
+
+    Returns:
+        The figure. Rows have gids `run-{seed}`.
+    """
+    time = results.time_axis(time)
+    seeds = results.seeds_by_convergence()
+    row = float(np.clip(5.0 / len(seeds), 0.05, 0.2))
+    figure = new_figure(width, 1.3 + row * len(seeds))
+    ax = figure.subplots()
+    bars = {seed: stretches(*results.state_sequence(seed, time)) for seed in seeds}
+    as_image = sum(map(len, bars.values())) > MOST_VECTOR_BARS
+    for y, seed in enumerate(seeds):
+        collection = ax.broken_barh(
+            [(start, duration) for start, duration, _ in bars[seed]],
+            (y - 0.42, 0.84),
+            facecolors=[state_colour(state) for *_, state in bars[seed]],
+            linewidth=0,
+            rasterized=as_image,
+        )
+        collection.set_gid(f"run-{seed}")
+    n_marked = _mark_convergence(ax, results, seeds, time)
+    _label_rows(ax, seeds)
+    ax.set_xlabel(time)
+    ax.margins(x=0)
+    state_legend(figure, results.states)
+    if n_marked:
+        handles, labels = ax.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center")
+    return figure
+
+
+def _mark_convergence(ax: Axes, results: ExperimentResults, seeds: list[int], time: Time) -> int:
+    points = []
+    for y, seed in enumerate(seeds):
+        reached = results.convergence_time(seed, time)
+        if reached is not None and reached[1]:
+            points.append((reached[0], y))
+    if points:
+        above = "" if results.threshold is None else f" (accuracy > {results.threshold:g})"
+        ax.plot(
+            *zip(*points, strict=True),
+            "D",
+            markersize=3.4 if len(seeds) <= 50 else 2.2,
+            markerfacecolor="white",
+            markeredgecolor=INK,
+            markeredgewidth=0.7,
+            linestyle="none",
+            label=f"converged{above}",
+            clip_on=False,
+        )
+    return len(points)
+
+
+def _label_rows(ax: Axes, seeds: list[int]) -> None:
+    ax.set_ylim(len(seeds) - 0.4, -0.6)
+    if len(seeds) <= _MOST_ROW_LABELS:
+        size = 6.5 if len(seeds) <= 30 else 5.5
+        ax.set_yticks(range(len(seeds)), [str(seed) for seed in seeds], fontsize=size)
+        ax.set_ylabel("seed")
+    else:
+        ax.set_yticks([])
+        ax.set_ylabel(f"{len(seeds)} runs, the fastest on top")
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)

@@ -1,0 +1,145 @@
+"""One look for all figures: sizes, fonts, and a colour for each state that is the same everywhere.
+
+Sizes are for print at their natural size: `COLUMN` is the width of a column of a two-column paper,
+`PAGE` that of its text block. Colours were chosen to stay apart under the three kinds of colour
+blindness (CIE76 distance of 18 or more between any two, Machado et al. 2009), and no figure relies
+on colour alone.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, Literal, ParamSpec, TypeVar
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+Width = Literal["column", "page"]
+P = ParamSpec("P")
+R = TypeVar("R")
+
+COLUMN = 3.4
+PAGE = 7.2
+INK = "#1f2933"
+GREY = "#6b7280"
+FAINT = "#d8dce2"
+ACCENT = "#c2410c"
+
+STATE_COLOURS = (
+    "#332288",
+    "#ffc33b",
+    "#009e73",
+    "#d55e00",
+    "#88ccee",
+    "#882255",
+    "#4477aa",
+    "#ddcc77",
+    "#8400cd",
+    "#6f4e37",
+    "#bbbbbb",
+    "#661100",
+)
+
+STYLE: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 8,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": GREY,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "text.color": INK,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.5,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "lines.linewidth": 1.2,
+    "figure.facecolor": "white",
+    "figure.dpi": 100,
+    "savefig.dpi": 300,
+}
+
+
+def styled(function: Callable[P, R]) -> Callable[P, R]:
+    """Draw inside the project's style and leave the caller's own settings as they were."""
+
+    @functools.wraps(function)
+    def inside(*args: P.args, **kwargs: P.kwargs) -> R:
+        with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+            return function(*args, **kwargs)
+
+    return inside
+
+
+def new_figure(width: Width, height: float) -> Figure:
+    """An empty figure of that width and of `height` inches, laid out by matplotlib."""
+    inches = PAGE if width == "page" else COLUMN
+    return Figure(figsize=(inches, height), layout="constrained")
+
+
+def state_colour(state: int) -> str:
+    """Colour of a state; beyond twelve states the colours repeat."""
+    return STATE_COLOURS[state % len(STATE_COLOURS)]
+
+
+def text_colour_on(colour: str) -> str:
+    """Black or white, whichever reads better on `colour` (WCAG contrast)."""
+    luminance = relative_luminance(colour)
+    return "#ffffff" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "#000000"
+
+
+def relative_luminance(colour: str) -> float:
+    """Relative luminance of an sRGB colour, 0 (black) to 1 (white)."""
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+        for c in mpl.colors.to_rgb(colour)
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def say(axes: Axes, sentence: str) -> None:
+    """Write why there is nothing to draw, in place of the drawing."""
+    axes.set_axis_off()
+    axes.text(
+        0.5,
+        0.5,
+        sentence,
+        ha="center",
+        va="center",
+        wrap=True,
+        fontsize=8,
+        color=GREY,
+        transform=axes.transAxes,
+    )
+
+
+def state_legend(figure: Figure, states: list[int]) -> None:
+    """A row of coloured squares, one a state, above the figure."""
+    from matplotlib.patches import Patch
+
+    # Twelve entries in one row fit the page, six a column's width.
+    columns = min(len(states), 12 if figure.get_figwidth() > (COLUMN + PAGE) / 2 else 6)
+    figure.legend(
+        handles=[Patch(facecolor=state_colour(state), label=str(state)) for state in states],
+        title="state",
+        loc="outside upper center",
+        ncols=columns,
+        handlelength=1.0,
+        handleheight=1.0,
+        columnspacing=1.0,
+        title_fontsize=7,
+    )

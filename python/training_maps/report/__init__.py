@@ -1,0 +1,1 @@
+"""Report, summary and comparison: what people read of an experiment."""

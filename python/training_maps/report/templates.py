@@ -1,0 +1,41 @@
+"""Rendering of the package's HTML templates: everything escaped, everything inline."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from training_maps.report import words
+
+
+def _source(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FunctionLoader(_source),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        decimal=words.decimal,
+        p_value=words.p_value,
+        plural=words.plural,
+        route=words.route,
+        listing=words.listing,
+    )
+    return environment
+
+
+def render(name: str, **values: Any) -> str:
+    """Fill a template of this package; a value that is missing is an error, not an empty space."""
+    # The style sheet is ours; escaped, its quotation marks would not be CSS.
+    return _environment().get_template(name).render(style=Markup(_source("style.css")), **values)

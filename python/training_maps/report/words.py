@@ -1,0 +1,120 @@
+"""Numbers and results in words, the same on the page, in the terminal and in the comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+NONE = "–"
+
+
+def plural(number: int, noun: str) -> str:
+    """ "1 run", "40 runs"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def listing(items: Sequence[Any]) -> str:
+    """ "1", "1 and 3", "1, 3 and 4"."""
+    texts = [str(item) for item in items]
+    return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+
+
+def decimal(value: float | None, digits: int = 3) -> str:
+    """A number with a fixed number of decimals and a true minus; a dash where there is none."""
+    if value is None or value != value:  # an empty cell of a table is read as NaN
+        return NONE
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def p_value(value: float | None) -> str:
+    """A p-value as papers print it: "0.469", or "<0.001"."""
+    if value is None or value != value:
+        return NONE
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def equals_p(value: float) -> str:
+    """ "p < 0.001", "p = 0.469"."""
+    text = p_value(value)
+    return f"p < {text[1:]}" if text.startswith("<") else f"p = {text}"
+
+
+def route(states: Sequence[int]) -> str:
+    """A route through the map: "0 → 1 → 3"."""
+    return " → ".join(str(state) for state in states)
+
+
+def headline(
+    summary: dict[str, Any], significant: bool, convergence_defined: bool = True
+) -> list[str]:
+    """What the runs of a summary did, in a few sentences.
+
+    Args:
+        summary: as in `summary.json`.
+        significant: whether the regression is, so that its coefficients may be interpreted.
+        convergence_defined: whether it is known what converging means for these runs.
+    """
+    return [
+        _what_ran(summary, convergence_defined),
+        _what_shape(summary),
+        *_what_regression(summary, significant),
+        *_what_difference(summary),
+    ]
+
+
+def _what_ran(summary: dict[str, Any], convergence_defined: bool) -> str:
+    n_runs, n_converged = summary["n_runs"], summary["n_converged"]
+    if not convergence_defined:
+        converged = "convergence is not defined for them"
+    elif n_runs == 1:
+        converged = "it converged" if n_converged else "it did not converge"
+    elif n_converged == n_runs:
+        converged = "all of them converged"
+    elif n_converged == 0:
+        converged = "none of them converged"
+    else:
+        converged = f"{n_converged} of them converged"
+    states = plural(summary["n_states"], "state")
+    return f"{plural(n_runs, 'run')} of training went through {states}; {converged}."
+
+
+def _what_shape(summary: dict[str, Any]) -> str:
+    if summary["n_states"] == 1:
+        return "With a single state the map has no transitions."
+    if summary["forking"]:
+        return "The map forks: runs take different ways through it."
+    return "The map is linear: every run passes through the same states in the same order."
+
+
+def _what_regression(summary: dict[str, Any], significant: bool) -> list[str]:
+    r_squared, p = summary["r_squared"], summary["p_value"]
+    if r_squared is None:
+        return ["How long runs stay in each state could not be related to when they converge."]
+    known = f"(R² = {r_squared:.3f}" + (f", {equals_p(p)})" if p is not None else ")")
+    sentence = (
+        f"The shares of time that a run spends in the states explain {max(r_squared, 0):.1%} of "
+        f"the variance in convergence time {known}."
+    )
+    detours = summary["detour_states"]
+    if not significant:
+        return [sentence, "That is not significant, so the coefficients tell nothing of detours."]
+    if not detours:
+        return [sentence, "No state is a detour."]
+    if len(detours) == 1:
+        return [
+            sentence,
+            f"State {detours[0]} is a detour: some runs converge without it, and those that stay "
+            "in it converge later.",
+        ]
+    return [
+        sentence,
+        f"States {listing(detours)} are detours: some runs converge without them, and those that "
+        "stay in them converge later.",
+    ]
+
+
+def _what_difference(summary: dict[str, Any]) -> list[str]:
+    index = summary["dissimilarity"]["index"]
+    if index is None:
+        return []
+    return [f"The average dissimilarity between two runs' trajectories is {index:.3f}."]

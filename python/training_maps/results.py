@@ -1,0 +1,266 @@
+"""One experiment's results, read from its folder: what figures, report and summary work on.
+
+The map, the model selection and the state paths must be there. The other files are optional,
+because a run that was brought from elsewhere may have no training log, and without convergence
+there is no regression: whoever draws or tells asks what is there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from training_maps.errors import InputError
+from training_maps.files import read_json, read_table, table_metadata
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Time = Literal["epoch", "step"]
+
+MODEL_SELECTION_COLUMNS = (
+    "n_states",
+    "restart",
+    "log_likelihood_train",
+    "log_likelihood_validation",
+    "aic",
+    "bic",
+    "converged",
+)
+LOG_COLUMNS = ("step", "epoch", "train_loss", "eval_loss", "train_accuracy", "eval_accuracy")
+CONVERGENCE_COLUMNS = ("seed", "step", "epoch", "fraction", "converged")
+COEFFICIENT_COLUMNS = (
+    "state",
+    "coefficient",
+    "standard_error",
+    "p_value",
+    "n_runs_visiting",
+    "is_detour",
+)
+DISSIMILARITY_COLUMNS = ("seed_a", "seed_b", "index", "discrete")
+_MAP_KEYS = ("experiment", "metrics", "linear", "selected_model", "states", "transitions", "paths")
+
+
+@dataclass(frozen=True)
+class ExperimentResults:
+    """What one experiment's result folder holds.
+
+    Attributes:
+        folder: the folder that was read.
+        experiment: the experiment's name.
+        training_map: `training_map.json` as a dict.
+        model_selection: one row a restart, columns of `MODEL_SELECTION_COLUMNS` and more.
+        state_paths: `seed, step, state`, one row a checkpoint, sorted by seed and step.
+        logs: training log of each seed (columns `LOG_COLUMNS`); empty where there are none.
+        convergence: `seed, step, epoch, fraction, converged`; empty where it is not defined.
+        coefficients: regression coefficients, one row a state; empty without a regression.
+        regression: `regression.json` as a dict; empty where there is none.
+        dissimilarity: one row a pair of seeds, and a column for each ground distance; empty with
+            fewer than two runs.
+        validation_seeds: seeds held out for model selection.
+        notes: everything that earlier stages remarked, each sentence once.
+    """
+
+    folder: Path
+    experiment: str
+    training_map: dict[str, Any]
+    model_selection: pd.DataFrame
+    state_paths: pd.DataFrame
+    logs: dict[int, pd.DataFrame]
+    convergence: pd.DataFrame
+    coefficients: pd.DataFrame
+    regression: dict[str, Any]
+    dissimilarity: pd.DataFrame
+    validation_seeds: tuple[int, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    @classmethod
+    def read(cls, folder: str | os.PathLike[str]) -> ExperimentResults:
+        """Read the result folder of one experiment.
+
+        Raises:
+            InputError: if a file that every experiment has is missing, or a file is broken.
+        """
+        folder = Path(folder)
+        training_map = _read_map(folder / "training_map.json")
+        paths = read_table(folder / "state_paths.csv", ("seed", "step", "state"))
+        if paths.empty:
+            raise InputError(f"{folder / 'state_paths.csv'}: has no rows; rerun the map stage")
+        paths = paths.sort_values(["seed", "step"], ignore_index=True)
+        regression_file = folder / "regression.json"
+        regression = read_json(regression_file) if regression_file.exists() else {}
+        validation_seeds, notes = _read_observations(folder / "observations.parquet")
+        return cls(
+            folder=folder,
+            experiment=str(training_map["experiment"] or folder.name),
+            training_map=training_map,
+            model_selection=read_table(
+                folder / "hmm" / "model_selection.csv", MODEL_SELECTION_COLUMNS
+            ),
+            state_paths=paths,
+            logs=_read_logs(folder, paths["seed"].unique()),
+            convergence=_read_optional(folder / "convergence.csv", CONVERGENCE_COLUMNS),
+            coefficients=_read_optional(folder / "coefficients.csv", COEFFICIENT_COLUMNS),
+            regression=regression,
+            dissimilarity=_read_optional(folder / "dissimilarity.csv", DISSIMILARITY_COLUMNS),
+            validation_seeds=validation_seeds,
+            notes=_unique(notes, training_map.get("notes", ()), regression.get("notes", ())),
+        )
+
+    @cached_property
+    def seeds(self) -> list[int]:
+        """All seeds, ascending."""
+        return [int(seed) for seed in np.unique(self.state_paths["seed"])]
+
+    @cached_property
+    def states(self) -> list[int]:
+        """Numbers of the states on the map, ascending, which is the order of visiting."""
+        return sorted(int(state["state"]) for state in self.training_map["states"])
+
+    @property
+    def n_runs(self) -> int:
+        """Number of runs on the map."""
+        return len(self.seeds)
+
+    @property
+    def n_converged(self) -> int:
+        """Number of runs whose evaluation accuracy passed the threshold."""
+        return int(self.convergence["converged"].sum())
+
+    @property
+    def forking(self) -> bool:
+        """Whether some runs take another way through the map than others."""
+        return not self.training_map["linear"]
+
+    @property
+    def threshold(self) -> float | None:
+        """Evaluation accuracy that counts as converged, where it is known."""
+        return self.regression.get("threshold")
+
+    @property
+    def detour_states(self) -> list[int]:
+        """States that the regression calls detours, ascending."""
+        return sorted(int(state) for state in self.regression.get("detour_states") or ())
+
+    def time_axis(self, wanted: Time) -> Time:
+        """The time axis that can be drawn: `wanted`, or steps where a run has no training log."""
+        complete = all(seed in self.logs for seed in self.seeds)
+        return "epoch" if wanted == "epoch" and complete else "step"
+
+    def times(self, seed: int, steps: Sequence[int] | np.ndarray, time: Time) -> np.ndarray:
+        """Steps of one run as epochs (by that run's training log) or as they are.
+
+        Args:
+            seed: the run.
+            steps: shape (n,), optimiser updates.
+            time: "epoch" or "step"; resolve it with `time_axis` first.
+
+        Returns:
+            Shape (n,), float.
+        """
+        steps = np.asarray(steps, dtype=float)
+        if time == "step":
+            return steps
+        log = self.logs[seed]
+        return np.interp(steps, log["step"].to_numpy(float), log["epoch"].to_numpy(float))
+
+    def state_sequence(self, seed: int, time: Time) -> tuple[np.ndarray, np.ndarray]:
+        """One run's path: times (n,) and states (n,), in order of time."""
+        rows = self.state_paths[self.state_paths["seed"] == seed]
+        return self.times(seed, rows["step"].to_numpy(), time), rows["state"].to_numpy(int)
+
+    def convergence_time(self, seed: int, time: Time) -> tuple[float, bool] | None:
+        """When a run converged and whether it did; the time of its last checkpoint if not.
+
+        None where convergence is not defined for the run.
+        """
+        rows = self.convergence[self.convergence["seed"] == seed]
+        if rows.empty:
+            return None
+        row = rows.iloc[0]
+        return float(self.times(seed, [row["step"]], time)[0]), bool(row["converged"])
+
+    def seeds_by_convergence(self) -> list[int]:
+        """Seeds from the fastest run to the slowest; then those that never converged."""
+        if self.convergence.empty:
+            return self.seeds
+        known = self.convergence.set_index("seed")
+        converged, step = known["converged"].to_dict(), known["step"].to_dict()
+
+        def order(seed: int) -> tuple[bool, float, int]:
+            if seed not in converged:
+                return (True, float("inf"), seed)
+            return (not converged[seed], step[seed], seed)
+
+        return sorted(self.seeds, key=order)
+
+    def first_visits(self, time: Time) -> dict[int, float]:
+        """Median, over the runs that visit it, of the time at which a state is first visited."""
+        first = self.state_paths.groupby(["state", "seed"])["step"].min().reset_index()
+        times: dict[int, list[float]] = {}
+        for state, seed, step in first.itertuples(index=False):
+            times.setdefault(int(state), []).append(float(self.times(seed, [step], time)[0]))
+        return {state: float(np.median(values)) for state, values in times.items()}
+
+
+def time_argument(parser: Any) -> None:
+    """Add `--time epoch|step` to a command's parser."""
+    parser.add_argument(
+        "--time",
+        choices=("epoch", "step"),
+        default="epoch",
+        help="time axis (default: epoch; steps are used where a run has no training log)",
+    )
+
+
+def _read_map(path: Path) -> dict[str, Any]:
+    training_map = read_json(path)
+    missing = [key for key in _MAP_KEYS if key not in training_map]
+    if missing:
+        raise InputError(f"{path}: has no {', '.join(missing)}; rerun the map stage")
+    if not training_map["states"]:
+        raise InputError(f"{path}: has no states; rerun the map stage")
+    return dict(training_map)
+
+
+def _read_optional(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """A table that may be missing: then an empty one with the same columns."""
+    import pandas as pd
+
+    if not path.exists():
+        return pd.DataFrame({column: [] for column in columns})
+    table = read_table(path, columns)
+    for flag in {"converged", "is_detour"} & set(table.columns):
+        table[flag] = table[flag].astype(bool)
+    return table
+
+
+def _read_logs(folder: Path, seeds: np.ndarray) -> dict[int, pd.DataFrame]:
+    logs = {}
+    for seed in seeds:
+        path = folder / "runs" / f"seed-{seed}" / "training_log.parquet"
+        if path.exists():
+            log = read_table(path, LOG_COLUMNS)
+            logs[int(seed)] = log.sort_values("step", ignore_index=True)
+    return logs
+
+
+def _read_observations(path: Path) -> tuple[tuple[int, ...], list[str]]:
+    """The validation seeds and the notes of the observations; the metrics stay unread."""
+    if not path.exists():
+        return (), []
+    import pandas as pd
+
+    rows = pd.read_parquet(path, columns=["seed", "split"])
+    held_out = np.unique(rows.loc[rows["split"] == "validation", "seed"])
+    return tuple(int(seed) for seed in held_out), list(table_metadata(path).get("notes", ()))
+
+
+def _unique(*groups: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(note) for group in groups for note in group))

@@ -1,0 +1,93 @@
+"""Which code makes which result: a digest of each stage's sources.
+
+The workflow gives a stage's digest to its rule, so that a change in a stage's code reruns that
+stage and what follows, and nothing before it. Comments, docstrings and layout do not count.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parent
+
+# The modules whose code decides what a stage's results are. A module that an earlier stage lists
+# need not be named again: a change in it reruns that stage, and this one after it. PLUMBING is what
+# all stages stand on: it carries results without shaping them, and a change there reruns nothing.
+STAGE_MODULES: dict[str, tuple[str, ...]] = {
+    "train": ("commands/train", "training", "models", "checkpoints", "tasks/__init__"),
+    "metrics": ("commands/metrics", "metrics", "parameters"),
+    "observations": ("commands/observations", "sequences"),
+    "hmm": (
+        "commands/hmm",
+        "hmm",
+        "fitted_hmm",
+        "gaussian_hmm",
+        "gaussians",
+        "training_rows",
+        "forward_backward",
+    ),
+    "map": ("commands/map", "training_map", "state_features", "state_paths"),
+    "semantics": ("commands/semantics", "semantics"),
+    "dissimilarity": ("commands/dissimilarity", "dissimilarity"),
+    "summary": ("commands/summary", "results", "report/summary", "report/words"),
+    "figures": ("commands/figures", "figures/*"),
+    "report": ("commands/report", "report/*", "figures/*"),
+    "compare": ("commands/compare", "report/*"),
+}
+PLUMBING = ("cli", "config", "errors", "files", "progress", "seeds", "sources")
+_SOURCES = (".py", ".j2", ".css")
+
+
+def stage_digest(stage: str, task: str | None = None, rust: Path | None = None) -> str:
+    """A digest of the code behind `stage`.
+
+    Args:
+        stage: a key of `STAGE_MODULES`.
+        task: for "train": the task, whose own module belongs to the stage.
+        rust: for "metrics": the folder of the Rust sources, which belong to the stage.
+
+    Returns:
+        Sixteen hexadecimal digits.
+    """
+    patterns = STAGE_MODULES[stage] + ((f"tasks/{task}",) if task else ())
+    digest = hashlib.sha256()
+    for path in stage_files(patterns):
+        digest.update(path.relative_to(_PACKAGE).as_posix().encode())
+        digest.update(_meaning(path))
+    if rust is not None:
+        for path in sorted((*rust.glob("*/src/**/*.rs"), rust / "Cargo.lock")):
+            digest.update(path.relative_to(rust).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def stage_files(patterns: tuple[str, ...]) -> list[Path]:
+    """The files of the package that `patterns` name: modules, or all that a folder holds."""
+    files: set[Path] = set()
+    for pattern in patterns:
+        name = pattern if pattern.endswith("*") else f"{pattern}.py"
+        found = [path for path in _PACKAGE.glob(name) if path.suffix in _SOURCES]
+        if not found:
+            raise FileNotFoundError(f"no source of the package is called {pattern}")
+        files.update(found)
+    return sorted(files)
+
+
+def _meaning(path: Path) -> bytes:
+    """What a source says to the interpreter: a module's syntax tree without its docstrings."""
+    content = path.read_bytes()
+    if path.suffix != ".py":
+        return content
+    tree = ast.parse(content)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                node.body = node.body[1:]
+    return ast.dump(tree).encode()

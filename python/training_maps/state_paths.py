@@ -1,0 +1,111 @@
+"""Each run's path through the states: the table `seed, step, state`, and what it says by itself.
+
+Source: Hu et al. 2023, sections 2.2 and 2.3.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from training_maps.errors import InputError
+from training_maps.files import read_table
+
+PATH_COLUMNS = ("seed", "step", "state")
+
+
+@dataclass(frozen=True)
+class Route:
+    """A sequence of states, and the seeds of the runs that take it.
+
+    `states` has no state twice in a row: staying is not moving. Returning is: 0, 1, 0, 2.
+    """
+
+    states: tuple[int, ...]
+    seeds: tuple[int, ...]
+
+    def __str__(self) -> str:
+        """`28 runs: 0-1-2-5`."""
+        runs = "1 run" if len(self.seeds) == 1 else f"{len(self.seeds)} runs"
+        return f"{runs}: {'-'.join(map(str, self.states))}"
+
+
+def read_state_paths(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read a table of `seed`, `step`, `state`, sort it and check that it is one.
+
+    Raises:
+        InputError: if the file is missing, empty, or holds anything but whole numbers, or a seed's
+            step twice.
+    """
+    table = read_table(path, PATH_COLUMNS)[list(PATH_COLUMNS)]
+    if table.empty:
+        raise InputError(f"{path}: has no rows; expected one for each checkpoint of each run")
+    for column in PATH_COLUMNS:
+        if not pd.api.types.is_integer_dtype(table[column]):
+            raise InputError(f"{path}: column {column} must hold whole numbers in every row")
+    repeated = table[table.duplicated(["seed", "step"])]
+    if len(repeated):
+        seed, step = repeated[["seed", "step"]].iloc[0]
+        raise InputError(f"{path}: seed {seed} has step {step} twice")
+    return table.sort_values(["seed", "step"], ignore_index=True)
+
+
+def state_shares(state_paths: pd.DataFrame) -> pd.DataFrame:
+    """Share of each run's checkpoints in each state (equation 2).
+
+    Args:
+        state_paths: table of `seed`, `step`, `state`, one row a checkpoint.
+
+    Returns:
+        Table with a row a seed (index `seed`, ascending) and a column for each state that some run
+        visits (ascending); each row sums to 1.
+
+    Raises:
+        InputError: if the table is empty or lacks a column.
+    """
+    missing = [name for name in ("seed", "state") if name not in state_paths.columns]
+    if missing or state_paths.empty:
+        problem = f"lacks the column {', '.join(missing)}" if missing else "is empty"
+        raise InputError(f"the table of state paths {problem}; expected seed, step, state")
+    counts = pd.crosstab(state_paths["seed"], state_paths["state"])
+    return counts.div(counts.sum(axis=1), axis=0)
+
+
+def find_routes(state_paths: pd.DataFrame) -> tuple[Route, ...]:
+    """Group runs by their sequence of states: most common first, ties in order of the states."""
+    ordered = state_paths.sort_values(["seed", "step"])
+    seeds, states = ordered["seed"].to_numpy(), ordered["state"].to_numpy()
+    starts_run = np.concatenate([[True], seeds[1:] != seeds[:-1]])
+    moves = starts_run | np.concatenate([[True], states[1:] != states[:-1]])
+    states_of: dict[int, list[int]] = {}
+    for seed, state in zip(seeds[moves].tolist(), states[moves].tolist(), strict=True):
+        states_of.setdefault(seed, []).append(state)
+    seeds_of: dict[tuple[int, ...], list[int]] = {}
+    for seed, route in states_of.items():
+        seeds_of.setdefault(tuple(route), []).append(seed)
+    routes = [Route(states, tuple(seeds)) for states, seeds in seeds_of.items()]
+    return tuple(sorted(routes, key=lambda route: (-len(route.seeds), route.states)))
+
+
+def explain_routes(routes: Sequence[Route]) -> list[str]:
+    """Notes where routes differ by the letter only: runs that end early, or that go back."""
+    if len(routes) == 1:
+        return []
+    longest = max((route.states for route in routes), key=len)
+    if all(route.states == longest[: len(route.states)] for route in routes):
+        n_early = sum(len(route.seeds) for route in routes if route.states != longest)
+        n_runs = sum(len(route.seeds) for route in routes)
+        return [
+            f"The map forks only because {n_early} of {n_runs} runs end before the last state of "
+            "the others."
+        ]
+    if len({tuple(dict.fromkeys(route.states)) for route in routes}) == 1:
+        return [
+            "The map forks only because some runs return to earlier states: all runs enter the "
+            "same states for the first time in the same order."
+        ]
+    return []

@@ -1,0 +1,273 @@
+//! The 14 metrics of one checkpoint (Hu et al. 2023, Appendix B).
+//!
+//! With K weight matrices W_k of singular values lambda, all N weights w and all biases b:
+//! `l1`, `l2`, `trace`, `lambda_*` and the ratios are means over k; `*_w` and `*_b` run over all
+//! weights, or biases, as one set.
+
+use rayon::prelude::*;
+
+use crate::error::{Error, Place};
+use crate::median::median;
+use crate::moments::Moments;
+use crate::run::Cancel;
+use crate::spectrum::{Spectrum, spectrum};
+use crate::tensor::TensorData;
+
+/// Magnitudes whose squares, summed over any matrix, neither overflow nor vanish in f64.
+const SAFE_MAGNITUDES: std::ops::RangeInclusive<f64> = 1e-130..=1e130;
+
+/// The metrics of one checkpoint; those of the biases are `None` where there are none.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Metrics {
+    /// Mean over k of the sum of absolute entries of W_k.
+    pub l1: f64,
+    /// Mean over k of the Frobenius norm of W_k.
+    pub l2: f64,
+    /// Mean over k of L1 / L2 of W_k, 0 for an all-zero W_k.
+    pub l1_over_l2: f64,
+    /// Mean of all weights.
+    pub mean_w: f64,
+    /// Median of all weights.
+    pub median_w: f64,
+    /// Variance of all weights, without Bessel's correction.
+    pub var_w: f64,
+    /// Mean of all biases.
+    pub mean_b: Option<f64>,
+    /// Median of all biases.
+    pub median_b: Option<f64>,
+    /// Variance of all biases, without Bessel's correction.
+    pub var_b: Option<f64>,
+    /// Mean over k of the sum of the main diagonal of W_k.
+    pub trace: f64,
+    /// Mean over k of the largest singular value.
+    pub lambda_max: f64,
+    /// Mean over k of trace / lambda_max of W_k, 0 for an all-zero W_k.
+    pub trace_over_lambda_max: f64,
+    /// Mean over k of the mean singular value.
+    pub mean_lambda: f64,
+    /// Mean over k of the variance of the singular values, without Bessel's correction.
+    pub var_lambda: f64,
+}
+
+impl Metrics {
+    /// Column names and values, in the order of the table of metrics.
+    pub fn columns(&self) -> [(&'static str, Option<f64>); 14] {
+        [
+            ("l1", Some(self.l1)),
+            ("l2", Some(self.l2)),
+            ("l1_over_l2", Some(self.l1_over_l2)),
+            ("mean_w", Some(self.mean_w)),
+            ("median_w", Some(self.median_w)),
+            ("var_w", Some(self.var_w)),
+            ("mean_b", self.mean_b),
+            ("median_b", self.median_b),
+            ("var_b", self.var_b),
+            ("trace", Some(self.trace)),
+            ("lambda_max", Some(self.lambda_max)),
+            ("trace_over_lambda_max", Some(self.trace_over_lambda_max)),
+            ("mean_lambda", Some(self.mean_lambda)),
+            ("var_lambda", Some(self.var_lambda)),
+        ]
+    }
+}
+
+/// A row-major tensor that holds `n_blocks` consecutive matrices of `rows` x `cols`.
+#[derive(Debug, Clone)]
+pub struct WeightMatrices<'a> {
+    place: Place,
+    data: TensorData<'a>,
+    shape: Vec<usize>,
+    n_blocks: usize,
+    rows: usize,
+    cols: usize,
+}
+
+impl<'a> WeightMatrices<'a> {
+    /// View `data` of the given `shape` as (`n_blocks`, `rows`, `cols`).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the numbers of values differ, or there are none.
+    pub fn new(
+        place: Place,
+        data: TensorData<'a>,
+        shape: &[usize],
+        (n_blocks, rows, cols): (usize, usize, usize),
+    ) -> Result<Self, Error> {
+        let shape = shape.to_vec();
+        let expected = n_blocks.checked_mul(rows).and_then(|count| count.checked_mul(cols));
+        if data.is_empty() || expected != Some(data.len()) {
+            return Err(Error::Shape { place, shape, n_blocks, rows, cols });
+        }
+        Ok(WeightMatrices { place, data, shape, n_blocks, rows, cols })
+    }
+}
+
+/// A bias tensor.
+#[derive(Debug, Clone)]
+pub struct Bias<'a> {
+    /// Where it comes from.
+    pub place: Place,
+    /// Its values.
+    pub data: TensorData<'a>,
+    /// Its shape.
+    pub shape: Vec<usize>,
+}
+
+/// What one matrix W_k adds to the metrics.
+#[derive(Debug, Clone, Copy)]
+struct MatrixSummary {
+    moments: Moments,
+    l2: f64,
+    trace: f64,
+    spectrum: Spectrum,
+}
+
+/// The metrics of one checkpoint. `parallel` spreads the matrices over rayon's threads.
+///
+/// Each thread holds a copy, as f64, of one matrix at a time.
+///
+/// # Errors
+/// [`Error::NonFinite`] for the first non-finite value in the order given, weights first;
+/// [`Error::Lapack`], [`Error::Overflow`], [`Error::Cancelled`].
+pub(crate) fn metrics(
+    weights: &[WeightMatrices<'_>],
+    biases: &[Bias<'_>],
+    parallel: bool,
+    cancel: &Cancel,
+) -> Result<Metrics, Error> {
+    let matrices: Vec<(&WeightMatrices<'_>, usize)> = weights
+        .iter()
+        .flat_map(|tensor| (0..tensor.n_blocks).map(move |block| (tensor, block)))
+        .collect();
+    let one = |buffer: &mut Vec<f64>, &(tensor, block): &(&WeightMatrices<'_>, usize)| {
+        cancel.check()?;
+        summarise(tensor, block, buffer)
+    };
+    let summaries: Vec<MatrixSummary> = if parallel {
+        // Collected first and searched in order, so that of two errors the first is told.
+        let all: Vec<_> = matrices.par_iter().map_init(Vec::new, one).collect();
+        all.into_iter().collect::<Result<_, _>>()?
+    } else {
+        let mut buffer = Vec::new();
+        matrices.iter().map(|matrix| one(&mut buffer, matrix)).collect::<Result<_, _>>()?
+    };
+    let bias_moments = biases.iter().try_fold(Moments::EMPTY, |total, bias| {
+        let moments = Moments::of_tensor(bias.data);
+        check_finite(&moments, bias.data, 0, &bias.place, &bias.shape)?;
+        Ok(total.merge(moments))
+    })?;
+    cancel.check()?;
+    let all_weights: Vec<TensorData<'_>> = weights.iter().map(|tensor| tensor.data).collect();
+    let all_biases: Vec<TensorData<'_>> = biases.iter().map(|bias| bias.data).collect();
+    let median_w = median(&all_weights, parallel);
+    let median_b = (bias_moments.count > 0).then(|| median(&all_biases, parallel));
+    combine(&summaries, median_w, &bias_moments, median_b)
+}
+
+fn combine(
+    summaries: &[MatrixSummary],
+    median_w: f64,
+    biases: &Moments,
+    median_b: Option<f64>,
+) -> Result<Metrics, Error> {
+    let k = summaries.len() as f64;
+    let mean = |value: &dyn Fn(&MatrixSummary) -> f64| summaries.iter().map(value).sum::<f64>() / k;
+    let weights = summaries.iter().map(|s| s.moments).fold(Moments::EMPTY, Moments::merge);
+    let metrics = Metrics {
+        l1: mean(&|s| s.moments.sum_abs),
+        l2: mean(&|s| s.l2),
+        l1_over_l2: mean(&|s| ratio(s.moments.sum_abs, s.l2)),
+        mean_w: weights.mean(),
+        median_w,
+        var_w: weights.variance(),
+        mean_b: median_b.map(|_| biases.mean()),
+        median_b,
+        var_b: median_b.map(|_| biases.variance()),
+        trace: mean(&|s| s.trace),
+        lambda_max: mean(&|s| s.spectrum.max),
+        trace_over_lambda_max: mean(&|s| ratio(s.trace, s.spectrum.max)),
+        mean_lambda: mean(&|s| s.spectrum.mean),
+        var_lambda: mean(&|s| s.spectrum.variance),
+    };
+    match metrics.columns().iter().find(|(_, value)| value.is_some_and(|v| !v.is_finite())) {
+        Some((metric, _)) => Err(Error::Overflow { metric }),
+        None => Ok(metrics),
+    }
+}
+
+/// `a / b`, and 0 for a zero denominator.
+fn ratio(a: f64, b: f64) -> f64 {
+    if b == 0.0 { 0.0 } else { a / b }
+}
+
+fn summarise(
+    tensor: &WeightMatrices<'_>,
+    block: usize,
+    buffer: &mut Vec<f64>,
+) -> Result<MatrixSummary, Error> {
+    let (rows, cols) = (tensor.rows, tensor.cols);
+    let start = block * rows * cols;
+    let data = tensor.data.slice(start, rows * cols);
+    buffer.resize(data.len(), 0.0);
+    data.read_into(buffer);
+    let moments = Moments::of(buffer);
+    check_finite(&moments, data, start, &tensor.place, &tensor.shape)?;
+    let trace = (0..rows.min(cols)).map(|i| buffer[i * cols + i]).sum();
+    let largest = moments.max_abs();
+    if largest == 0.0 {
+        let spectrum = Spectrum { max: 0.0, mean: 0.0, variance: 0.0 };
+        return Ok(MatrixSummary { moments, l2: 0.0, trace, spectrum });
+    }
+    let (sum_squares, scale) = if SAFE_MAGNITUDES.contains(&largest) {
+        (moments.sum_squares, 1.0)
+    } else {
+        // Squares would leave the range of f64: divide by a power of two, which is exact.
+        let scale = 2.0_f64.powi(largest.log2().floor() as i32);
+        buffer.iter_mut().for_each(|value| *value /= scale);
+        (Moments::of(buffer).sum_squares, scale)
+    };
+    let spectrum = spectrum(buffer, rows, cols)
+        .map_err(|error| Error::Lapack { place: tensor.place.clone(), reason: error.to_string() })?
+        .scaled(scale);
+    Ok(MatrixSummary { moments, l2: sum_squares.sqrt() * scale, trace, spectrum })
+}
+
+/// Refuse a tensor with non-finite values; `data` starts at value `start` of the whole tensor.
+fn check_finite(
+    moments: &Moments,
+    data: TensorData<'_>,
+    start: usize,
+    place: &Place,
+    shape: &[usize],
+) -> Result<(), Error> {
+    if moments.is_finite() {
+        return Ok(());
+    }
+    let mut value = [0.0];
+    for position in 0..data.len() {
+        data.slice(position, 1).read_into(&mut value);
+        if !value[0].is_finite() {
+            return Err(Error::NonFinite {
+                place: place.clone(),
+                index: unravel(start + position, shape),
+                value: value[0],
+            });
+        }
+    }
+    Ok(()) // finite values whose sum overflows; `combine` says which metric does
+}
+
+/// Indices, row-major, of the value at `position`.
+fn unravel(mut position: usize, shape: &[usize]) -> Vec<usize> {
+    let mut index: Vec<usize> = shape
+        .iter()
+        .rev()
+        .map(|&side| {
+            let here = position % side;
+            position /= side;
+            here
+        })
+        .collect();
+    index.reverse();
+    index
+}

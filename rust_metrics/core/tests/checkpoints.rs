@@ -1,0 +1,148 @@
+//! Runs of checkpoints on disk: reading, errors, and sameness over threads.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use proptest::prelude::*;
+use safetensors::tensor::{Dtype, TensorView, serialize};
+use training_maps_metrics::{
+    Cancel, Checkpoint, Error, MatrixSpec, Metrics, Selection, run_metrics,
+};
+
+fn values(seed: u64, len: usize) -> Vec<f32> {
+    (0..len).map(|i| ((i as f32 + 1.0) * (seed as f32 + 0.7)).sin()).collect()
+}
+
+fn bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+/// A file with heads of (3, 5, 7), a matrix of (9, 4) and a bias of 11.
+fn checkpoint(seed: u64) -> Vec<u8> {
+    let (heads, matrix, bias) =
+        (bytes(&values(seed, 105)), bytes(&values(seed + 1, 36)), bytes(&values(seed + 2, 11)));
+    let view = |shape: &[usize], data| TensorView::new(Dtype::F32, shape.to_vec(), data).unwrap();
+    let tensors = HashMap::from([
+        ("heads", view(&[3, 5, 7], heads.as_slice())),
+        ("matrix", view(&[9, 4], matrix.as_slice())),
+        ("bias", view(&[11], bias.as_slice())),
+    ]);
+    serialize(tensors, None).unwrap()
+}
+
+fn selection() -> Selection {
+    let spec = |tensor: &str, n_blocks, rows, cols| MatrixSpec {
+        tensor: tensor.to_owned(),
+        n_blocks,
+        rows,
+        cols,
+    };
+    Selection {
+        matrices: vec![spec("heads", 3, 5, 7), spec("matrix", 1, 9, 4)],
+        biases: vec!["bias".to_owned()],
+    }
+}
+
+fn write(folder: &Path, name: &str, content: &[u8]) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, content).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn run(paths: &[String], threads: usize) -> Vec<Result<Metrics, Error>> {
+    run_metrics(paths, &selection(), threads, &Cancel::default()).unwrap()
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths: Vec<String> =
+        (0..7).map(|seed| write(folder.path(), &format!("{seed}"), &checkpoint(seed))).collect();
+    let reference: Vec<Metrics> = run(&paths, 1).into_iter().map(Result::unwrap).collect();
+    assert_ne!(reference[0], reference[1]);
+    for threads in [2, 3, 4, 9] {
+        let metrics: Vec<Metrics> = run(&paths, threads).into_iter().map(Result::unwrap).collect();
+        assert_eq!(metrics, reference, "{threads} threads");
+    }
+}
+
+#[test]
+fn one_broken_file_leaves_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = write(folder.path(), "whole", &checkpoint(1));
+    let content = checkpoint(2);
+    let truncated = write(folder.path(), "truncated", &content[..content.len() - 1]);
+    let missing = folder.path().join("missing").to_str().unwrap().to_owned();
+    let mut nan = checkpoint(3);
+    let end = nan.len();
+    nan[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+    let nan = write(folder.path(), "nan", &nan);
+    for threads in [1, 8] {
+        let results =
+            run(&[whole.clone(), truncated.clone(), missing.clone(), nan.clone()], threads);
+        assert!(results[0].is_ok());
+        assert!(matches!(&results[1], Err(Error::Format { path, .. }) if *path == truncated));
+        assert!(matches!(&results[2], Err(Error::Open { path, .. }) if *path == missing));
+        let Err(Error::NonFinite { place, index, .. }) = &results[3] else {
+            panic!("{:?}", results[3]);
+        };
+        assert_eq!((place.tensor.as_str(), index.as_slice()), ("matrix", &[8, 3][..]));
+    }
+}
+
+#[test]
+fn a_request_to_stop_is_heeded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path(), "whole", &checkpoint(1));
+    let cancel = Cancel::default();
+    cancel.request();
+    let results = run_metrics(&[path], &selection(), 1, &cancel).unwrap();
+    assert!(matches!(results[0], Err(Error::Cancelled)));
+}
+
+#[test]
+fn tensors_that_are_not_as_selected() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path(), "whole", &checkpoint(1));
+    let mut wrong = selection();
+    wrong.matrices[1].rows = 8;
+    let results = run_metrics(std::slice::from_ref(&path), &wrong, 1, &Cancel::default()).unwrap();
+    let message = results[0].as_ref().unwrap_err().to_string();
+    assert!(message.ends_with("tensor 'matrix' has shape [9, 4]; expected 1 x 8 x 4 values"));
+    wrong.matrices[1].rows = usize::MAX;
+    let results = run_metrics(&[path], &wrong, 1, &Cancel::default()).unwrap();
+    assert!(matches!(results[0], Err(Error::Shape { .. })));
+}
+
+#[test]
+fn arguments_that_make_no_sense() {
+    let none = Selection::default();
+    assert!(matches!(run_metrics(&[], &none, 1, &Cancel::default()), Err(Error::Argument { .. })));
+    let result = run_metrics(&[], &selection(), 0, &Cancel::default());
+    assert!(matches!(result, Err(Error::Argument { .. })));
+}
+
+proptest! {
+    #[test]
+    fn corrupt_files_are_errors_and_never_crash(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        keep in any::<prop::sample::Index>(),
+        truncate in any::<bool>(),
+    ) {
+        let mut content = checkpoint(1);
+        let header = 8 + u64::from_le_bytes(content[..8].try_into().unwrap()) as usize;
+        for (position, byte) in changes {
+            content[position.index(header)] = byte;
+        }
+        if truncate {
+            content.truncate(keep.index(content.len()));
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = write(folder.path(), "corrupt", &content);
+        // Some changes leave a valid file; any outcome is right that is no crash.
+        if let Ok(checkpoint) = Checkpoint::open(&path) {
+            let _ = checkpoint.header().map(|header| header.tensors());
+        }
+        let _ = run(&[path], 1);
+    }
+}

@@ -1,0 +1,335 @@
+"""Writes a complete result folder of made-up but consistent runs, for tests of what reads one.
+
+State sequences are drawn first; the map, the convergence times, the regression and the distances
+are then computed from them, so that the files of a folder agree with each other.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from training_maps.files import made_by, write_json, write_table
+
+METRICS = ["l1", "l2", "l1_over_l2", "mean_w", "var_w", "trace", "lambda_max", "var_lambda"]
+THRESHOLD = 0.9
+
+
+def write_results(
+    folder: Path,
+    n_runs: int = 8,
+    n_states: int = 4,
+    *,
+    forking: bool = True,
+    back_edges: bool = False,
+    regression: bool = True,
+    n_censored: int = 0,
+    n_checkpoints: int = 60,
+    experiment: str = "synthetic",
+    logs: bool = True,
+    notes: tuple[str, ...] = (),
+    seed: int = 0,
+) -> Path:
+    """Write a result folder; return it.
+
+    Args:
+        folder: where to write.
+        n_runs: number of runs, seeds 0, 1, ...
+        n_states: number of states that some run visits.
+        forking: some runs leave out inner states; otherwise every run visits all in order.
+        back_edges: some runs return to an earlier state for a while.
+        regression: whether there are coefficients; otherwise the reason stands in their place.
+        n_censored: runs (the last seeds) that never pass the threshold.
+        n_checkpoints: checkpoints a run, 32 steps and 10 epochs apart, and step 0.
+        experiment: the experiment's name.
+        logs: whether to write the training logs.
+        notes: notes of the training map.
+        seed: of the random numbers.
+    """
+    rng = np.random.default_rng(seed)
+    sequences = {
+        run: _sequence(rng, n_states, n_checkpoints, forking and n_states > 2, back_edges)
+        for run in range(n_runs)
+    }
+    _renumber(sequences, n_states)
+    steps = np.arange(n_checkpoints) * 32
+    paths = pd.DataFrame(
+        {
+            "seed": np.repeat(np.arange(n_runs), n_checkpoints),
+            "step": np.tile(steps, n_runs),
+            "state": np.concatenate(list(sequences.values())),
+        }
+    )
+    write_table(paths, folder / "state_paths.csv")
+    means = rng.normal(0, 1, (n_states, len(METRICS)))
+    write_json(
+        _training_map(rng, sequences, means, experiment, list(notes)), folder / "training_map.json"
+    )
+    _write_selection(rng, folder, n_states)
+    convergence = _write_convergence(folder, sequences, steps, n_censored)
+    if logs:
+        _write_logs(rng, folder, sequences, steps, convergence)
+    _write_regression(folder, sequences, convergence, regression)
+    _write_dissimilarity(folder, sequences, means)
+    _write_observations(folder, paths)
+    return folder
+
+
+def _sequence(
+    rng: np.random.Generator, n_states: int, n_checkpoints: int, forking: bool, back_edges: bool
+) -> np.ndarray:
+    route = list(range(n_states))
+    if forking:
+        inner = np.arange(1, n_states - 1)
+        # A handful of routes, the full one the most common.
+        left_out = {0: inner[:0], 1: inner[:1], 2: inner[-1:], 3: inner[::2]}
+        skipped = left_out[int(rng.choice(4, p=[0.5, 0.2, 0.2, 0.1]))]
+        route = [state for state in route if state not in skipped]
+    if back_edges and len(route) > 2 and rng.random() < 0.4:
+        at = int(rng.integers(2, len(route)))
+        route[at:at] = [route[at - 1], route[at - 2]]
+        route = [s for i, s in enumerate(route) if i == 0 or route[i - 1] != s]
+    cuts = np.sort(rng.choice(np.arange(1, n_checkpoints), len(route) - 1, replace=False))
+    return np.repeat(route, np.diff([0, *cuts, n_checkpoints]))
+
+
+def _renumber(sequences: dict[int, np.ndarray], n_states: int) -> None:
+    """Make sure that every state is visited: the first run takes the full route."""
+    n = len(sequences[0])
+    if not set(range(n_states)) <= set(np.concatenate(list(sequences.values()))):
+        sequences[0] = np.minimum(np.arange(n) * n_states // n, n_states - 1)
+
+
+def _route(states: np.ndarray) -> tuple[int, ...]:
+    keep = np.append(True, states[1:] != states[:-1])
+    return tuple(int(s) for s in states[keep])
+
+
+def _training_map(
+    rng: np.random.Generator,
+    sequences: dict[int, np.ndarray],
+    means: np.ndarray,
+    experiment: str,
+    notes: list[str],
+) -> dict[str, Any]:
+    n_states = len(means)
+    everything = np.concatenate(list(sequences.values()))
+    importance = rng.gamma(2.0, 5.0, (n_states, len(METRICS)))
+    top = np.argsort(-importance, axis=1)[:, :3]
+    states = [
+        {
+            "state": k,
+            "name": f"state {k}",
+            "features": [
+                {
+                    "metric": METRICS[m],
+                    "inverse_covariance": float(importance[k, m]),
+                    "mean": float(means[k, m]),
+                }
+                for m in top[k]
+            ],
+            "share_of_checkpoints": float(np.mean(everything == k)),
+            "n_runs": sum(k in s for s in sequences.values()),
+            "mean": dict(zip(METRICS, map(float, means[k]), strict=True)),
+        }
+        for k in range(n_states)
+    ]
+    routes: dict[tuple[int, ...], list[int]] = {}
+    for run, sequence in sequences.items():
+        routes.setdefault(_route(sequence), []).append(run)
+    ordered = sorted(routes.items(), key=lambda item: (-len(item[1]), item[0]))
+    return {
+        "experiment": experiment,
+        "metrics": METRICS,
+        "linear": len(routes) == 1,
+        "selected_model": {
+            "n_states": n_states,
+            "restart": 0,
+            "criterion": "bic",
+            "aggregate": "mean",
+            "covariance": "full",
+            "value": 1000.0 - 40 * n_states,
+        },
+        "feature_ranking": "inverse_covariance",
+        "states": states,
+        "transitions": _transitions(ordered, everything, means, top),
+        "paths": [{"states": list(route), "seeds": seeds} for route, seeds in ordered],
+        "notes": notes,
+        "made_by": made_by(synthetic=True),
+    }
+
+
+def _transitions(
+    routes: list[tuple[tuple[int, ...], list[int]]],
+    everything: np.ndarray,
+    means: np.ndarray,
+    top: np.ndarray,
+) -> list[dict[str, Any]]:
+    runs: dict[tuple[int, int], set[int]] = {}
+    uses: dict[tuple[int, int], int] = {}
+    for route, seeds in routes:
+        for edge in pairwise(route):
+            runs.setdefault(edge, set()).update(seeds)
+            uses[edge] = uses.get(edge, 0) + len(seeds)
+    return [
+        {
+            "from": j,
+            "to": k,
+            "probability": uses[j, k] / int(np.sum(everything == j)),
+            "n_runs": len(runs[j, k]),
+            "n_uses": uses[j, k],
+            "feature_changes": [
+                {"metric": METRICS[m], "change": float(means[k, m] - means[j, m])} for m in top[k]
+            ],
+        }
+        for j, k in sorted(runs)
+    ]
+
+
+def _write_selection(rng: np.random.Generator, folder: Path, n_states: int) -> None:
+    rows = []
+    for k in range(1, max(8, n_states) + 1):
+        for restart in range(5):
+            noise = rng.normal(0, 8)
+            bic = 1000.0 - 40 * n_states + 6 * (k - n_states) ** 2 + noise
+            rows.append(
+                {
+                    "n_states": k,
+                    "restart": restart,
+                    "log_likelihood_train": -2.0 * bic + 300 * k,
+                    "log_likelihood_validation": -bic / 2 + 20 * k,
+                    "aic": bic - 30 * k,
+                    "bic": bic,
+                    "n_iterations": 20 + restart,
+                    "converged": restart != 4,
+                }
+            )
+    write_table(pd.DataFrame(rows), folder / "hmm" / "model_selection.csv")
+
+
+def _write_convergence(
+    folder: Path, sequences: dict[int, np.ndarray], steps: np.ndarray, n_censored: int
+) -> pd.DataFrame:
+    rows = []
+    for run, states in sequences.items():
+        # A run generalises some checkpoints after it enters its last state.
+        entered = int(np.flatnonzero(states != states[-1])[-1]) + 1 if len(set(states)) > 1 else 1
+        index = min(entered + 2, len(steps) - 1)
+        converged = run < len(sequences) - n_censored
+        index = index if converged else len(steps) - 1
+        rows.append(
+            {
+                "seed": run,
+                "step": int(steps[index]),
+                "epoch": index * 10.0,
+                "fraction": float(steps[index] / steps[-1]),
+                "converged": converged,
+            }
+        )
+    table = pd.DataFrame(rows)
+    write_table(table, folder / "convergence.csv")
+    return table
+
+
+def _write_logs(
+    rng: np.random.Generator,
+    folder: Path,
+    sequences: dict[int, np.ndarray],
+    steps: np.ndarray,
+    convergence: pd.DataFrame,
+) -> None:
+    index = np.arange(len(steps))
+    for run in sequences:
+        row = convergence.iloc[run]
+        middle = row["step"] / 32 if row["converged"] else 3 * len(steps)
+        learned = (1 + np.tanh((index - middle + 2) / 2)) / 2
+        log = pd.DataFrame(
+            {
+                "step": steps,
+                "epoch": index * 10.0,
+                "train_loss": np.maximum(0, np.exp(-index / 4) - 0.01),
+                "eval_loss": (1 - learned) * (1.2 + rng.normal(0, 0.02, len(steps))).clip(0),
+                "train_accuracy": 1 - 0.5 * np.exp(-index / 3),
+                "eval_accuracy": 0.5 + 0.5 * learned,
+            }
+        )
+        write_table(
+            log, folder / "runs" / f"seed-{run}" / "training_log.parquet", made_by(seed=run)
+        )
+
+
+def _write_regression(
+    folder: Path, sequences: dict[int, np.ndarray], convergence: pd.DataFrame, regression: bool
+) -> None:
+    states = sorted({int(s) for sequence in sequences.values() for s in sequence})
+    shares = np.array([[np.mean(s == k) for k in states] for s in sequences.values()])
+    visiting = (shares > 0).sum(axis=0)
+    target = convergence["fraction"].to_numpy()
+    n, k = shares.shape
+    possible = regression and n > k
+    beta = np.linalg.lstsq(shares, target, rcond=None)[0]
+    residuals = target - shares @ beta
+    total = float(((target - target.mean()) ** 2).sum())
+    r_squared = 1 - float((residuals**2).sum()) / total if total > 0 else 0.0
+    converged = convergence["converged"].to_numpy()
+    detours = [s for i, s in enumerate(states) if beta[i] > 0 and (shares[converged, i] == 0).any()]
+    table = pd.DataFrame(
+        {
+            "state": states,
+            "coefficient": beta,
+            "standard_error": np.full(k, 0.05),
+            "p_value": np.full(k, 0.0004),
+            "n_runs_visiting": visiting,
+            "is_detour": [s in detours for s in states],
+        }
+    )
+    write_table(table if possible else table.iloc[:0], folder / "coefficients.csv")
+    value = r_squared if possible else None
+    write_json(
+        {
+            "n_runs": n,
+            "n_converged": int(converged.sum()),
+            "threshold": THRESHOLD,
+            "r_squared": value,
+            "adjusted_r_squared": value,
+            "f_statistic": 40.0 if possible else None,
+            "p_value": 2e-7 if possible else None,
+            "significance": 0.001,
+            "significant": possible,
+            "detour_states": detours if possible else [],
+            "reason": None if possible else f"{n} runs are too few for {k} coefficients.",
+            "notes": [],
+            "made_by": made_by(synthetic=True),
+        },
+        folder / "regression.json",
+    )
+
+
+def _write_dissimilarity(folder: Path, sequences: dict[int, np.ndarray], means: np.ndarray) -> None:
+    n_states = len(means)
+    shares = [np.bincount(s, minlength=n_states) / len(s) for s in sequences.values()]
+    rows = []
+    for a in range(len(shares)):
+        for b in range(a + 1, len(shares)):
+            difference = shares[a] - shares[b]
+            rows.append(
+                {
+                    "seed_a": a,
+                    "seed_b": b,
+                    "index": float(np.abs(np.cumsum(difference)).sum()),
+                    "discrete": float(np.abs(difference).sum() / 2),
+                    "means": float(np.abs(difference @ means).sum()),
+                }
+            )
+    columns = ["seed_a", "seed_b", "index", "discrete", "means"]
+    write_table(pd.DataFrame(rows, columns=columns), folder / "dissimilarity.csv")
+
+
+def _write_observations(folder: Path, paths: pd.DataFrame) -> None:
+    held_out = paths["seed"] % 5 == 4
+    table = paths[["seed", "step"]].assign(split=np.where(held_out, "validation", "train"), l2=0.0)
+    write_table(table, folder / "observations.parquet", made_by(notes=[]))

@@ -1,0 +1,163 @@
+"""The config: defaults, who overrides whom, and one clear message for every mistake."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from training_maps.config import check, fill_defaults, load_schema, merge, resolve
+from training_maps.errors import InputError
+
+ROOT = Path(__file__).parents[1]
+SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
+
+
+@pytest.fixture
+def experiments(tmp_path):
+    """A folder of experiments with one, called tiny."""
+    (tmp_path / "tiny.yaml").write_text(
+        "training: {task: sparse_parities, learning_rate: 0.2, length: 50}\nhmm: {restarts: 2}\n"
+    )
+    return tmp_path
+
+
+def resolve_tiny(experiments, **config):
+    return resolve({"experiments": ["tiny"], **config}, experiments, SCHEMA).experiments["tiny"]
+
+
+def test_every_key_has_a_type_a_description_and_a_default():
+    def walk(schema, path):
+        for key, part in schema.get("properties", {}).items():
+            where = f"{path}.{key}"
+            assert "type" in part or "enum" in part, where
+            assert "description" in part, where
+            assert "default" in part, where
+            if part.get("type") == "object" and key != "task_settings":
+                assert part["additionalProperties"] is False, where
+                walk(part, where)
+
+    walk(SCHEMA["$defs"]["experiment"], "experiment")
+
+
+def test_config_yaml_shows_every_key_with_its_default():
+    text = (ROOT / "config.yaml").read_text()
+    # A commented line that sets a key, at the top level or indented below a section.
+    shown = re.sub(r"^# (?=(?:  )*[a-z_]+:(?: |$))", "", text, flags=re.M)
+    config = yaml.safe_load(shown)
+    keys = {"experiments", "results"}
+    assert config.pop("experiments") == ["sparse_parities"]
+    assert config.pop("results") == "results"
+    defaults = fill_defaults({}, SCHEMA["$defs"]["experiment"])
+    defaults.pop("description")  # an experiment's own, not for all of a run
+    assert config == defaults
+    assert keys | set(config) == set(SCHEMA["properties"])
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_every_experiment_is_valid(path):
+    settings = resolve({"experiments": [path.stem]}, path.parent, SCHEMA).experiments[path.stem]
+    assert settings["description"]
+
+
+def test_sparse_parities_has_the_papers_settings():
+    settings = resolve({"experiments": ["sparse_parities"]}, ROOT / "experiments", SCHEMA)
+    settings = settings.experiments["sparse_parities"]
+    assert settings["seeds"] == list(range(40))
+    training = settings["training"]
+    assert (training["optimizer"], training["learning_rate"]) == ("sgd", 0.1)
+    assert (training["weight_decay"], training["batch_size"]) == (0.01, 32)
+    assert (training["length"], training["checkpoint_every"], training["unit"]) == (
+        1000,
+        10,
+        "epoch",
+    )
+    assert training["task_settings"] == {
+        "n_bits": 40, "n_relevant_bits": 3, "n_train": 1000, "n_eval": 100, "hidden_size": 128,
+    }  # fmt: skip
+    assert settings["hmm"]["n_states"] == list(range(1, 9))
+
+
+def test_config_overrides_experiment_overrides_defaults(experiments):
+    settings = resolve_tiny(experiments, hmm={"restarts": 7}, seeds="0-4")
+    assert settings["hmm"]["restarts"] == 7
+    assert settings["training"]["learning_rate"] == 0.2
+    assert settings["training"]["batch_size"] == 32
+    assert settings["seeds"] == [0, 1, 2, 3, 4]
+    assert settings["training"]["task_settings"]["hidden_size"] == 128
+
+
+def test_merge_leaves_its_inputs_alone():
+    weaker, stronger = {"a": {"b": 1, "c": 2}}, {"a": {"b": 3}}
+    assert merge(weaker, stronger) == {"a": {"b": 3, "c": 2}}
+    assert weaker == {"a": {"b": 1, "c": 2}}
+    assert stronger == {"a": {"b": 3}}
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"experimets": []}, "config: unknown key experimets (did you mean experiments?)"),
+        ({"hmm": {"restart": 3}}, "config: unknown key hmm.restart (did you mean restarts?)"),
+        ({"training": {"lenght": 3}}, "unknown key training.lenght (did you mean length?)"),
+        ({"hmm": {"restarts": "five"}}, "config: hmm.restarts: expected integer at least 1, got"),
+        ({"hmm": {"restarts": 0}}, "config: hmm.restarts: expected integer at least 1, got 0"),
+        ({"hmm": {"covariance": "ful"}}, "expected one of full, diag, tied, spherical, got 'ful'"),
+        ({"semantics": {"threshold": 1.0}}, "expected number at least 0 less than 1, got 1.0"),
+        ({"seeds": "0-"}, "experiment tiny: seeds: '0-' is neither a whole number from 0 on nor"),
+        ({"seeds": "3,3"}, "3 is given more than once"),
+        ({"hmm": {"n_states": "0-3"}}, "hmm.n_states: expected numbers of at least 1"),
+        ({"experiments": ["tinny"]}, "(did you mean tiny?); the experiments are tiny"),
+        ({"experiments": []}, "experiments: expected array of length at least 1"),
+        ({"experiments": ["../secret"]}, "experiments.0: expected string matching"),
+        ({"training": {"task": "sparse_parity"}}, "(did you mean sparse_parities?)"),
+        (
+            {"training": {"task_settings": {"hiden_size": 3}}},
+            "training.task_settings: unknown key hiden_size (did you mean hidden_size?)",
+        ),
+        (
+            {"training": {"task_settings": {"hidden_size": 0}}},
+            "hidden_size: expected integer at least 1, got 0",
+        ),
+        ({"training": {"task_settings": {"n_bits": 2}}}, "n_relevant_bits (3) is more than n_bits"),
+    ],
+)
+def test_mistakes_are_named(experiments, config, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        resolve({"experiments": ["tiny"], **config}, experiments, SCHEMA)
+
+
+def test_all_mistakes_are_told_at_once(experiments):
+    with pytest.raises(InputError) as error:
+        resolve_tiny(experiments, hmm={"restarts": 0, "tolerance": -1})
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_mistakes_in_an_experiment_name_its_file(experiments):
+    (experiments / "bad.yaml").write_text("hmm: {restarts: no}")
+    with pytest.raises(InputError, match=r"bad\.yaml: hmm\.restarts: expected integer"):
+        resolve({"experiments": ["bad"]}, experiments, SCHEMA)
+    (experiments / "bad.yaml").write_text("hmm: [")
+    with pytest.raises(InputError, match=r"bad\.yaml: is not valid YAML"):
+        resolve({"experiments": ["bad"]}, experiments, SCHEMA)
+    (experiments / "bad.yaml").write_text("just words")
+    with pytest.raises(InputError, match=r"bad\.yaml: the whole: expected object"):
+        resolve({"experiments": ["bad"]}, experiments, SCHEMA)
+
+
+def test_check_accepts_what_is_valid():
+    check({"experiments": ["a"]}, SCHEMA, "config")
+
+
+def test_numbers_from_the_command_line_may_be_text(experiments):
+    settings = resolve_tiny(
+        experiments,
+        hmm={"restarts": "3", "tolerance": "1e-4", "n_states": "1-3"},
+        training={"keep_checkpoints": "False", "task_settings": {"hidden_size": "8"}},
+    )
+    assert settings["hmm"]["restarts"] == 3
+    assert settings["hmm"]["tolerance"] == 1e-4
+    assert settings["training"]["keep_checkpoints"] is False
+    assert settings["training"]["task_settings"]["hidden_size"] == 8

@@ -1,0 +1,149 @@
+"""Which tensors count, from names, types and shapes."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training_maps.errors import InputError
+from training_maps.parameters import MatrixSpec, select_parameters
+
+
+def select(*tensors):
+    """Selection of (name, shape) or (name, shape, dtype)."""
+    return select_parameters((t[0], t[2] if len(t) > 2 else "F32", t[1]) for t in tensors)
+
+
+def test_the_perceptron():
+    selection = select(
+        ("hidden.weight", (128, 40)),
+        ("hidden.bias", (128,)),
+        ("output.weight", (1, 128)),
+        ("output.bias", (1,)),
+    )
+    assert selection.matrices == [
+        MatrixSpec("hidden.weight", 1, 128, 40),
+        MatrixSpec("output.weight", 1, 1, 128),
+    ]
+    assert selection.biases == ["hidden.bias", "output.bias"]
+    assert selection.left_out == {}
+
+
+def test_a_transformer_with_one_matrix_a_head_and_layer_norm():
+    selection = select(
+        ("embed.weight", (114, 128)),
+        ("pos_embed.weight", (3, 128)),
+        ("blocks.0.attention.query", (4, 32, 128)),
+        ("blocks.0.attention.output.weight", (128, 128)),
+        ("blocks.0.ln_1.weight", (128,)),
+        ("blocks.0.ln_1.bias", (128,)),
+        ("blocks.0.mlp.in.weight", (512, 128)),
+        ("blocks.0.mlp.in.bias", (512,)),
+        ("unembed.weight", (113, 128)),
+    )
+    assert selection.matrices == [
+        MatrixSpec("blocks.0.attention.output.weight", 1, 128, 128),
+        MatrixSpec("blocks.0.attention.query", 4, 32, 128),
+        MatrixSpec("blocks.0.mlp.in.weight", 1, 512, 128),
+    ]
+    assert selection.biases == ["blocks.0.mlp.in.bias"]
+    assert set(selection.left_out) == {
+        "embed.weight",
+        "pos_embed.weight",
+        "unembed.weight",
+        "blocks.0.ln_1.weight",
+        "blocks.0.ln_1.bias",
+    }
+
+
+def test_a_residual_network():
+    selection = select(
+        ("conv1.weight", (64, 3, 3, 3)),
+        ("bn1.weight", (64,)),
+        ("bn1.bias", (64,)),
+        ("bn1.running_mean", (64,)),
+        ("bn1.num_batches_tracked", (), "I64"),
+        ("layer2.0.downsample.0.weight", (128, 64, 1, 1)),
+        # Only its shape tells that this is a batch norm.
+        ("layer2.0.downsample.1.weight", (128,)),
+        ("layer2.0.downsample.1.bias", (128,)),
+        ("fc.weight", (100, 512)),
+        ("fc.bias", (100,)),
+    )
+    assert selection.matrices == [
+        MatrixSpec("conv1.weight", 1, 64, 27),
+        MatrixSpec("fc.weight", 1, 100, 512),
+        MatrixSpec("layer2.0.downsample.0.weight", 1, 128, 64),
+    ]
+    assert selection.biases == ["fc.bias"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "dtype", "reason"),
+    [
+        ("h.0.attn.bias", (1, 1, 16, 16), "F32", "mask"),
+        ("h.0.attn.bias", (1, 1, 16, 16), "U8", "integers"),
+        ("layers.0.attention.bias", (1, 1, 16, 16), "BOOL", "integers"),
+        ("h.0.attn.masked_bias", (), "F32", "buffer"),
+        ("attn_mask", (16, 16), "F32", "mask"),
+        ("position_ids", (1, 512), "I64", "integers"),
+        ("bert.embeddings.word_embeddings.weight", (30, 8), "F32", "embedding"),
+        ("model.embed_tokens.weight", (30, 8), "F32", "embedding"),
+        ("wte.weight", (30, 8), "F32", "embedding"),
+        ("wpe.weight", (30, 8), "F32", "embedding"),
+        ("lm_head.weight", (30, 8), "F32", "embedding"),
+        ("bert.encoder.layer.0.output.LayerNorm.weight", (8,), "F32", "normalisation"),
+        ("bert.encoder.layer.0.output.LayerNorm.bias", (8,), "F32", "normalisation"),
+        ("model.layers.0.input_layernorm.weight", (8,), "BF16", "normalisation"),
+        ("model.norm.weight", (8,), "BF16", "normalisation"),
+        ("bn.running_var", (8,), "F32", "buffer"),
+        ("scale", (8,), "F32", "neither"),
+        ("temperature", (), "F32", "neither"),
+        ("empty.weight", (0, 8), "F32", "no values"),
+    ],
+)
+def test_what_is_left_out(name, shape, dtype, reason):
+    selection = select((name, shape, dtype), ("fc.weight", (2, 3)))
+    assert reason in selection.left_out[name]
+    assert [spec.tensor for spec in selection.matrices] == ["fc.weight"]
+    assert selection.biases == []
+
+
+@pytest.mark.parametrize("name", ["fc.bias", "attn.in_proj_bias", "b_in", "fc1.b", "mlp.b1"])
+def test_names_of_biases(name):
+    assert select((name, (8,)), ("fc.weight", (2, 3))).biases == [name]
+
+
+def test_a_bias_of_each_head_is_a_bias():
+    assert select(("query.bias", (4, 32)), ("query.weight", (4, 32, 128))).biases == ["query.bias"]
+
+
+def test_ordinary_words_do_not_hide_a_weight():
+    names = ["linear.weight", "informed.weight", "bnorth.weight", "backbone.weight", "b.weight"]
+    assert [s.tensor for s in select(*((n, (2, 3)) for n in names)).matrices] == sorted(names)
+
+
+def test_a_one_dimensional_convolution_is_no_set_of_heads():
+    assert select(("conv.weight", (8, 4, 5))).matrices == [MatrixSpec("conv.weight", 1, 8, 20)]
+
+
+def test_an_empty_selection_says_what_was_there():
+    with pytest.raises(InputError, match=r"run/step-0.*no weight matrix.*wte.weight \(embedding"):
+        select_parameters([("wte.weight", "F32", (3, 4))], where="run/step-0")
+    with pytest.raises(InputError, match="none"):
+        select_parameters([])
+
+
+@given(st.permutations([("a.weight", (2, 3)), ("a.bias", (2,)), ("n.weight", (3,))]))
+def test_the_order_given_does_not_matter(tensors):
+    selection = select(*tensors)
+    assert [d.tensor.name for d in selection.decisions] == ["a.bias", "a.weight", "n.weight"]
+    assert selection.left_out == {"n.weight": "normalisation layer"}
+
+
+@given(st.lists(st.integers(1, 6), min_size=2, max_size=5))
+def test_the_matrices_of_a_tensor_hold_all_its_values(shape):
+    (spec,) = select(("fc.weight", tuple(shape))).matrices
+    product = 1
+    for side in shape:
+        product *= side
+    assert spec.n_blocks * spec.rows * spec.cols == product

@@ -1,0 +1,374 @@
+"""The report page, the summary and the comparison, as files that people open."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from synthetic_results import METRICS, write_results
+from training_maps import cli
+from training_maps.errors import InputError
+from training_maps.files import read_json, write_json
+from training_maps.metrics import METRICS as KNOWN_METRICS
+from training_maps.report.comparison import (
+    PAPER,
+    comparison_table,
+    read_summaries,
+    render_comparison,
+)
+from training_maps.report.page import render_report
+from training_maps.report.summary import summarise, terminal_table
+from training_maps.report.words import headline, listing, p_value, plural
+from training_maps.results import ExperimentResults
+
+HOSTILE = """<script>alert("x")</script>'&{{ 7 * 7 }}$\\frac{"""
+VOID = {"meta", "br", "hr", "img", "link", "input"}
+
+
+class Page(HTMLParser):
+    """Checks nesting while it reads; keeps text, ids, tags and attributes."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == [], f"not closed: {self.open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_startendtag(tag, attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+
+def check_self_contained(html: str, page: Page) -> None:
+    assert not {"script", "link", "iframe", "object", "embed", "base"} & set(page.tags)
+    for tag, name, value in page.attributes:
+        assert not name.startswith("on"), f"{tag} {name}"
+        if name in ("src", "href", "xlink:href", "action", "data", "srcset"):
+            assert value.startswith(("#", "data:")), f"{tag} {name}={value[:60]}"
+    assert "@import" not in html
+    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", html))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results") / "hostile"
+    return write_results(
+        folder,
+        n_runs=12,
+        n_states=4,
+        back_edges=True,
+        n_censored=1,
+        experiment=HOSTILE,
+        notes=(f"a note of {HOSTILE}",),
+    )
+
+
+@pytest.fixture(scope="module")
+def html(folder: Path) -> str:
+    results = ExperimentResults.read(folder)
+    return render_report(results, "epoch", {"task": {"name": HOSTILE, "seeds": [0, 1]}, "n": 3})
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> Page:
+    return Page(html)
+
+
+def test_page_is_whole_and_needs_nothing_else(html: str, page: Page) -> None:
+    assert html.startswith("<!DOCTYPE html>")
+    check_self_contained(html, page)
+    assert len(html) < 10_000_000
+    assert "prefers-color-scheme: dark" in html
+    assert "@media print" in html
+    assert 'name="viewport"' in html
+
+
+def test_ids_are_unique_and_references_lead_somewhere(html: str, page: Page) -> None:
+    assert len(page.ids) == len(set(page.ids))
+    ids = set(page.ids)
+    for target in re.findall(r"url\(#([^)]*)\)", html):
+        assert target in ids
+    for _, name, value in page.attributes:
+        if name in ("href", "xlink:href") and value.startswith("#"):
+            assert value[1:] in ids
+
+
+def test_hostile_names_are_text(html: str, page: Page) -> None:
+    assert "<script" not in html
+    assert page.text.count(re.sub(r"\s+", " ", HOSTILE)) >= 4  # title, heading, note, settings
+
+
+def test_page_holds_the_summary(folder: Path, page: Page) -> None:
+    summary = summarise(ExperimentResults.read(folder))
+    for number in (
+        summary["r_squared"],
+        *summary["dissimilarity"].values(),
+    ):
+        assert f"{number:.3f}" in page.text
+    assert f"12 runs of training went through 4 states; {summary['n_converged']} of" in page.text
+    assert "The map forks" in page.text
+    for state in summary["detour_states"]:
+        assert f"{state} detour" in page.text
+
+
+def test_page_holds_map_routes_and_coefficients(folder: Path, page: Page) -> None:
+    results = ExperimentResults.read(folder)
+    for route in results.training_map["paths"]:
+        states = " → ".join(map(str, route["states"]))
+        seeds = ", ".join(map(str, route["seeds"]))
+        assert re.search(rf"{len(route['seeds'])}\s+{states}\s+{seeds}\b", page.text)
+    for edge in results.training_map["transitions"]:
+        change = edge["feature_changes"][0]["change"]
+        pattern = (
+            rf"{edge['from']} → {edge['to']} {edge['n_runs']} {edge['n_uses']} "
+            rf"{edge['probability']:.3f}\s+" + re.escape(f"{change:+.2f}".replace("-", "−"))
+        )
+        assert re.search(pattern, page.text), pattern
+    for row in results.coefficients.itertuples():
+        assert f"{row.coefficient:.3f}".replace("-", "−") in page.text
+
+
+def test_glossary_has_the_metrics_of_the_map(page: Page) -> None:
+    known = {metric.column: metric for metric in KNOWN_METRICS}
+    for column in METRICS:
+        assert known[column].meaning in page.text
+    assert known["mean_b"].meaning not in page.text
+
+
+def test_settings_and_reproduction(page: Page) -> None:
+    assert "task.seeds 0, 1" in page.text
+    assert "snakemake --cores all" in page.text
+    assert "matplotlib" in page.text
+
+
+def test_pointing_at_a_state_tells_of_it(html: str, folder: Path) -> None:
+    titles = re.findall(r"<title>(State \d+:[^<]*)</title>", html)
+    results = ExperimentResults.read(folder)
+    assert len(titles) == 2 * len(results.states)  # the wide map and the narrow one
+    share = results.training_map["states"][0]["share_of_checkpoints"]
+    assert any(t.startswith("State 0") and f"{share:.1%}" in t for t in titles)
+
+
+@pytest.mark.parametrize(
+    ("n_runs", "n_states", "said"),
+    [
+        (1, 1, ["1 run of training went through 1 state; it did not converge", "only one run"]),
+        (3, 4, ["There is no regression. 3 runs are too few", "none of them converged"]),
+    ],
+)
+def test_what_is_missing_is_said_in_words(
+    tmp_path: Path, n_runs: int, n_states: int, said: list[str]
+) -> None:
+    write_results(tmp_path, n_runs, n_states, regression=False, n_censored=n_runs, logs=False)
+    results = ExperimentResults.read(tmp_path)
+    html = render_report(results, "epoch")
+    page = Page(html)
+    check_self_contained(html, page)
+    # What a figure says is drawn, so only the page's own words are in its text.
+    for sentence in said[: 1 if n_runs == 1 else 2]:
+        assert sentence in page.text
+    assert "Time is in steps" in page.text
+    assert "nan" not in page.text.lower().split()
+
+
+def test_without_convergence_there_is_still_a_page(tmp_path: Path) -> None:
+    write_results(tmp_path, 4, 3)
+    for name in ("convergence.csv", "coefficients.csv", "regression.json", "observations.parquet"):
+        (tmp_path / name).unlink()
+    page = Page(render_report(ExperimentResults.read(tmp_path)))
+    assert "There is no regression. Convergence is not defined for these runs." in page.text
+    assert "4 runs of training went through 3 states; convergence is not defined" in page.text
+    assert "judged on the runs they were fitted to" in page.text
+
+
+def test_report_command_writes_the_same_page_each_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_results(tmp_path / "x", 3, 2)
+    output = tmp_path / "report.html"
+    command = ["report", "--results", str(tmp_path / "x"), "--output", str(output)]
+    assert cli.main([*command, "--settings", '{"a": 1}']) == 0
+    again = render_report(ExperimentResults.read(tmp_path / "x"), "epoch", {"a": 1})
+    assert output.read_text(encoding="utf-8") == again
+    assert cli.main([*command, "--settings", "{"]) == 1
+    assert "--settings: is not valid JSON" in capsys.readouterr().err
+    assert cli.main([*command, "--settings", "[]"]) == 1
+    assert "must be a JSON object" in capsys.readouterr().err
+
+
+def test_summary_agrees_with_the_tables(tmp_path: Path) -> None:
+    write_results(tmp_path / "x", 10, 4, n_censored=2, experiment="inner")
+    output = tmp_path / "summary.json"
+    command = ["summary", "--results", str(tmp_path / "x"), "--experiment", "outer"]
+    assert cli.main([*command, "--output", str(output)]) == 0
+    summary = read_json(output)
+    regression = read_json(tmp_path / "x" / "regression.json")
+    distances = pd.read_csv(tmp_path / "x" / "dissimilarity.csv")
+    assert summary["experiment"] == "outer"
+    assert summary["n_runs"] == 10
+    assert summary["n_converged"] == 8
+    assert summary["n_states"] == 4
+    assert summary["forking"] is True
+    assert summary["r_squared"] == regression["r_squared"]
+    assert summary["p_value"] == regression["p_value"]
+    assert summary["detour_states"] == regression["detour_states"]
+    for name, value in summary["dissimilarity"].items():
+        assert value == pytest.approx(np.mean(distances[name].to_numpy()))
+
+
+def test_summary_of_one_run_has_no_numbers_to_give(tmp_path: Path) -> None:
+    write_results(tmp_path, 1, 2, regression=False)
+    summary = summarise(ExperimentResults.read(tmp_path))
+    assert summary["r_squared"] is None
+    assert summary["dissimilarity"] == {"index": None, "discrete": None, "means": None}
+    assert summary["forking"] is False
+    json.dumps(summary, allow_nan=False)
+
+
+def _summary(tmp_path: Path, name: str, **changes: object) -> Path:
+    summary = {
+        "experiment": name,
+        "n_runs": 40,
+        "n_converged": 39,
+        "n_states": 6,
+        "r_squared": 0.9614,
+        "p_value": 0.00001,
+        "dissimilarity": {"index": 0.1834, "discrete": 0.1, "means": None},
+        "forking": True,
+        "detour_states": [0, 3],
+        "notes": [],
+        "made_by": {},
+    }
+    path = tmp_path / name / "summary.json"
+    write_json({**summary, **changes}, path)
+    return path
+
+
+def test_terminal_table_is_aligned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [
+        _summary(tmp_path, "sparse_parities"),
+        _summary(tmp_path, "x", r_squared=None, p_value=None, forking=False, detour_states=[]),
+    ]
+    assert cli.main(["summary", "--show", *map(str, paths)]) == 0
+    shown = capsys.readouterr().out
+    assert shown == terminal_table(paths) + "\n"
+    head, first, second = shown.splitlines()
+    assert first.split()[:9] == [
+        "sparse_parities", "40", "39", "6", "0.961", "<0.001", "0.183", "forking", "0"
+    ]  # fmt: skip
+    assert first.endswith(str(tmp_path / "sparse_parities" / "report.html"))
+    assert second.split()[4:9] == ["–", "–", "0.183", "linear", "–"]
+    for column in ("map", "detours", "report"):
+        at = head.index(column)
+        assert first[at - 1] == second[at - 1] == " "
+        assert first[at] != " "
+        assert second[at] != " "
+
+
+def test_summary_command_wants_something_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["summary"]) == 1
+    assert "--show" in capsys.readouterr().err
+
+
+def test_broken_summaries_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "summary.json"
+    write_json({"experiment": "x"}, path)
+    with pytest.raises(InputError, match=r"summary\.json: has no n_runs"):
+        terminal_table([path])
+    write_json([], path)
+    with pytest.raises(InputError, match="has no experiment"):
+        terminal_table([path])
+
+
+def test_compare_command(tmp_path: Path) -> None:
+    paths = [_summary(tmp_path, "sparse_parities"), _summary(tmp_path, "my own", r_squared=None)]
+    csv, html = tmp_path / "comparison.csv", tmp_path / "comparison.html"
+    command = ["compare", "--summaries", *map(str, paths), "--csv", str(csv), "--html", str(html)]
+    assert cli.main(command) == 0
+    table = pd.read_csv(csv).set_index("experiment")
+    assert table.loc["sparse_parities", "r_squared"] == 0.9614
+    assert table.loc["sparse_parities", "paper_r_squared"] == 0.961
+    assert table.loc["sparse_parities", "detour_states"] == "0 3"
+    assert pd.isna(table.loc["my own", "r_squared"])
+    assert pd.isna(table.loc["my own", "paper_r_squared"])
+    assert "nan" not in csv.read_text().lower()
+    page = Page(html.read_text(encoding="utf-8"))
+    links = [value for tag, name, value in page.attributes if (tag, name) == ("a", "href")]
+    assert links == ["sparse_parities/report.html", "my%20own/report.html"]
+    assert "not in the paper" in page.text
+    assert "0.961 <0.001 0.183 yes" in page.text
+
+
+def test_comparison_without_the_papers_experiments_has_no_paper_columns(tmp_path: Path) -> None:
+    path = _summary(tmp_path, "mine", experiment=HOSTILE)
+    html = render_comparison(read_summaries([path]), [tmp_path / "r.html"], tmp_path / "c.html")
+    page = Page(html)
+    assert "Table 1" not in page.text
+    assert "<script" not in html
+    assert re.sub(r"\s+", " ", HOSTILE) in page.text
+
+
+def test_same_experiment_twice_is_refused(tmp_path: Path) -> None:
+    paths = [_summary(tmp_path / "a", "x"), _summary(tmp_path / "b", "x")]
+    with pytest.raises(InputError, match="both summaries of experiment x"):
+        read_summaries(paths)
+
+
+def test_paper_rows_are_those_of_its_table(tmp_path: Path) -> None:
+    # Hu et al. 2023, Table 1.
+    assert [row.r_squared for row in PAPER.values()] == [0.977, 0.514, 0.094, 0.905, 0.961, 0.049]
+    assert [row.dissimilarity for row in PAPER.values()] == [
+        0.496, 0.038, 0.028, 0.806, 0.183, 0.063
+    ]  # fmt: skip
+    # The paper's dissimilarities and forks agree: those that fork differ most.
+    assert {n for n, row in PAPER.items() if row.forking} == {
+        n for n, row in PAPER.items() if row.dissimilarity > 0.1
+    }
+    table = comparison_table([read_json(_summary(tmp_path, "mnist"))])
+    assert table.loc[0, "paper_p_value"] == "0.611"
+
+
+def test_words() -> None:
+    assert [plural(n, "run") for n in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]
+    assert listing([1]) == "1"
+    assert listing([1, 3, 4]) == "1, 3 and 4"
+    assert [p_value(p) for p in (None, 0.0009, 0.001, 0.4691)] == ["–", "<0.001", "0.001", "0.469"]
+
+
+def test_headline_does_not_interpret_what_is_not_significant(tmp_path: Path) -> None:
+    summary = read_json(_summary(tmp_path, "x", p_value=0.4, detour_states=[]))
+    said = " ".join(headline(summary, significant=False))
+    assert "p = 0.400" in said
+    assert "not significant" in said
+    assert "No state is a detour" not in said
+    summary = {**summary, "detour_states": [2], "p_value": 1e-5}
+    assert "State 2 is a detour" in " ".join(headline(summary, significant=True))

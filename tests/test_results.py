@@ -1,0 +1,111 @@
+"""Reading a result folder, and what is derived from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from synthetic_results import write_results
+from training_maps.errors import InputError
+from training_maps.files import read_json, write_json
+from training_maps.results import ExperimentResults
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_results(tmp_path / "x", n_runs=10, n_states=4, n_censored=2)
+
+
+def test_reads_everything(folder: Path) -> None:
+    results = ExperimentResults.read(folder)
+    assert results.experiment == "synthetic"
+    assert results.seeds == list(range(10))
+    assert results.states == [0, 1, 2, 3]
+    assert results.n_runs == 10
+    assert results.n_converged == 8
+    assert results.threshold == 0.9
+    assert results.validation_seeds == (4, 9)
+    assert sorted(results.logs) == results.seeds
+
+
+def test_steps_become_epochs_by_the_runs_own_log(folder: Path) -> None:
+    log = folder / "runs" / "seed-3" / "training_log.parquet"
+    table = pd.read_parquet(log)
+    table["epoch"] *= 7
+    table.to_parquet(log)
+    results = ExperimentResults.read(folder)
+    assert results.times(2, [0, 32, 48], "epoch").tolist() == [0, 10, 15]
+    assert results.times(3, [0, 32, 48], "epoch").tolist() == [0, 70, 105]
+    assert results.times(3, [0, 32, 48], "step").tolist() == [0, 32, 48]
+
+
+def test_order_puts_runs_that_never_converge_last(folder: Path) -> None:
+    results = ExperimentResults.read(folder)
+    order = results.seeds_by_convergence()
+    assert order[-2:] == [8, 9]
+    assert sorted(order) == results.seeds
+    steps = results.convergence.set_index("seed")["step"]
+    assert np.all(np.diff(steps[order[:-2]]) >= 0)
+
+
+def test_first_visits_are_medians_over_the_runs_that_visit(folder: Path) -> None:
+    results = ExperimentResults.read(folder)
+    for state, value in results.first_visits("epoch").items():
+        first = [
+            rows.loc[rows["state"] == state, "step"].min() / 32 * 10
+            for _, rows in results.state_paths.groupby("seed")
+            if (rows["state"] == state).any()
+        ]
+        assert value == pytest.approx(np.median(first))
+
+
+def test_without_a_log_time_is_in_steps(folder: Path) -> None:
+    (folder / "runs" / "seed-3" / "training_log.parquet").unlink()
+    results = ExperimentResults.read(folder)
+    assert results.time_axis("epoch") == "step"
+    assert results.time_axis("step") == "step"
+
+
+def test_optional_files_may_be_missing(folder: Path) -> None:
+    for name in ("convergence.csv", "coefficients.csv", "regression.json", "dissimilarity.csv"):
+        (folder / name).unlink()
+    results = ExperimentResults.read(folder)
+    assert results.n_converged == 0
+    assert results.detour_states == []
+    assert results.threshold is None
+    assert results.convergence_time(0, "epoch") is None
+    assert results.seeds_by_convergence() == results.seeds
+
+
+@pytest.mark.parametrize(
+    "name", ["training_map.json", "state_paths.csv", "hmm/model_selection.csv"]
+)
+def test_a_missing_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(InputError, match=Path(name).name):
+        ExperimentResults.read(folder)
+
+
+def test_a_map_without_a_key_is_refused(folder: Path) -> None:
+    data = read_json(folder / "training_map.json")
+    del data["transitions"]
+    write_json(data, folder / "training_map.json")
+    with pytest.raises(InputError, match="transitions"):
+        ExperimentResults.read(folder)
+
+
+def test_notes_are_told_once(folder: Path) -> None:
+    data = read_json(folder / "training_map.json")
+    regression = read_json(folder / "regression.json")
+    write_json({**data, "notes": ["a", "b"]}, folder / "training_map.json")
+    write_json({**regression, "notes": ["b", "c"]}, folder / "regression.json")
+    assert ExperimentResults.read(folder).notes == ("a", "b", "c")
+
+
+def test_paths_without_rows_are_refused(folder: Path) -> None:
+    (folder / "state_paths.csv").write_text("seed,step,state\n")
+    with pytest.raises(InputError, match="has no rows"):
+        ExperimentResults.read(folder)

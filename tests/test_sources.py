@@ -1,0 +1,111 @@
+"""Every module that decides a stage's results counts among that stage's sources."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import training_maps
+from training_maps.cli import STAGES
+from training_maps.sources import PLUMBING, STAGE_MODULES, stage_digest, stage_files
+
+PACKAGE = Path(training_maps.__file__).parent
+
+
+def imports(path):
+    """The files of the package that the module at `path` imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("training_maps"):
+            names = [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names if alias.name.startswith("training_maps.")]
+        for name in names:
+            part = PACKAGE.joinpath(*name.split(".")[1:])
+            for file in (part.with_suffix(".py"), part / "__init__.py"):
+                if file.is_file() and file != PACKAGE / "__init__.py":
+                    found.add(file)
+    return found
+
+
+def closure(path, stop):
+    """All files that `path` imports, and what they import, not looking beyond `stop`."""
+    seen, new = set(), {path}
+    while new:
+        file = new.pop()
+        seen.add(file)
+        new |= imports(file) - seen - stop
+    return seen
+
+
+ORDER = list(STAGE_MODULES)  # a stage comes after the stages whose results it reads
+
+
+def python_files(patterns):
+    return {file for file in stage_files(patterns) if file.suffix == ".py"}
+
+
+@pytest.mark.parametrize("stage", ORDER)
+def test_what_a_stage_imports_is_listed_for_it_or_for_an_earlier_one(stage):
+    needed = closure(PACKAGE / "commands" / f"{stage}.py", python_files(PLUMBING))
+    listed = [python_files(STAGE_MODULES[name]) for name in ORDER[: ORDER.index(stage) + 1]]
+    if stage in ("map", "semantics", "dissimilarity", "summary"):
+        # Their modules can draw themselves in a notebook; these stages do not.
+        needed -= python_files(("figures/*",))
+    assert not needed - set().union(*listed)
+
+
+@pytest.mark.parametrize("stage", ORDER)
+def test_nothing_is_listed_that_a_stage_does_not_import(stage):
+    starts = [PACKAGE / "commands" / f"{stage}.py"]
+    if stage == "train":  # tasks are imported by name, and count by name
+        starts += PACKAGE.glob("tasks/*.py")
+    needed = set().union(*(closure(start, set()) for start in starts))
+    folders = {file for file in python_files(STAGE_MODULES[stage]) if file.parent != PACKAGE}
+    assert not python_files(STAGE_MODULES[stage]) - needed - folders
+
+
+def test_every_command_is_a_stage():
+    commands = {path.stem for path in (PACKAGE / "commands").glob("*.py")} - {"__init__"}
+    assert commands == set(STAGE_MODULES) == set(STAGES)
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package of one module, whose stage is `train`."""
+    monkeypatch.setattr("training_maps.sources._PACKAGE", tmp_path)
+    monkeypatch.setitem(STAGE_MODULES, "train", ("one",))
+    return tmp_path / "one.py"
+
+
+def test_comments_docstrings_and_layout_do_not_count(package):
+    package.write_text('"""A module."""\n\n\ndef f(x):\n    """Double."""\n    return 2 * x\n')
+    before = stage_digest("train")
+    package.write_text("def f( x ):\n    # twice\n    return 2*x\n")
+    assert stage_digest("train") == before
+
+
+def test_code_counts(package):
+    package.write_text("def f(x):\n    return 2 * x\n")
+    before = stage_digest("train")
+    package.write_text("def f(x):\n    return 3 * x\n")
+    assert stage_digest("train") != before
+    package.write_text('def f(x):\n    y = "not a docstring"\n    return 2 * x\n')
+    assert stage_digest("train") != before
+
+
+def test_rust_counts_for_the_metrics(tmp_path):
+    source = tmp_path / "core" / "src" / "lib.rs"
+    source.parent.mkdir(parents=True)
+    (tmp_path / "Cargo.lock").write_text("")
+    source.write_text("fn f() {}")
+    before = stage_digest("metrics", rust=tmp_path)
+    source.write_text("fn g() {}")
+    assert stage_digest("metrics", rust=tmp_path) != before
+    assert stage_digest("metrics") not in (before, stage_digest("metrics", rust=tmp_path))
+
+
+def test_a_module_that_is_not_there_is_an_error():
+    with pytest.raises(FileNotFoundError, match="no_such_module"):
+        stage_files(("no_such_module",))

@@ -1,0 +1,407 @@
+"""The map of chains whose states, transitions and routes are known, and its files."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from types import SimpleNamespace
+
+import networkx as nx
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training_maps import cli
+from training_maps.errors import InputError
+from training_maps.gaussian_hmm import GaussianHMM
+from training_maps.hmm import fit_hmm, load_selected, save_fitted
+from training_maps.sequences import Observations
+from training_maps.state_features import inverse_diagonal, inverse_diagonals, rank_features
+from training_maps.state_paths import explain_routes, find_routes, read_state_paths
+from training_maps.training_map import TrainingMap
+
+METRICS = ("l2", "trace", "own_metric", "var_w")
+# Well separated means and unequal covariances: state k's top feature is metric k.
+MEANS = np.array([[0.0, 0, 0, 0], [10, 0, 0, 5], [20, 0, 3, 0], [40, -5, 0, 0]])
+VARIANCES = np.where(np.eye(4, dtype=bool), 0.01, [[0.2, 0.3, 0.4, 0.5]])
+
+
+def model_of(runs, notes=(), first_seed=0, covariance="full"):
+    """A model with known parameters, and runs of it that are in the given states."""
+    rng = np.random.default_rng(0)
+    k = len(MEANS)
+    hmm = GaussianHMM.from_parameters(
+        np.full(k, 1 / k),
+        np.full((k, k), 0.05) + (1 - 0.05 * k) * np.eye(k),
+        MEANS,
+        np.stack([np.diag(v) for v in VARIANCES]),
+    )
+    tables = []
+    for i, states in enumerate(runs):
+        states = np.asarray(states)
+        noise = rng.normal(size=(len(states), 4)) * np.sqrt(VARIANCES[states])
+        table = pd.DataFrame(MEANS[states] + noise, columns=list(METRICS))
+        table.insert(0, "seed", first_seed + i)
+        table.insert(1, "step", 32 * np.arange(len(states)))
+        table.insert(2, "split", "validation" if i % 5 == 4 else "train")
+        tables.append(table)
+    observations = Observations(pd.concat(tables, ignore_index=True), METRICS, tuple(notes))
+    return SimpleNamespace(
+        hmm=hmm,
+        observations=observations,
+        scores=pd.DataFrame(),
+        n_states=k,
+        restart=2,
+        criterion="bic",
+        aggregate="mean",
+        covariance=covariance,
+        value=-12.5,
+        notes=("A note of the model.",),
+    )
+
+
+def run_of(*route, stay=6):
+    return [state for state in route for _ in range(stay)]
+
+
+def paths_of(*runs):
+    rows = [(seed, i, state) for seed, states in enumerate(runs) for i, state in enumerate(states)]
+    return pd.DataFrame(rows, columns=["seed", "step", "state"])
+
+
+class TestVerticesAndEdges:
+    def test_viterbi_paths_of_all_runs(self):
+        runs = [run_of(0, 1, 2), run_of(0, 2, stay=4), run_of(0, 1, 2, stay=2)]
+        paths = TrainingMap.from_model(model_of(runs, first_seed=7)).paths
+        assert list(paths) == ["seed", "step", "state"]
+        assert paths["seed"].unique().tolist() == [7, 8, 9]
+        for i, states in enumerate(runs):
+            run = paths[paths["seed"] == 7 + i]
+            assert run["state"].tolist() == states
+            assert run["step"].tolist() == [32 * j for j in range(len(states))]
+
+    def test_unvisited_states_and_unused_transitions_are_pruned(self):
+        tmap = TrainingMap.from_model(model_of([run_of(0, 2), run_of(0, 2, 0, 2)]))
+        assert [state.state for state in tmap.states] == [0, 2]
+        assert [(edge.source, edge.target) for edge in tmap.transitions] == [(0, 2), (2, 0)]
+        assert tmap.selected_model["n_states"] == 4
+
+    def test_counts_and_probabilities(self):
+        runs = [run_of(0, 1, 0, 1, 2), run_of(0, 1, 2), run_of(0, 2, stay=12)]
+        tmap = TrainingMap.from_model(model_of(runs))
+        edges = {(edge.source, edge.target): edge for edge in tmap.transitions}
+        assert {pair: (edge.n_runs, edge.n_uses) for pair, edge in edges.items()} == {
+            (0, 1): (2, 3),
+            (0, 2): (1, 1),
+            (1, 0): (1, 1),
+            (1, 2): (2, 2),
+        }
+        assert edges[0, 1].probability == pytest.approx(0.05)
+        states = {state.state: state for state in tmap.states}
+        assert {k: state.n_runs for k, state in states.items()} == {0: 3, 1: 2, 2: 3}
+        checkpoints = [state for run in runs for state in run]
+        for k, state in states.items():
+            assert state.share_of_checkpoints == pytest.approx(
+                checkpoints.count(k) / len(checkpoints)
+            )
+            assert state.stay_probability == pytest.approx(0.85)
+
+    def test_features_and_changes_by_hand(self):
+        tmap = TrainingMap.from_model(model_of([run_of(0, 1, 3)]))
+        first, second, _ = tmap.states
+        # Inverse variances of state 0 are 100, 1/0.3, 1/0.4, 1/0.5.
+        assert [feature.metric for feature in first.features] == ["l2", "trace", "own_metric"]
+        assert [f.inverse_covariance for f in first.features] == pytest.approx([100, 1 / 0.3, 2.5])
+        assert [feature.metric for feature in second.features] == ["trace", "l2", "own_metric"]
+        assert [feature.mean for feature in second.features] == [0, 10, 0]
+        edge = tmap.transitions[1]
+        assert (edge.source, edge.target) == (1, 3)
+        # mu_3 - mu_1 in the top features of 3.
+        assert {c.metric: c.change for c in edge.feature_changes} == {
+            "var_w": -5,
+            "l2": 30,
+            "trace": -5,
+        }
+        assert [c.metric for c in edge.feature_changes] == ["var_w", "l2", "trace"]
+
+    def test_number_of_features(self):
+        model = model_of([run_of(0, 1)])
+        assert len(TrainingMap.from_model(model, n_features=1).states[0].features) == 1
+        assert len(TrainingMap.from_model(model, n_features=9).states[0].features) == 4
+        with pytest.raises(InputError, match="at least 1"):
+            TrainingMap.from_model(model, n_features=0)
+
+    def test_one_state(self):
+        tmap = TrainingMap.from_model(model_of([run_of(0), run_of(0)]))
+        assert tmap.is_linear
+        assert tmap.transitions == ()
+        assert [route.states for route in tmap.routes] == [(0,)]
+
+    def test_own_metric_is_named_by_its_column(self):
+        name = TrainingMap.from_model(model_of([run_of(2)])).states[0].name
+        assert name.split(", ")[0] == "own_metric"
+
+    def test_state_of_few_checkpoints_is_noted_for_full_covariance_only(self):
+        runs = [[*run_of(0), 1, 1, *run_of(2)]]
+        notes = TrainingMap.from_model(model_of(runs)).notes
+        assert any("State 1 has 2 checkpoints for 4 metrics" in note for note in notes)
+        notes = TrainingMap.from_model(model_of(runs, covariance="diag")).notes
+        assert not any("checkpoints for" in note for note in notes)
+
+
+class TestRoutes:
+    def test_linear(self):
+        runs = [run_of(0, 1, 2, stay=n) for n in (3, 5, 8)]
+        tmap = TrainingMap.from_model(model_of(runs))
+        assert tmap.is_linear
+        assert [(route.states, route.seeds) for route in tmap.routes] == [((0, 1, 2), (0, 1, 2))]
+
+    def test_fork_most_common_first(self):
+        runs = [run_of(0, 2), run_of(0, 1, 2), run_of(0, 1, 2), run_of(0, 3, 2)]
+        tmap = TrainingMap.from_model(model_of(runs))
+        assert not tmap.is_linear
+        assert [(route.states, route.seeds) for route in tmap.routes] == [
+            ((0, 1, 2), (1, 2)),
+            ((0, 2), (0,)),
+            ((0, 3, 2), (3,)),
+        ]
+        assert not any("forks only" in note for note in tmap.notes)
+
+    def test_run_that_ends_early_forks_and_is_noted(self):
+        tmap = TrainingMap.from_model(model_of([run_of(0, 1, 2), run_of(0, 1), run_of(0)]))
+        assert not tmap.is_linear
+        assert any("only because 2 of 3 runs end before" in note for note in tmap.notes)
+
+    def test_return_forks_and_is_noted(self):
+        tmap = TrainingMap.from_model(model_of([run_of(0, 1, 0, 1, 2), run_of(0, 1, 2)]))
+        assert not tmap.is_linear
+        assert any("return to earlier states" in note for note in tmap.notes)
+
+    def test_same_return_in_all_runs_is_linear(self):
+        assert len(find_routes(paths_of([0, 1, 1, 0, 2], [0, 0, 1, 0, 2, 2]))) == 1
+
+    def test_neighbouring_runs_do_not_merge(self):
+        """Run 0 ends in the state in which run 1 begins and stays."""
+        routes = find_routes(paths_of([0, 1], [1, 1], [1, 0]))
+        assert [(route.states, route.seeds) for route in routes] == [
+            ((0, 1), (0,)),
+            ((1,), (1,)),
+            ((1, 0), (2,)),
+        ]
+        assert explain_routes(routes) == []
+
+    @given(st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=8), min_size=1, max_size=6))
+    @settings(max_examples=60, deadline=None)
+    def test_equals_a_plain_loop_in_any_order_of_rows(self, runs):
+        expected = {}
+        for seed, run in enumerate(runs):
+            route = [s for i, s in enumerate(run) if i == 0 or s != run[i - 1]]
+            expected.setdefault(tuple(route), []).append(seed)
+        table = paths_of(*runs).sample(frac=1, random_state=1)
+        routes = find_routes(table)
+        assert {route.states: list(route.seeds) for route in routes} == expected
+        counts = [len(route.seeds) for route in routes]
+        assert counts == sorted(counts, reverse=True)
+
+
+class TestInverseCovariance:
+    @given(st.integers(1, 8), st.integers(0, 1000))
+    @settings(max_examples=50, deadline=None)
+    def test_equals_the_inverse(self, d, seed):
+        rng = np.random.default_rng(seed)
+        root = rng.normal(size=(d, d + 3)) * 10.0 ** rng.uniform(-3, 3, size=(d, 1))
+        covariance = root @ root.T
+        diagonal, condition = inverse_diagonal(covariance)
+        np.testing.assert_allclose(diagonal, np.diag(np.linalg.inv(covariance)), rtol=1e-6)
+        scale = np.sqrt(np.diag(covariance))
+        expected = np.linalg.cond(covariance / np.outer(scale, scale))
+        assert condition == pytest.approx(expected, rel=1e-6)
+
+    def test_is_one_over_the_residual_variance(self):
+        """Entry i of the diagonal is 1 / Var(z_i given the other metrics)."""
+        covariance = np.array([[2.0, 0.8, 0.1], [0.8, 1.0, -0.3], [0.1, -0.3, 0.5]])
+        diagonal, _ = inverse_diagonal(covariance)
+        for i in range(3):
+            others = [j for j in range(3) if j != i]
+            cross = covariance[i, others]
+            weights = np.linalg.solve(covariance[np.ix_(others, others)], cross)
+            assert diagonal[i] == pytest.approx(1 / (covariance[i, i] - cross @ weights))
+
+    @pytest.mark.parametrize(
+        "covariance",
+        [
+            np.ones((3, 3)),
+            np.diag([1.0, 0.0, 2.0]),
+            np.outer([1, 1e-8, 3], [1, 1e-8, 3]),
+            np.zeros((2, 2)),
+        ],
+    )
+    def test_singular_covariances_give_finite_positive_numbers(self, covariance):
+        diagonal, condition = inverse_diagonal(covariance.astype(float))
+        assert np.isfinite(diagonal).all()
+        assert (diagonal > 0).all()
+        assert np.isfinite(condition)
+
+    def test_nearly_singular_is_noted(self):
+        covars = np.stack([np.diag(v) for v in VARIANCES])
+        covars[1, :2, :2] = [[1, 1 - 1e-13], [1 - 1e-13, 1]]
+        diagonals, notes = inverse_diagonals(covars, [0, 1, 3])
+        assert sorted(diagonals) == [0, 1, 3]
+        assert len(notes) == 1
+        assert "covariance of state 1 is nearly singular" in notes[0]
+
+    def test_ties_keep_the_order_of_columns(self):
+        assert rank_features(["c", "a", "b"], np.array([1.0, 2.0, 1.0])) == ["a", "c", "b"]
+
+
+class TestFiles:
+    def make(self):
+        runs = [run_of(0, 1, 2), run_of(0, 2), run_of(0, 1, 2)]
+        model = model_of(runs, notes=("A note of the data.", "A note of the model."))
+        return TrainingMap.from_model(model, experiment="toy")
+
+    def test_round_trip(self, tmp_path):
+        tmap = self.make()
+        tmap.to_json(tmp_path / "map.json", criterion="bic")
+        tmap.paths.to_csv(tmp_path / "paths.csv", index=False)
+        for paths in (tmap.paths, tmp_path / "paths.csv"):
+            again = TrainingMap.from_json(tmp_path / "map.json", paths)
+            assert again.to_dict() == tmap.to_dict()
+            assert again.states == tmap.states
+            assert again.transitions == tmap.transitions
+            pd.testing.assert_frame_equal(again.paths, tmap.paths)
+            pd.testing.assert_frame_equal(again.means, tmap.means)
+
+    def test_json_is_as_documented(self, tmp_path):
+        tmap = self.make()
+        tmap.to_json(tmp_path / "map.json", criterion="bic")
+        data = json.loads((tmp_path / "map.json").read_text())
+        assert data["made_by"]["criterion"] == "bic"
+        assert data["experiment"] == "toy"
+        assert data["linear"] is False
+        assert data["metrics"] == list(METRICS)
+        assert data["feature_ranking"] == "inverse_covariance"
+        assert data["selected_model"] == {
+            "n_states": 4,
+            "restart": 2,
+            "criterion": "bic",
+            "aggregate": "mean",
+            "covariance": "full",
+            "value": -12.5,
+        }
+        assert data["paths"][0] == {"states": [0, 1, 2], "seeds": [0, 2]}
+        assert data["notes"][:2] == ["A note of the data.", "A note of the model."]
+        state, edge = data["states"][1], data["transitions"][0]
+        assert {"state", "name", "features", "share_of_checkpoints", "n_runs", "mean"} <= set(state)
+        assert set(state["features"][0]) == {"metric", "inverse_covariance", "mean"}
+        assert (edge["from"], edge["to"]) == (0, 1)
+        assert set(edge["feature_changes"][0]) == {"metric", "change"}
+
+    @pytest.mark.parametrize("text", ['{"states": [1]}', "[]", '{"states": [{"state": 1}]}', "{"])
+    def test_broken_files_are_named(self, tmp_path, text):
+        (tmp_path / "map.json").write_text(text)
+        with pytest.raises(InputError, match=r"map\.json"):
+            TrainingMap.from_json(tmp_path / "map.json", paths_of([0]))
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            ("seed,step\n0,1\n", "no column state"),
+            ("seed,step,state\n", "has no rows"),
+            ("seed,step,state\n0,1,a\n", "state must hold whole numbers"),
+            ("seed,step,state\n0,1,\n0,2,1\n", "state must hold whole numbers"),
+            ("seed,step,state\n0,1,1\n0,1,2\n", "seed 0 has step 1 twice"),
+        ],
+    )
+    def test_broken_paths_are_named(self, tmp_path, text, words):
+        (tmp_path / "paths.csv").write_text(text)
+        with pytest.raises(InputError, match=words):
+            read_state_paths(tmp_path / "paths.csv")
+
+    def test_networkx(self):
+        tmap = self.make()
+        graph = tmap.to_networkx()
+        assert isinstance(graph, nx.DiGraph)
+        assert graph.graph["experiment"] == "toy"
+        assert graph.graph["linear"] is False
+        assert set(graph.nodes) == {0, 1, 2}
+        assert set(graph.edges) == {(0, 1), (0, 2), (1, 2)}
+        assert graph.nodes[0]["n_runs"] == 3
+        assert graph.nodes[1]["features"][0]["metric"] == "trace"
+        assert graph.nodes[2]["mean"]["l2"] == 20
+        edge = graph.edges[0, 1]
+        assert (edge["n_runs"], edge["n_uses"]) == (2, 2)
+        assert edge["probability"] == pytest.approx(0.05)
+        assert edge["feature_changes"][0] == {"metric": "trace", "change": 0}
+
+    def test_repr_reads_well(self):
+        lines = repr(self.make()).splitlines()
+        assert lines[0] == ("TrainingMap: 3 states, 3 transitions, 3 runs, forks into 2 routes")
+        assert lines[-2:] == ["  2 runs: 0-1-2", "  1 run: 0-2"]
+
+    def test_means(self):
+        means = self.make().means
+        assert means.index.tolist() == [0, 1, 2]
+        np.testing.assert_array_equal(means.to_numpy(), MEANS[:3])
+
+
+class TestCommand:
+    @pytest.fixture
+    def fitted(self, tmp_path):
+        """A folder with fits to six runs that go 0-1-2 and four that go 0-2."""
+        runs = [run_of(0, 1, 2, stay=n) for n in (8, 9, 10, 11, 12, 13)]
+        runs += [run_of(0, 2, stay=n) for n in (8, 9, 10, 11)]
+        observations = model_of(runs).observations
+        observations.save(tmp_path / "observations.parquet")
+        for k in (2, 3):
+            fit = fit_hmm(observations, k, restarts=2)
+            save_fitted(tmp_path / "hmm" / f"states-{k}.npz", fit, observations)
+            fit.scores.to_csv(tmp_path / "hmm" / f"states-{k}.csv", index=False)
+        return tmp_path
+
+    def arguments(self, folder, **changes):
+        options = {
+            "observations": folder / "observations.parquet",
+            "models": folder / "hmm",
+            "n-states": "2-3",
+            "experiment": "toy",
+            "selection": folder / "hmm" / "model_selection.csv",
+            "output": folder / "training_map.json",
+            "state-paths": folder / "state_paths.csv",
+        } | changes
+        return ["map", *(f"--{name}={value}" for name, value in options.items())]
+
+    def test_finds_the_planted_fork(self, fitted, capsys):
+        assert cli.main(self.arguments(fitted)) == 0
+        tmap = TrainingMap.from_json(fitted / "training_map.json", fitted / "state_paths.csv")
+        assert [(route.states, len(route.seeds)) for route in tmap.routes] == [
+            ((0, 1, 2), 6),
+            ((0, 2), 4),
+        ]
+        assert tmap.experiment == "toy"
+        selection = pd.read_csv(fitted / "hmm" / "model_selection.csv")
+        assert selection["n_states"].tolist() == [2, 2, 3, 3]
+        assert "6 runs: 0-1-2" in capsys.readouterr().err
+
+    def test_edges_of_a_fitted_model_are_those_of_its_paths(self, fitted):
+        observations = Observations.load(fitted / "observations.parquet")
+        model = load_selected(observations, fitted / "hmm", [3], "bic", "mean")
+        tmap = TrainingMap.from_model(model)
+        used = set()
+        for _, run in tmap.paths.groupby("seed"):
+            states = run["state"].tolist()
+            used |= {pair for pair in pairwise(states) if pair[0] != pair[1]}
+        assert {(edge.source, edge.target) for edge in tmap.transitions} == used
+        for edge in tmap.transitions:
+            difference = model.hmm.means_[edge.target] - model.hmm.means_[edge.source]
+            for change in edge.feature_changes:
+                assert change.change == difference[METRICS.index(change.metric)]
+
+    @pytest.mark.parametrize("n_states", ["0-3", "3-1", "two", "1.5"])
+    def test_wrong_numbers_of_states(self, tmp_path, n_states, capsys):
+        assert cli.main(self.arguments(tmp_path, **{"n-states": n_states})) == 1
+        error = capsys.readouterr().err
+        assert error.startswith(f"--n-states '{n_states}'")
+        assert len(error.splitlines()) == 1

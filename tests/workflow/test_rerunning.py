@@ -1,0 +1,92 @@
+"""A change reruns the stages that depend on it and nothing else."""
+
+from collections import Counter
+
+import pandas as pd
+import pytest
+
+MAP = {"map": 1, "semantics": 1, "dissimilarity": 1}
+LAST = {"summary": 1, "figures": 1, "report": 1, "compare": 1}
+FROM_HMM = {"hmm": 3, **MAP, **LAST}
+FROM_OBSERVATIONS = {"observations": 1, **FROM_HMM}
+TRAINING = {"train_tiny_0": 1, "train_tiny_1": 1}
+EVERYTHING = {**TRAINING, "metrics": 6, **FROM_OBSERVATIONS}
+
+
+def test_a_second_run_does_nothing(finished):
+    assert finished[0].planned() == Counter()
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ("hmm={restarts: 3}", FROM_HMM),
+        ("hmm={n_states: 1-4}", {**FROM_HMM, "hmm": 1}),
+        ("hmm={criterion: aic}", {**MAP, **LAST}),
+        ("semantics={threshold: 0.8}", {"semantics": 1, **LAST}),
+        ("observations={validation_share: 0.4}", FROM_OBSERVATIONS),
+        ("training={learning_rate: 0.05}", EVERYTHING),
+        ("training={task_settings: {hidden_size: 8}}", EVERYTHING),
+    ],
+)
+def test_a_changed_setting_reruns_from_the_stage_that_uses_it(finished, config, expected):
+    assert finished[0].planned("--config", config) == Counter(expected)
+
+
+def test_added_seeds_train_only_the_new_block(finished):
+    planned = finished[0].planned("--config", "seeds=0-7")
+    assert planned == Counter({"train_tiny_2": 1, "metrics": 2, **FROM_OBSERVATIONS})
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        ("training", EVERYTHING),
+        ("tasks/sparse_parities", EVERYTHING),
+        ("metrics", {"metrics": 6, **FROM_OBSERVATIONS}),
+        ("gaussian_hmm", FROM_HMM),
+        ("semantics", {"semantics": 1, **LAST}),
+        ("figures/style", {"figures": 1, "report": 1}),
+        ("cli", {}),
+    ],
+)
+def test_a_changed_line_of_code_reruns_its_stage_and_what_follows(project, module, expected):
+    path = f"python/training_maps/{module}.py"
+    source = project.folder / path
+    source.write_text(source.read_text() + "\n\n# a comment changes nothing\n")
+    assert project.planned() == Counter()
+    source.write_text(source.read_text() + "\n_changed = 1\n")
+    planned = project.planned()
+    assert all(planned[rule] == n for rule, n in expected.items()), planned
+    assert not set(planned) - set(expected) - set(LAST), planned
+
+
+def test_a_changed_line_of_rust_reruns_the_metrics(project):
+    source = project.folder / "rust_metrics/core/src/lib.rs"
+    source.write_text(source.read_text() + "\nconst CHANGED: u8 = 1;\n")
+    assert project.planned() == Counter({"metrics": 6, **FROM_OBSERVATIONS})
+
+
+def test_deleted_metrics_are_computed_again_from_the_checkpoints(project):
+    file = project.results / "runs/seed-3/metrics.parquet"
+    before = pd.read_parquet(file)
+    file.unlink()
+    assert project.planned() == Counter({"metrics": 1, **FROM_OBSERVATIONS})
+    project.run("--", "results/tiny/runs/seed-3/metrics.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(file), before, check_exact=True)
+
+
+def test_without_checkpoints_deleted_metrics_mean_training_the_block_again(project):
+    config = ["--config", "training={keep_checkpoints: false}", "results=elsewhere"]
+    project.run(*config)
+    runs = project.folder / "elsewhere/tiny/runs"
+    assert not list(runs.glob("*/checkpoints"))
+    assert len(list(runs.glob("*/metrics.parquet"))) == 6
+    assert project.planned(*config) == Counter()
+    (runs / "seed-4/metrics.parquet").unlink()
+    planned = project.planned(*config)
+    assert (planned["train_tiny_0"], planned["train_tiny_1"]) == (0, 1)
+    assert planned["metrics"] >= 1
+    project.run(*config)
+    assert not list(runs.glob("*/checkpoints"))
+    assert len(list(runs.glob("*/metrics.parquet"))) == 6

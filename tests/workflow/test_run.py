@@ -1,0 +1,96 @@
+"""The workflow from nothing to a report, on a setting of seconds."""
+
+import json
+
+import numpy as np
+import pandas as pd
+
+from training_maps.metrics import METRIC_COLUMNS
+
+TABLES = {
+    "hmm/model_selection.csv": [
+        "n_states", "restart", "log_likelihood_train", "log_likelihood_validation", "aic", "bic",
+        "n_iterations", "converged",
+    ],
+    "state_paths.csv": ["seed", "step", "state"],
+    "convergence.csv": ["seed", "step", "epoch", "fraction", "converged"],
+    "coefficients.csv": [
+        "state", "coefficient", "standard_error", "p_value", "n_runs_visiting", "is_detour",
+    ],
+    "dissimilarity.csv": ["seed_a", "seed_b", "index", "discrete", "means"],
+}  # fmt: skip
+SUMMARY = {
+    "n_runs", "n_converged", "n_states", "r_squared", "p_value", "dissimilarity", "forking",
+    "detour_states",
+}  # fmt: skip
+
+
+def test_every_file_is_there_and_has_its_columns(finished):
+    results = finished[0].results
+    for name, columns in TABLES.items():
+        table = pd.read_csv(results / name)
+        assert list(table.columns)[: len(columns)] == columns, name
+        assert not table.isna().to_numpy().any(), name
+    for seed in range(6):
+        run = results / "runs" / f"seed-{seed}"
+        metrics = pd.read_parquet(run / "metrics.parquet")
+        assert list(metrics.columns) == ["step", *METRIC_COLUMNS]
+        log = pd.read_parquet(run / "training_log.parquet")
+        manifest = json.loads((run / "checkpoints.json").read_text())
+        steps = [checkpoint["step"] for checkpoint in manifest["checkpoints"]]
+        assert steps == metrics["step"].tolist() == log["step"].tolist()
+        assert steps == list(range(0, 301, 10))  # 5 batches an epoch, a checkpoint every 2 epochs
+        assert all((run / checkpoint["file"]).is_file() for checkpoint in manifest["checkpoints"])
+    for n_states in (1, 2, 3):
+        with np.load(results / f"hmm/states-{n_states}.npz", allow_pickle=False) as model:
+            assert model["means"].shape == (n_states, len(METRIC_COLUMNS))
+    assert (results / "report.html").stat().st_size > 10_000
+    for figure in ("training_map", "model_selection", "state_timelines"):
+        assert (results / f"figures/{figure}.svg").is_file()
+        assert (results / f"figures/{figure}.pdf").is_file()
+    assert (results.parent / "comparison.html").is_file()
+
+
+def test_the_summary_agrees_with_what_stands_behind_it(finished):
+    results = finished[0].results
+    summary = json.loads((results / "summary.json").read_text())
+    assert set(summary) >= SUMMARY
+    paths = pd.read_csv(results / "state_paths.csv")
+    convergence = pd.read_csv(results / "convergence.csv")
+    assert summary["n_runs"] == paths["seed"].nunique() == 6
+    assert summary["n_converged"] == int(convergence["converged"].sum())
+    assert len(paths) == 6 * 31
+    distances = pd.read_csv(results / "dissimilarity.csv")
+    assert len(distances) == 15
+    assert summary["dissimilarity"]["index"] == distances["index"].mean()
+    assert len(pd.read_csv(results.parent / "comparison.csv")) == 1
+
+
+def test_the_terminal_ends_with_the_summary_and_where_the_report_is(finished):
+    told = finished[1]
+    assert "results/tiny/report.html" in told.splitlines()[-1] or "report.html" in told[-800:]
+    for word in ("states", "R²", "detour", "dissimilarity"):
+        assert word in told[-1500:], word
+
+
+def test_every_job_has_a_log_and_a_benchmark(finished):
+    results = finished[0].results
+    for name in ("train_0", "train_1", "metrics/seed-0", "observations", "hmm/states-2", "map",
+                 "semantics", "dissimilarity", "figures", "report", "summary"):  # fmt: skip
+        assert (results / f"logs/{name}.log").is_file(), name
+        assert (results / f"benchmarks/{name}.jsonl").is_file(), name
+    assert (
+        "left" in (results / "logs/train_0.log").read_text()
+        or "in all" in (results / "logs/train_0.log").read_text()
+    )
+
+
+def test_a_run_does_not_depend_on_how_many_are_trained_side_by_side(finished, tmp_path):
+    project, _ = finished
+    alone = project.copy(tmp_path / "alone")
+    target = "results/tiny/runs/seed-1/metrics.parquet"
+    (alone.folder / target).unlink()
+    alone.run("--config", "training={seeds_per_job: 1}", "--", target)
+    ours = pd.read_parquet(alone.folder / target)
+    theirs = pd.read_parquet(project.folder / target)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)

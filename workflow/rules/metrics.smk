@@ -1,0 +1,20 @@
+# Metrics: one job a run, from its checkpoints to a table of 14 columns.
+
+
+rule metrics:
+    input:
+        manifest="<results>/{experiment}/runs/seed-{seed}/checkpoints.json",
+        checkpoints=checkpoints_to_use,
+    output:
+        "<results>/{experiment}/runs/seed-{seed}/metrics.parquet",
+    log:
+        "<results>/{experiment}/logs/metrics/seed-{seed}.log",
+    benchmark:
+        "<results>/{experiment}/benchmarks/metrics/seed-{seed}.jsonl"
+    threads: 1
+    params:
+        non_finite=setting("metrics", "non_finite"),
+        code=stage_digest("metrics", rust=ROOT / "rust_metrics"),
+    shell:
+        "training-maps metrics --checkpoints {input.manifest:q} --non-finite {params.non_finite}"
+        " --threads {threads} --output {output:q} --log {log:q}"

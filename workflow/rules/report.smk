@@ -1,0 +1,81 @@
+# What people look at: figures, the report, the summary and the comparison of experiments.
+
+
+rule summary:
+    input:
+        ANALYSIS,
+    output:
+        "<results>/{experiment}/summary.json",
+    log:
+        "<results>/{experiment}/logs/summary.log",
+    benchmark:
+        "<results>/{experiment}/benchmarks/summary.jsonl"
+    threads: 1
+    params:
+        results=subpath(input[0], parent=True),
+        code=stage_digest("summary"),
+    shell:
+        "training-maps summary --results {params.results:q} --experiment {wildcards.experiment:q}"
+        " --output {output:q} --log {log:q}"
+
+
+rule figures:
+    input:
+        ANALYSIS,
+        "<results>/{experiment}/summary.json",
+        all_training_logs,
+    output:
+        FIGURES,
+    log:
+        "<results>/{experiment}/logs/figures.log",
+    benchmark:
+        "<results>/{experiment}/benchmarks/figures.jsonl"
+    threads: 1
+    params:
+        results=subpath(input[0], parent=True),
+        figures=subpath(output[0], parent=True),
+        time=setting("training", "unit"),
+        code=stage_digest("figures"),
+    shell:
+        "training-maps figures --results {params.results:q} --time {params.time}"
+        " --output {params.figures:q} --log {log:q}"
+
+
+rule report:
+    input:
+        ANALYSIS,
+        "<results>/{experiment}/summary.json",
+        all_training_logs,
+    output:
+        "<results>/{experiment}/report.html",
+    log:
+        "<results>/{experiment}/logs/report.log",
+    benchmark:
+        "<results>/{experiment}/benchmarks/report.jsonl"
+    threads: 1
+    params:
+        results=subpath(input[0], parent=True),
+        time=setting("training", "unit"),
+        settings=experiment_settings,
+        code=stage_digest("report"),
+    shell:
+        "training-maps report --results {params.results:q} --time {params.time}"
+        " --settings {params.settings:q} --output {output:q} --log {log:q}"
+
+
+rule compare:
+    input:
+        expand("<results>/{experiment}/summary.json", experiment=EXPERIMENTS),
+    output:
+        csv="<results>/comparison.csv",
+        html="<results>/comparison.html",
+    log:
+        "<results>/logs/compare.log",
+    benchmark:
+        "<results>/benchmarks/compare.jsonl"
+    threads: 1
+    params:
+        code=stage_digest("compare"),
+    shell:
+        "training-maps compare --summaries {input:q} --csv {output.csv:q} --html {output.html:q}"
+        " --log {log:q}"
