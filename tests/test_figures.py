@@ -14,7 +14,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from synthetic_results import write_results
+from tests.synthetic_results import write_results
 from training_maps import cli
 from training_maps.figures import (
     FIGURES,

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthetic_results import METRICS, write_results
+from tests.synthetic_results import METRICS, write_results
 from training_maps import cli
 from training_maps.errors import InputError
 from training_maps.files import read_json, write_json

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthetic_results import write_results
+from tests.synthetic_results import write_results
 from training_maps.errors import InputError
 from training_maps.files import read_json, write_json
 from training_maps.results import ExperimentResults

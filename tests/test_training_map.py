@@ -172,7 +172,8 @@ class TestRoutes:
     def test_run_that_ends_early_forks_and_is_noted(self):
         tmap = TrainingMap.from_model(model_of([run_of(0, 1, 2), run_of(0, 1), run_of(0)]))
         assert not tmap.is_linear
-        assert any("only because 2 of 3 runs end before" in note for note in tmap.notes)
+        (note,) = [note for note in tmap.notes if "forks" in note]
+        assert "only because 2 of 3 runs (seeds 1,2) did not reach" in note
 
     def test_return_forks_and_is_noted(self):
         tmap = TrainingMap.from_model(model_of([run_of(0, 1, 0, 1, 2), run_of(0, 1, 2)]))

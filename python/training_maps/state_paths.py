@@ -14,7 +14,10 @@ import pandas as pd
 
 from training_maps.errors import InputError
 from training_maps.files import read_table
+from training_maps.seeds import format_seeds
 
+# How a note begins that explains a fork which is one by the letter only.
+FORKS_ONLY_BECAUSE = "The map forks only because"
 PATH_COLUMNS = ("seed", "step", "state")
 
 
@@ -97,15 +100,16 @@ def explain_routes(routes: Sequence[Route]) -> list[str]:
         return []
     longest = max((route.states for route in routes), key=len)
     if all(route.states == longest[: len(route.states)] for route in routes):
-        n_early = sum(len(route.seeds) for route in routes if route.states != longest)
+        early = sorted(seed for route in routes if route.states != longest for seed in route.seeds)
         n_runs = sum(len(route.seeds) for route in routes)
+        which = f"seed{'s' * (len(early) > 1)} {format_seeds(early)}"
         return [
-            f"The map forks only because {n_early} of {n_runs} runs end before the last state of "
-            "the others."
+            f"{FORKS_ONLY_BECAUSE} {len(early)} of {n_runs} runs ({which}) did not reach the last "
+            "state of the others; as far as they go, all take the same way."
         ]
     if len({tuple(dict.fromkeys(route.states)) for route in routes}) == 1:
         return [
-            "The map forks only because some runs return to earlier states: all runs enter the "
-            "same states for the first time in the same order."
+            f"{FORKS_ONLY_BECAUSE} some runs return to earlier states: all runs enter the same "
+            "states for the first time in the same order."
         ]
     return []
