@@ -38,10 +38,10 @@ run: setup ## run the default job: train, analyse, report (results/)
 
 test: setup ## run all tests, Rust's and Python's
 	cargo test --quiet --locked --manifest-path rust_metrics/Cargo.toml
-	pytest
+	pytest -n auto
 
 lint: setup ## check format, lint and types of everything, warnings as errors
-	cargo fmt --check --manifest-path rust_metrics/Cargo.toml
+	cargo fmt --all --check --manifest-path rust_metrics/Cargo.toml
 	cargo clippy --quiet --locked --all-targets --manifest-path rust_metrics/Cargo.toml -- -D warnings
 	ruff format --check $(CODE)
 	ruff check $(CODE)
@@ -50,13 +50,13 @@ lint: setup ## check format, lint and types of everything, warnings as errors
 	tools/lint-workflow.sh
 
 format: setup ## format all sources
-	cargo fmt --manifest-path rust_metrics/Cargo.toml
+	cargo fmt --all --manifest-path rust_metrics/Cargo.toml
 	ruff format $(CODE)
 	ruff check --fix $(CODE)
 	snakefmt Snakefile workflow
 
 docs: setup ## build the documentation (site/)
-	mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 bench: setup ## measure what we claim about speed (benchmarks/)
 	$(BIN)/python -m benchmarks
