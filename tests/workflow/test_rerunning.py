@@ -90,3 +90,12 @@ def test_without_checkpoints_deleted_metrics_mean_training_the_block_again(proje
     project.run(*config)
     assert not list(runs.glob("*/checkpoints"))
     assert len(list(runs.glob("*/metrics.parquet"))) == 6
+
+
+def test_several_experiments_are_one_plan(finished):
+    planned = finished[0].planned("--config", "experiments=[tiny, sparse_parities]")
+    assert planned["train_sparse_parities_0"] == 1
+    assert planned["metrics"] == 40
+    assert planned["hmm"] == 8
+    assert planned["compare"] == 1
+    assert not any(rule.startswith("train_tiny") for rule in planned)
