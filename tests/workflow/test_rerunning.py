@@ -77,19 +77,21 @@ def test_deleted_metrics_are_computed_again_from_the_checkpoints(project):
 
 
 def test_without_checkpoints_deleted_metrics_mean_training_the_block_again(project):
-    config = ["--config", "training={keep_checkpoints: false}", "results=elsewhere"]
-    project.run(*config)
+    config = ["--config", "training={keep_checkpoints: false}", "results=elsewhere", "--"]
+    targets = [f"elsewhere/tiny/runs/seed-{seed}/metrics.parquet" for seed in range(6)]
     runs = project.folder / "elsewhere/tiny/runs"
+    project.run(*config, *targets)
     assert not list(runs.glob("*/checkpoints"))
-    assert len(list(runs.glob("*/metrics.parquet"))) == 6
-    assert project.planned(*config) == Counter()
+    before = pd.read_parquet(runs / "seed-4/metrics.parquet")
+    assert project.planned(*config, *targets) == Counter()
     (runs / "seed-4/metrics.parquet").unlink()
-    planned = project.planned(*config)
+    planned = project.planned(*config, *targets)
     assert (planned["train_tiny_0"], planned["train_tiny_1"]) == (0, 1)
     assert planned["metrics"] >= 1
-    project.run(*config)
+    project.run(*config, *targets)
     assert not list(runs.glob("*/checkpoints"))
-    assert len(list(runs.glob("*/metrics.parquet"))) == 6
+    again = pd.read_parquet(runs / "seed-4/metrics.parquet")
+    pd.testing.assert_frame_equal(again, before, check_exact=True)
 
 
 def test_several_experiments_are_one_plan(finished):

@@ -11,6 +11,8 @@ rule metrics:
         "<results>/{experiment}/logs/metrics/seed-{seed}.log",
     benchmark:
         "<results>/{experiment}/benchmarks/metrics/seed-{seed}.jsonl"
+    # Before further training, so that checkpoints that are not kept do not pile up.
+    priority: 1
     threads: 1
     params:
         non_finite=setting("metrics", "non_finite"),
