@@ -5,10 +5,11 @@ import pytest
 import torch
 from torch.func import functional_call, stack_module_state, vmap
 
+from tests.training_twin import plain_loop
 from training_maps.models import Transformer
 from training_maps.parameters import MatrixSpec, select_parameters
 from training_maps.tasks import make_task
-from training_maps.training import Block, Recipe, Streams
+from training_maps.training import Block, Recipe
 
 SMALL = {"modulus": 7, "d_model": 12, "n_heads": 2, "d_head": 5, "d_mlp": 9}
 both = pytest.mark.parametrize("layer_norm", [False, True], ids=["plain", "layer_norm"])
@@ -102,25 +103,10 @@ def test_training_side_by_side_is_a_plain_loop(layer_norm):
     for _ in range(3 * block.steps_per_epoch):
         block.step(next(batches))
     for seed, tensors in zip(block.seeds, block.tensors(), strict=True):
-        trained = plain_loop(task, seed, n_epochs=3)
+        trained = plain_loop(task, seed, recipe, 3, torch.nn.CrossEntropyLoss())
         assert trained.keys() == tensors.keys()
         for name, value in trained.items():
             np.testing.assert_allclose(tensors[name], value, rtol=1e-7, atol=1e-9, err_msg=name)
-
-
-def plain_loop(task, seed, n_epochs):
-    """One network trained as PyTorch's tutorials do; returns its parameters."""
-    streams = Streams(seed)
-    data = task.data(streams.data)
-    network = streams.initialise(task)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=0.01, weight_decay=1.0)
-    inputs, targets = torch.from_numpy(data.train_inputs), torch.from_numpy(data.train_targets)
-    for _ in range(n_epochs):
-        for batch in torch.from_numpy(streams.batches.permutation(len(inputs))).split(10):
-            optimizer.zero_grad()
-            torch.nn.CrossEntropyLoss()(network(inputs[batch]), targets[batch]).backward()
-            optimizer.step()
-    return {name: value.detach().numpy() for name, value in network.named_parameters()}
 
 
 @both

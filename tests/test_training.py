@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+from tests.training_twin import plain_loop
 from training_maps.checkpoints import read_manifest
 from training_maps.errors import InputError
 from training_maps.tasks import make_task
@@ -15,24 +16,8 @@ TASK = make_task("sparse_parities", {"n_bits": 10, "n_train": 45, "n_eval": 20, 
 RECIPE = Recipe(learning_rate=0.1, weight_decay=0.01, batch_size=20, length=6, checkpoint_every=4)
 
 
-def plain_loop(seed, recipe, n_epochs):
-    """One network trained as PyTorch's tutorials do; returns its parameters."""
-    streams = Streams(seed)
-    data = TASK.data(streams.data)
-    network = streams.initialise(TASK)
-    optimizer = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[recipe.optimizer](
-        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-    )
-    inputs, targets = torch.from_numpy(data.train_inputs), torch.from_numpy(data.train_targets)
-    for _ in range(n_epochs):
-        for batch in torch.from_numpy(streams.batches.permutation(len(inputs))).split(
-            recipe.batch_size
-        ):
-            optimizer.zero_grad()
-            outputs = network(inputs[batch]).squeeze(-1)
-            torch.relu(1 - outputs * targets[batch]).mean().backward()
-            optimizer.step()
-    return {name: value.detach().numpy() for name, value in network.named_parameters()}
+def hinge(outputs, targets):
+    return torch.relu(1 - outputs.squeeze(-1) * targets).mean()
 
 
 def train_tiny(runs, seeds, recipe=RECIPE):
@@ -49,7 +34,7 @@ def test_side_by_side_equals_one_after_another(optimizer):
     for _ in range(4 * block.steps_per_epoch):
         block.step(next(batches))
     for seed, tensors in zip(block.seeds, block.tensors(), strict=True):
-        for name, twin in plain_loop(seed, recipe, n_epochs=4).items():
+        for name, twin in plain_loop(TASK, seed, recipe, 4, hinge).items():
             np.testing.assert_allclose(tensors[name], twin, rtol=1e-4, atol=1e-6, err_msg=name)
 
 

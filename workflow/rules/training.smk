@@ -2,6 +2,7 @@
 # outputs must share their wildcards, so that every block is a rule of its own.
 
 for experiment, settings in CONFIG.experiments.items():
+    code = stage_digest("train", task=settings["training"]["task"])
     for block, seeds in training_blocks(settings).items():
 
         rule:
@@ -34,7 +35,7 @@ for experiment, settings in CONFIG.experiments.items():
                 checkpoint_every=settings["training"]["checkpoint_every"],
                 unit=settings["training"]["unit"],
                 device=settings["training"]["device"],
-                code=stage_digest("train", task=settings["training"]["task"]),
+                code=code,
             shell:
                 "training-maps train --task {params.task:q} --set {params.task_settings:q}"
                 " --seeds {params.seeds} --optimizer {params.optimizer}"
