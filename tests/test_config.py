@@ -1,13 +1,15 @@
 """The config: defaults, who overrides whom, and one clear message for every mistake."""
 
+import dataclasses
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 
-from training_maps.config import check, fill_defaults, load_schema, merge, resolve
+from training_maps.config import check, fill_defaults, load_schema, merge, resolve, typed
 from training_maps.errors import InputError
+from training_maps.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
@@ -45,11 +47,12 @@ def test_config_yaml_shows_every_key_with_its_default():
     # A commented line that sets a key, at the top level or indented below a section.
     shown = re.sub(r"^# (?=(?:  )*[a-z_]+:(?: |$))", "", text, flags=re.M)
     config = yaml.safe_load(shown)
-    keys = {"experiments", "results"}
+    keys = {"experiments", "results", "data_dir"}
     assert config.pop("experiments") == ["sparse_parities"]
     assert config.pop("results") == "results"
+    assert config.pop("data_dir") is None
     defaults = fill_defaults({}, SCHEMA["$defs"]["experiment"])
-    defaults.pop("description")  # an experiment's own, not for all of a run
+    del defaults["description"], defaults["extends"]  # an experiment's own, not for all of a run
     assert config == defaults
     assert keys | set(config) == set(SCHEMA["properties"])
 
@@ -58,8 +61,59 @@ def test_config_yaml_shows_every_key_with_its_default():
     "path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda p: p.stem
 )
 def test_every_experiment_is_valid(path):
-    settings = resolve({"experiments": [path.stem]}, path.parent, SCHEMA).experiments[path.stem]
-    assert settings["description"]
+    experiments = resolve({"experiments": [path.stem]}, path.parent, SCHEMA).experiments
+    assert all(settings["description"] for settings in experiments.values())
+
+
+def test_paper_is_the_six_settings_of_the_paper():
+    assert list(resolve({"experiments": "paper"}, ROOT / "experiments", SCHEMA).experiments) == [
+        "modular_addition",
+        "modular_addition_stabilized",
+        "cifar100",
+        "cifar100_destabilized",
+        "sparse_parities",
+        "mnist",
+    ]
+
+
+def test_a_group_stands_for_its_experiments_once(experiments):
+    (experiments / "other.yaml").write_text("extends: tiny\n")
+    (experiments / "both.yaml").write_text("experiments: [tiny, other]\n")
+    for names in ("both", ["both"], ["both", "tiny"]):
+        assert list(resolve({"experiments": names}, experiments, SCHEMA).experiments) == [
+            "tiny",
+            "other",
+        ]
+
+
+def test_an_experiment_extends_another(experiments):
+    (experiments / "longer.yaml").write_text("extends: tiny\ntraining: {length: 70}\n")
+    (experiments / "longest.yaml").write_text("extends: longer\nhmm: {restarts: 3}\n")
+    found = resolve({"experiments": ["longest"]}, experiments, SCHEMA).experiments["longest"]
+    assert found["training"]["length"] == 70
+    assert found["training"]["learning_rate"] == 0.2
+    assert found["hmm"]["restarts"] == 3
+    assert "extends" not in found
+
+
+def test_an_experiment_cannot_extend_itself(experiments):
+    (experiments / "a.yaml").write_text("extends: b\n")
+    (experiments / "b.yaml").write_text("extends: a\n")
+    with pytest.raises(InputError, match=r"a.yaml: extends itself \(a -> b -> a\)"):
+        resolve({"experiments": ["a"]}, experiments, SCHEMA)
+
+
+def test_the_keys_of_a_recipe_are_those_of_training():
+    training = SCHEMA["$defs"]["training"]["properties"]
+    for field in dataclasses.fields(Recipe):
+        assert training[field.name]["default"] == field.default
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("0.9", 0.9), ("null", None), ("1e-05", 1e-5), ("often", "often")]
+)
+def test_text_becomes_what_the_schema_asks_for(text, value):
+    assert typed({"x": text}, {"properties": {"x": {"type": ["number", "null"]}}}) == {"x": value}
 
 
 def test_sparse_parities_has_the_papers_settings():
@@ -76,6 +130,7 @@ def test_sparse_parities_has_the_papers_settings():
     )
     assert training["task_settings"] == {
         "n_bits": 40, "n_relevant_bits": 3, "n_train": 1000, "n_eval": 100, "hidden_size": 128,
+        "initialisation": "torch",
     }  # fmt: skip
     assert settings["hmm"]["n_states"] == list(range(1, 9))
 
@@ -110,7 +165,7 @@ def test_merge_leaves_its_inputs_alone():
         ({"seeds": "3,3"}, "3 is given more than once"),
         ({"hmm": {"n_states": "0-3"}}, "hmm.n_states: expected numbers of at least 1"),
         ({"experiments": ["tinny"]}, "(did you mean tiny?); the experiments are tiny"),
-        ({"experiments": []}, "experiments: expected array of length at least 1"),
+        ({"experiments": []}, "experiments: expected array or string of length at least 1"),
         ({"experiments": ["../secret"]}, "experiments.0: expected string matching"),
         ({"training": {"task": "sparse_parity"}}, "(did you mean sparse_parities?)"),
         (

@@ -50,6 +50,9 @@ def python_files(patterns):
 def test_what_a_stage_imports_is_listed_for_it_or_for_an_earlier_one(stage):
     needed = closure(PACKAGE / "commands" / f"{stage}.py", python_files(PLUMBING))
     listed = [python_files(STAGE_MODULES[name]) for name in ORDER[: ORDER.index(stage) + 1]]
+    if stage == "train":
+        # Its rule counts the metrics stage's code too, where training computes metrics itself.
+        needed -= python_files(STAGE_MODULES["metrics"])
     if stage in ("map", "semantics", "dissimilarity", "summary"):
         # Their modules can draw themselves in a notebook; these stages do not.
         needed -= python_files(("figures/*",))

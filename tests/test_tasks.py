@@ -39,17 +39,17 @@ def test_hinge_loss_and_accuracy_by_hand():
 
 
 def test_the_network_is_a_perceptron_of_the_given_sizes():
-    network = make_task("sparse_parities", {"n_bits": 7, "hidden_size": 5}).network()
+    network = make_task("sparse_parities", {"n_bits": 7, "hidden_size": 5}).network().double()
     shapes = {name: tuple(value.shape) for name, value in network.named_parameters()}
     assert shapes == {
         "hidden.weight": (5, 7), "hidden.bias": (5,), "output.weight": (1, 5), "output.bias": (1,),
     }  # fmt: skip
-    inputs = np.random.default_rng(0).normal(size=(3, 7)).astype(np.float32)
+    inputs = np.random.default_rng(0).normal(size=(3, 7))
     p = {name: value.detach().numpy() for name, value in network.named_parameters()}
     twin = np.maximum(inputs @ p["hidden.weight"].T + p["hidden.bias"], 0)
     twin = twin @ p["output.weight"].T + p["output.bias"]
     outputs = network(torch.from_numpy(inputs)).detach().numpy()
-    np.testing.assert_allclose(outputs, twin, rtol=1e-5)
+    np.testing.assert_allclose(outputs, twin, rtol=1e-10, atol=1e-14)
 
 
 def test_modular_addition_has_every_pair_once_and_its_sum():

@@ -70,7 +70,7 @@ def write_checkpoint(
     from safetensors.numpy import save
 
     header = {"training_maps": json.dumps(made_by(**metadata))}
-    content = save({name: np.ascontiguousarray(array) for name, array in tensors.items()}, header)
+    content = save({name: np.asarray(array, order="C") for name, array in tensors.items()}, header)
     with replace_when_whole(path) as aside:
         aside.write_bytes(content)
     return hashlib.sha256(content).hexdigest()

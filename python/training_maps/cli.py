@@ -18,6 +18,7 @@ from training_maps.errors import InputError
 from training_maps.files import package_version
 
 STAGES = {
+    "fetch": "fetch data sets and check them",
     "train": "train a block of seeds side by side; write checkpoints, manifests and logs",
     "metrics": "compute the metrics of one run's checkpoints",
     "observations": "z-score the runs' metrics and split the seeds",

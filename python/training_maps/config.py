@@ -1,11 +1,13 @@
 """The config: what a run of the workflow is told, checked before any job starts.
 
-An experiment's settings are, from weakest to strongest: the schema's defaults, its file in
-experiments/, and what config.yaml or the command line says for all experiments of this run.
+An experiment's settings are, from weakest to strongest: the schema's defaults, the file of the
+experiment that it extends, its own file in experiments/, and what config.yaml or the command line
+says for all experiments of this run. A file that lists `experiments` names them all at once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import difflib
@@ -18,24 +20,33 @@ import jsonschema
 import yaml
 
 from training_maps.errors import InputError
+from training_maps.recipe import Recipe
 from training_maps.seeds import parse_seeds
-from training_maps.tasks import make_task, settings_schema, task_names
+from training_maps.tasks import fields_schema, make_task, settings_schema, task_names
 
-_TOP_LEVEL = ("experiments", "results")
+_TOP_LEVEL = ("experiments", "results", "data_dir")
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """A checked config: the results folder, and each experiment's whole settings by name."""
+    """A checked config: folders, and each experiment's whole settings by name.
+
+    `data_dir` is where downloaded data sets are, or None for the user's cache.
+    """
 
     results: str
     experiments: dict[str, dict[str, Any]]
+    data_dir: str | None = None
 
 
 def load_schema(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read the schema, with its references replaced by what they refer to."""
+    """Read the schema, with its references replaced by what they refer to.
+
+    The keys of `training` that say how a network is trained are the fields of `Recipe`.
+    """
     schema = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     definitions = schema.pop("$defs")
+    definitions["training"]["properties"] |= fields_schema(Recipe)["properties"]
 
     def resolved(node: Any) -> Any:
         if isinstance(node, dict):
@@ -64,15 +75,16 @@ def resolve(
         InputError: naming the file, the key's path, what was expected, and the nearest valid name
             of an unknown key.
     """
-    config = _typed(config, schema)
+    config = typed(config, schema)
     check(config, schema, "config")
     overrides = {key: value for key, value in config.items() if key not in _TOP_LEVEL}
+    named = config["experiments"]
+    names = _expanded([named] if isinstance(named, str) else named, Path(folder), schema["$defs"])
     experiments = {
-        name: _experiment(name, overrides, Path(folder), schema["$defs"]["experiment"])
-        for name in config["experiments"]
+        name: _experiment(name, overrides, Path(folder), schema["$defs"]) for name in names
     }
-    results = config.get("results", schema["properties"]["results"]["default"])
-    return Config(results, experiments)
+    top = fill_defaults({key: config[key] for key in config if key in _TOP_LEVEL}, schema)
+    return Config(top["results"], experiments, top["data_dir"])
 
 
 def check(settings: Any, schema: Mapping[str, Any], where: str) -> None:
@@ -103,32 +115,43 @@ def merge(weaker: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str, A
     return merged
 
 
-def _typed(value: Any, schema: Mapping[str, Any]) -> Any:
+_READERS: dict[str, Callable[[str], Any]] = {
+    "integer": int,
+    "number": float,
+    "boolean": {"true": True, "false": False}.__getitem__,
+    "null": {"null": None, "none": None, "~": None, "": None}.__getitem__,
+}
+
+
+def typed(value: Any, schema: Mapping[str, Any]) -> Any:
     """`value` with text made into the number or truth value that `schema` asks for, if it can be.
 
-    Snakemake hands over what `--config hmm='{restarts: 3}'` says as text, below the top level.
+    Snakemake hands over what `--config hmm='{restarts: 3}'` says as text, below the top level, and
+    YAML reads 1e-05 as text.
     """
     if isinstance(value, Mapping):
         parts = schema.get("properties", {})
-        return {key: _typed(part, parts.get(key, {})) for key, part in value.items()}
-    readers: dict[str, Callable[[str], Any]] = {
-        "integer": int,
-        "number": float,
-        "boolean": {"true": True, "false": False}.__getitem__,
-    }
-    kind = schema.get("type")
-    if isinstance(value, str) and isinstance(kind, str) and kind in readers:
-        try:
-            return readers[kind](value.lower())
-        except (ValueError, KeyError):
-            return value  # the check says what was expected
-    return value
+        return {key: typed(part, parts.get(key, {})) for key, part in value.items()}
+    types = schema.get("type", [])
+    types = [types] if isinstance(types, str) else types
+    if isinstance(value, str) and "string" not in types:
+        for kind in types:
+            with contextlib.suppress(ValueError, KeyError):
+                return _READERS[kind](value.lower())
+    return value  # the check says what was expected
 
 
-def _experiment(
-    name: str, overrides: Mapping[str, Any], folder: Path, schema: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The whole settings of one experiment."""
+def _expanded(names: Iterable[str], folder: Path, schemas: Mapping[str, Any]) -> list[str]:
+    """The experiments called `names`; a group's name stands for all of its experiments."""
+    expanded: list[str] = []
+    for name in names:
+        own = _read(name, folder, schemas)
+        expanded += own.get("experiments", [name])
+    return list(dict.fromkeys(expanded))
+
+
+def _read(name: str, folder: Path, schemas: Mapping[str, Any]) -> dict[str, Any]:
+    """What the file of an experiment, or of a group of them, says."""
     path = folder / f"{name}.yaml"
     if not path.is_file():
         known = sorted(file.stem for file in folder.glob("*.yaml"))
@@ -140,8 +163,32 @@ def _experiment(
         own = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
         raise InputError(f"{path}: is not valid YAML ({error})") from error
-    check(own, schema, str(path))
+    is_group = isinstance(own, Mapping) and "experiments" in own
+    check(own, schemas["group" if is_group else "experiment"], str(path))
+    return own
+
+
+def _extended(
+    name: str, folder: Path, schemas: Mapping[str, Any], extending: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """What an experiment's file says, on top of what the experiment that it extends says."""
+    if name in extending:
+        raise InputError(
+            f"{folder / name}.yaml: extends itself ({' -> '.join((*extending, name))})"
+        )
+    own = _read(name, folder, schemas)
+    base = own.pop("extends", None)
+    return own if base is None else merge(_extended(base, folder, schemas, (*extending, name)), own)
+
+
+def _experiment(
+    name: str, overrides: Mapping[str, Any], folder: Path, schemas: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The whole settings of one experiment."""
+    schema = schemas["experiment"]
+    own = _extended(name, folder, schemas)
     settings = fill_defaults(merge(own, overrides), schema)
+    settings.pop("extends")
     where = f"experiment {name}"
     check(settings, schema, where)
     settings["seeds"] = parse_seeds(settings["seeds"], f"{where}: seeds")
@@ -161,7 +208,7 @@ def _task_settings(training: Mapping[str, Any], where: str) -> dict[str, Any]:
             f"the tasks are {', '.join(task_names())}"
         )
     schema = settings_schema(task)
-    given = _typed(training["task_settings"], schema)
+    given = typed(training["task_settings"], schema)
     check(given, schema, f"{where}: training.task_settings")
     settings = fill_defaults(given, schema)
     try:

@@ -7,11 +7,12 @@ b all biases, and lambda the singular values of a W_k. `METRICS` needs no extens
 from __future__ import annotations
 
 import hashlib
+import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -183,6 +184,51 @@ def run_metrics(
     return _table(run, selection, outcomes, non_finite)
 
 
+def tensor_metrics(
+    tensors: Mapping[str, NDArray[Any]],
+    selection: ParameterSelection,
+    *,
+    threads: int | None = None,
+) -> tuple[dict[str, float] | None, str | None]:
+    """Metrics of one checkpoint whose tensors are in memory: those that its file would give.
+
+    Args:
+        tensors: every tensor by name.
+        selection: which of them count, and as what.
+        threads: number of threads; None for as many as the process may use.
+
+    Returns:
+        Value by column, and None; or, if a value is not finite, None and the name of the tensor
+        (None if it is a metric that overflows).
+    """
+    from training_maps import _rust_metrics
+
+    for name in (*(matrix.tensor for matrix in selection.matrices), *selection.biases):
+        if not np.isfinite(tensors[name]).all():
+            return None, name
+    pairs = _rust_metrics.array_metrics(
+        [
+            _as_floats(m.tensor, tensors[m.tensor]).reshape(m.n_blocks, m.rows, m.cols)
+            for m in selection.matrices
+        ],
+        [_as_floats(name, tensors[name]) for name in selection.biases],
+        _threads(threads),
+    )
+    values = dict(pairs)
+    return (values, None) if all(map(math.isfinite, values.values())) else (None, None)
+
+
+def metrics_table(
+    rows: Sequence[Mapping[str, float]], selection: ParameterSelection
+) -> pd.DataFrame:
+    """The table of a run's metrics: `step` and the columns that the selection gives."""
+    import pandas as pd
+
+    columns = [c for c in METRIC_COLUMNS if selection.biases or c not in BIAS_COLUMNS]
+    table = pd.DataFrame(list(rows), columns=["step", *columns])
+    return table.astype({"step": np.int64, **dict.fromkeys(columns, np.float64)})
+
+
 def _select(run: Run) -> ParameterSelection:
     """What counts in the run's first checkpoint, and has to be in all others."""
     from training_maps import _rust_metrics
@@ -201,9 +247,6 @@ def _table(
     outcomes: Sequence[list[tuple[str, float]] | CheckpointFailure],
     non_finite: NonFinitePolicy,
 ) -> pd.DataFrame:
-    import pandas as pd
-
-    columns = [c for c in METRIC_COLUMNS if selection.biases or c not in BIAS_COLUMNS]
     rows: list[dict[str, float]] = []
     cut: dict[str, int | str | None] | None = None
     for checkpoint, outcome in zip(run.checkpoints, outcomes, strict=True):
@@ -219,8 +262,7 @@ def _table(
                 "to 'drop' to leave such runs out, or to 'cut' to use their checkpoints up to there"
             )
         cut = cut or {"step": checkpoint.step, "tensor": outcome.tensor}
-    table = pd.DataFrame(rows, columns=["step", *columns])
-    table = table.astype({"step": np.int64, **dict.fromkeys(columns, np.float64)})
+    table = metrics_table(rows, selection)
     if cut:
         table.attrs["non_finite"] = cut
     return table

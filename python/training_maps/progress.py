@@ -9,9 +9,12 @@ import time
 class Progress:
     """Logs how far work is, at most every `interval` seconds, and at the end."""
 
-    def __init__(self, total: float, unit: str, what: str, interval: float = 5.0) -> None:
-        """Start the clock on `total` units (say 1000 "epoch") of `what`."""
+    def __init__(
+        self, total: float, unit: str, what: str, done: float = 0, interval: float = 5.0
+    ) -> None:
+        """Start the clock on `total` units (say 1000 "epoch") of `what`, `done` of them before."""
         self.total, self.unit, self.what, self.interval = total, unit, what, interval
+        self._done_before = done
         self.start = self._last = time.monotonic()
         self._logger = logging.getLogger("training_maps")
 
@@ -23,7 +26,7 @@ class Progress:
             return
         self._last = now
         elapsed = now - self.start
-        rate = done / elapsed if elapsed > 0 else 0.0
+        rate = (done - self._done_before) / elapsed if elapsed > 0 else 0.0
         left = (self.total - done) / rate if rate > 0 else float("inf")
         timing = f"{duration(elapsed)} in all" if finished else f"{duration(left)} left"
         self._logger.info(

@@ -117,7 +117,7 @@ def convergence_times(
 
     Returns:
         Table of `seed` (ascending), `step` (optimiser updates), `epoch`, `fraction` (step as a
-        fraction of the run's last step, in [0, 1]) and `converged`.
+        fraction of the longest run's last step, in [0, 1]) and `converged`.
 
     Raises:
         InputError: if a log is empty, lacks a column or has nulls in `step` or `epoch`.
@@ -125,14 +125,19 @@ def convergence_times(
     Source: Hu et al. 2023, section 3.4.
     """
     rows = [_convergence_of_run(seed, logs[seed], threshold, column) for seed in sorted(logs)]
-    return pd.DataFrame(rows, columns=["seed", "step", "epoch", "fraction", "converged"]).astype(
+    table = pd.DataFrame(rows, columns=["seed", "step", "epoch", "last", "converged"])
+    length = table.pop("last").max()
+    # Runs of nothing but step 0 have no length; a censored run is at its end by definition.
+    fraction = table["step"] / length if length > 0 else (~table["converged"]).astype(float)
+    table.insert(3, "fraction", fraction)
+    return table.astype(
         {"seed": int, "step": int, "epoch": float, "fraction": float, "converged": bool}
     )
 
 
 def _convergence_of_run(
     seed: int, log: pd.DataFrame, threshold: float, column: str
-) -> tuple[int, int, float, float, bool]:
+) -> tuple[int, int, float, int, bool]:
     missing = [name for name in ("step", "epoch", column) if name not in log.columns]
     if missing:
         raise InputError(
@@ -153,9 +158,7 @@ def _convergence_of_run(
     converged = bool(above.any())
     row = int(above.argmax()) if converged else len(log) - 1
     step, last = int(log["step"].iloc[row]), int(log["step"].iloc[-1])
-    # A run of nothing but step 0 has no length; a censored run is at its end by definition.
-    fraction = step / last if last > 0 else float(not converged)
-    return seed, step, float(log["epoch"].iloc[row]), fraction, converged
+    return seed, step, float(log["epoch"].iloc[row]), last, converged
 
 
 def regress(

@@ -16,7 +16,8 @@ _PACKAGE = Path(__file__).parent
 # need not be named again: a change in it reruns that stage, and this one after it. PLUMBING is what
 # all stages stand on: it carries results without shaping them, and a change there reruns nothing.
 STAGE_MODULES: dict[str, tuple[str, ...]] = {
-    "train": ("commands/train", "training", "models", "checkpoints", "tasks/__init__"),
+    "fetch": ("commands/fetch", "datasets/*"),
+    "train": ("commands/train", "training/*", "recipe", "checkpoints", "tasks/__init__"),
     "metrics": ("commands/metrics", "metrics", "parameters"),
     "observations": ("commands/observations", "sequences"),
     "hmm": (
@@ -45,15 +46,18 @@ def stage_digest(stage: str, task: str | None = None, rust: Path | None = None) 
 
     Args:
         stage: a key of `STAGE_MODULES`.
-        task: for "train": the task, whose own module belongs to the stage.
+        task: for "train": the task, whose own module belongs to the stage, and so do the modules
+            that it imports, such as its network's.
         rust: for "metrics": the folder of the Rust sources, which belong to the stage.
 
     Returns:
         Sixteen hexadecimal digits.
     """
-    patterns = STAGE_MODULES[stage] + ((f"tasks/{task}",) if task else ())
+    files = set(stage_files(STAGE_MODULES[stage]))
+    if task:
+        files |= _with_imports(_PACKAGE / "tasks" / f"{task}.py") - set(stage_files(PLUMBING))
     digest = hashlib.sha256()
-    for path in stage_files(patterns):
+    for path in sorted(files):
         digest.update(path.relative_to(_PACKAGE).as_posix().encode())
         digest.update(_meaning(path))
     if rust is not None:
@@ -73,6 +77,34 @@ def stage_files(patterns: tuple[str, ...]) -> list[Path]:
             raise FileNotFoundError(f"no source of the package is called {pattern}")
         files.update(found)
     return sorted(files)
+
+
+def _with_imports(path: Path) -> set[Path]:
+    """A module of the package, and all modules of it that it imports, directly or not."""
+    seen: set[Path] = set()
+    waiting = [path]
+    while waiting:
+        file = waiting.pop()
+        if file not in seen:
+            seen.add(file)
+            waiting += _imports(file)
+    return seen
+
+
+def _imports(path: Path) -> list[Path]:
+    """The modules of the package that the module at `path` names in an import, anywhere in it."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    files = []
+    for name in names:
+        if name.startswith(f"{_PACKAGE.name}."):
+            part = _PACKAGE.joinpath(*name.split(".")[1:])
+            files += [part.with_suffix(".py"), part / "__init__.py"]
+    return [file for file in files if file.is_file()]
 
 
 def _meaning(path: Path) -> bytes:

@@ -1,14 +1,17 @@
 # What all rules share: the checked config, and small named helpers that rules take params from.
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
 
 from training_maps.config import load_schema, resolve
 from training_maps.errors import InputError
+from training_maps.recipe import Recipe
 from training_maps.seeds import format_seeds
 from training_maps.sources import stage_digest
+from training_maps.tasks import make_task
 
 ROOT = Path(workflow.basedir)
 
@@ -24,13 +27,22 @@ except InputError as error:
 
 EXPERIMENTS = list(CONFIG.experiments)
 
+# Through the environment, because where the data are changes no result.
+if CONFIG.data_dir is not None:
+    os.environ["TRAINING_MAPS_DATA"] = CONFIG.data_dir
+
+
+def any_of(names):
+    """A regular expression that matches each of the names, and nothing if there is none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
 
 pathvars:
     results=CONFIG.results,
 
 
 wildcard_constraints:
-    experiment="|".join(map(re.escape, EXPERIMENTS)),
+    experiment=any_of(EXPERIMENTS),
     seed=r"\d+",
     n_states=r"\d+",
 
@@ -135,24 +147,72 @@ def all_results(wildcards):
     return of_experiments + sum(of_runs, [])
 
 
+def task_of(settings):
+    """The task that an experiment trains."""
+    return make_task(
+        settings["training"]["task"], settings["training"]["task_settings"]
+    )
+
+
 def training_blocks(settings):
-    """The blocks of an experiment: seed s belongs to block s // seeds_per_job, whatever the others."""
+    """The blocks of an experiment: seed s belongs to block s // seeds_per_job, whatever the others.
+
+    Networks that are not trained side by side have a job each.
+    """
+    side_by_side = task_of(settings).side_by_side
+    seeds_per_job = settings["training"]["seeds_per_job"] if side_by_side else 1
     blocks = {}
     for seed in settings["seeds"]:
-        blocks.setdefault(seed // settings["training"]["seeds_per_job"], []).append(
-            seed
-        )
+        blocks.setdefault(seed // seeds_per_job, []).append(seed)
     return blocks
 
 
-def checkpoints_to_remove(experiment, seeds):
-    """With keep_checkpoints: false, the checkpoint folders, which Snakemake removes after use."""
-    if CONFIG.experiments[experiment]["training"]["keep_checkpoints"]:
+def data_files(settings):
+    """What a training job needs on disk: a data set that is fetched once, or a file of one's own."""
+    dataset = task_of(settings).dataset
+    if dataset is None or dataset.endswith(".npz"):
+        return dataset or []
+    return f"<results>/datasets/{dataset}.json"
+
+
+def recorded_files(experiment, seeds):
+    """What training writes of its networks: checkpoints, or their metrics and no checkpoints."""
+    training = CONFIG.experiments[experiment]["training"]
+    if training["metrics_during_training"]:
+        return run_paths(experiment, seeds, "metrics.parquet")
+    manifests = run_paths(experiment, seeds, "checkpoints.json")
+    folders = run_paths(experiment, seeds, "checkpoints")
+    if training["keep_checkpoints"]:
+        return manifests
+    return manifests + [temp(directory(folder)) for folder in folders]
+
+
+def recording_options(settings):
+    """With metrics_during_training: true, the options that ask for it."""
+    if not settings["training"]["metrics_during_training"]:
         return []
+    return ["--metrics", "--non-finite", settings["metrics"]["non_finite"]]
+
+
+def training_code(settings):
+    """A digest of the code behind an experiment's training."""
+    digest = stage_digest("train", task=settings["training"]["task"])
+    if settings["training"]["metrics_during_training"]:
+        digest += stage_digest("metrics", rust=ROOT / "rust_metrics")
+    return digest
+
+
+def assignments(settings):
+    """Settings as NAME=VALUE for a command, values as YAML writes them."""
     return [
-        temp(directory(folder))
-        for folder in run_paths(experiment, seeds, "checkpoints")
+        f"{name}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in settings.items()
     ]
+
+
+def recipe_of(settings):
+    """How an experiment's networks are trained."""
+    return {name: settings["training"][name] for name in vars(Recipe())}
 
 
 def checkpoints_to_use(wildcards):

@@ -1,4 +1,11 @@
-# Metrics: one job a run, from its checkpoints to a table of 14 columns.
+# Metrics: one job a run, from its checkpoints to a table of 14 columns. Where training computes them
+# from memory there are no checkpoints, and nothing is left to do here.
+
+with_checkpoints = [
+    experiment
+    for experiment, settings in CONFIG.experiments.items()
+    if not settings["training"]["metrics_during_training"]
+]
 
 
 rule metrics:
@@ -11,6 +18,8 @@ rule metrics:
         "<results>/{experiment}/logs/metrics/seed-{seed}.log",
     benchmark:
         "<results>/{experiment}/benchmarks/metrics/seed-{seed}.jsonl"
+    wildcard_constraints:
+        experiment=any_of(with_checkpoints),
     # Before further training, so that checkpoints that are not kept do not pile up.
     priority: 1
     threads: 1

@@ -1,17 +1,30 @@
 # Training: one job for each block of seeds. A job writes the files of all its seeds, and a rule's
 # outputs must share their wildcards, so that every block is a rule of its own.
 
+
+rule fetch:
+    output:
+        "<results>/datasets/{dataset}.json",
+    log:
+        "<results>/logs/fetch_{dataset}.log",
+    params:
+        code=stage_digest("fetch"),
+    shell:
+        "training-maps fetch --dataset {wildcards.dataset} --output {output:q} --log {log:q}"
+
+
 for experiment, settings in CONFIG.experiments.items():
-    code = stage_digest("train", task=settings["training"]["task"])
+    code = training_code(settings)
     for block, seeds in training_blocks(settings).items():
 
         rule:
             name:
                 f"train_{experiment}_{block}"
+            input:
+                data_files(settings),
             output:
-                manifests=run_paths(experiment, seeds, "checkpoints.json"),
                 logs=run_paths(experiment, seeds, "training_log.parquet"),
-                checkpoints=checkpoints_to_remove(experiment, seeds),
+                records=recorded_files(experiment, seeds),
             log:
                 f"<results>/{experiment}/logs/train_{block}.log",
             benchmark:
@@ -23,24 +36,13 @@ for experiment, settings in CONFIG.experiments.items():
                 runs=subpath(output[0], ancestor=2),
                 seeds=format_seeds(seeds),
                 task=settings["training"]["task"],
-                task_settings=[
-                    f"{name}={value}"
-                    for name, value in settings["training"]["task_settings"].items()
-                ],
-                optimizer=settings["training"]["optimizer"],
-                learning_rate=settings["training"]["learning_rate"],
-                weight_decay=settings["training"]["weight_decay"],
-                batch_size=settings["training"]["batch_size"],
-                length=settings["training"]["length"],
-                checkpoint_every=settings["training"]["checkpoint_every"],
-                unit=settings["training"]["unit"],
+                task_settings=assignments(settings["training"]["task_settings"]),
+                recipe=assignments(recipe_of(settings)),
                 device=settings["training"]["device"],
+                recording=recording_options(settings),
                 code=code,
             shell:
                 "training-maps train --task {params.task:q} --set {params.task_settings:q}"
-                " --seeds {params.seeds} --optimizer {params.optimizer}"
-                " --learning-rate {params.learning_rate} --weight-decay {params.weight_decay}"
-                " --batch-size {params.batch_size} --length {params.length}"
-                " --checkpoint-every {params.checkpoint_every} --unit {params.unit}"
-                " --device {params.device} --threads {threads}"
+                " --recipe {params.recipe:q} --seeds {params.seeds}"
+                " --device {params.device} --threads {threads} {params.recording}"
                 " --runs {params.runs:q} --log {log:q}"

@@ -1,19 +1,24 @@
-"""Train a block of seeds side by side; write their checkpoints, logs and manifests.
+"""Train a block of seeds; write their checkpoints (or their metrics), logs and manifests.
 
 For every seed, `RUNS/seed-SEED/` gets `checkpoints/step-STEP.safetensors`, `training_log.parquet`
-and, last, the manifest `checkpoints.json`.
+and, last, the manifest `checkpoints.json`; with `--metrics`, `metrics.parquet` and no checkpoints.
+A training of the same seeds that was killed goes on from where it was.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from training_maps.config import check, typed
 from training_maps.errors import InputError
+from training_maps.recipe import Recipe
 from training_maps.seeds import parse_seeds
+from training_maps.tasks import fields_schema, make_task, settings_schema
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,18 +28,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--set", dest="settings", nargs="*", default=[], metavar="NAME=VALUE",
         help="settings of the task, such as hidden_size=128",
     )  # fmt: skip
-    parser.add_argument("--seeds", required=True, help="such as 0-39 or 0-9,12")
-    parser.add_argument("--optimizer", default="sgd", choices=("sgd", "adamw"))
-    parser.add_argument("--learning-rate", type=float, default=0.1)
-    parser.add_argument("--weight-decay", type=float, default=0.0)
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--length", type=int, default=1000, help="length of training, in UNITs")
+    recipe = ", ".join(f"{name}={value}" for name, value in vars(Recipe()).items())
     parser.add_argument(
-        "--checkpoint-every", type=int, default=10, help="UNITs between checkpoints"
-    )
-    parser.add_argument("--unit", default="epoch", choices=("epoch", "step"))
+        "--recipe", nargs="*", default=[], metavar="NAME=VALUE",
+        help=f"how it is trained, such as batch_size=256; the defaults are {recipe}",
+    )  # fmt: skip
+    parser.add_argument("--seeds", required=True, help="such as 0-39 or 0-9,12")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--threads", type=int, default=None, help="CPU threads (default: torch's)")
+    parser.add_argument(
+        "--data-dir", type=Path, default=None, help="folder of downloaded data sets"
+    )
+    parser.add_argument(
+        "--metrics", action="store_true", help="compute metrics and write no checkpoints"
+    )
+    parser.add_argument(
+        "--non-finite", choices=("stop", "drop", "cut"), default="stop",
+        help="with --metrics: what to do about NaN or infinity (see training-maps metrics)",
+    )  # fmt: skip
     parser.add_argument("--runs", type=Path, required=True, help="folder of all runs")
 
 
@@ -42,28 +53,35 @@ def run(arguments: argparse.Namespace) -> None:
     """Train, as the options say."""
     import torch
 
-    from training_maps.tasks import make_task
-    from training_maps.training import Recipe, train
+    from training_maps.datasets import use_data_folder
+    from training_maps.training import Recording, train
 
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
-    recipe = Recipe(
-        optimizer=arguments.optimizer,
-        learning_rate=arguments.learning_rate,
-        weight_decay=arguments.weight_decay,
-        batch_size=arguments.batch_size,
-        length=arguments.length,
-        checkpoint_every=arguments.checkpoint_every,
-        unit=arguments.unit,
+    use_data_folder(arguments.data_dir)
+    recipe = _settings("--recipe", arguments.recipe, fields_schema(Recipe))
+    settings = _settings("--set", arguments.settings, settings_schema(arguments.task))
+    recording = Recording(
+        arguments.runs, "metrics" if arguments.metrics else "checkpoints", arguments.non_finite
     )
-    task = make_task(arguments.task, dict(_setting(text) for text in arguments.settings))
-    seeds = parse_seeds(arguments.seeds)
-    train(task, arguments.task, recipe, seeds, arguments.runs, device=arguments.device)
+    train(
+        make_task(arguments.task, settings),
+        arguments.task,
+        Recipe(**recipe),
+        parse_seeds(arguments.seeds),
+        recording,
+        device=arguments.device,
+    )
 
 
-def _setting(text: str) -> tuple[str, Any]:
-    """Split NAME=VALUE; the value is read as YAML reads it, so that 3 is a number."""
-    name, separator, value = text.partition("=")
-    if not separator:
-        raise InputError(f"--set {text}: expected NAME=VALUE, such as hidden_size=128")
-    return name, yaml.safe_load(value)
+def _settings(option: str, texts: list[str], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Read NAME=VALUE, each value as YAML reads it, so that 3 is a number; check them."""
+    settings = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise InputError(f"{option} {text}: expected NAME=VALUE, such as batch_size=32")
+        settings[name] = yaml.safe_load(value)
+    settings = typed(settings, schema)
+    check(settings, schema, option)
+    return settings

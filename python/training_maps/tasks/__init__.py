@@ -12,7 +12,7 @@ import dataclasses
 import importlib
 import pkgutil
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -21,25 +21,73 @@ from training_maps.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-_JSON_TYPES = {"int": "integer", "float": "number", "bool": "boolean", "str": "string"}
+_JSON_TYPES = {
+    "int": "integer",
+    "float": "number",
+    "bool": "boolean",
+    "str": "string",
+    "None": "null",
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """A data set: inputs (n, ...) and targets (n, ...), for training and for evaluation."""
+    """A data set: inputs (n, ...) and targets (n, ...), for training and for evaluation.
+
+    Inputs may be kept small, as images of uint8 are: where `mean` and `std` are given, the network
+    sees (input - mean) / std in float32. Both broadcast against one input.
+    """
 
     train_inputs: np.ndarray
     train_targets: np.ndarray
     eval_inputs: np.ndarray
     eval_targets: np.ndarray
+    mean: np.ndarray | None = None
+    std: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
     """A learning task: its data, network and loss."""
 
+    shared_data: ClassVar[bool] = False
+    """Whether all runs have the same data, so that one copy in memory does for them."""
+
+    @property
+    def dataset(self) -> str | None:
+        """The name of the data set that `training_maps.datasets` loads for this task, if one."""
+        return None
+
+    @property
+    def side_by_side(self) -> bool:
+        """Whether networks of many seeds are stacked and stepped together.
+
+        False for networks with buffers (batch norm) or randomness of their own (dropout), and for
+        those so large that one of them keeps the device busy: a job trains these one by one.
+        """
+        return True
+
     def data(self, generator: np.random.Generator) -> Data:
         """The data set of one run, drawn from that run's own generator."""
+        raise NotImplementedError
+
+    def augmentation(self, generator: np.random.Generator, n: int) -> np.ndarray | None:
+        """What is drawn for each of the `n` training examples, anew in each epoch: (n, ...).
+
+        None if training inputs are used as they are.
+        """
+        return None
+
+    def augment(self, inputs: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+        """A batch of training inputs, each changed as its row of `draws` says.
+
+        Args:
+            inputs: as in `Data`, not yet shifted and scaled: (batch, ...).
+            draws: the rows of `augmentation` for these examples: (batch, ...).
+
+        Returns:
+            Inputs of the same shape and type.
+        """
         raise NotImplementedError
 
     def network(self) -> torch.nn.Module:
@@ -56,7 +104,7 @@ class Task:
 
 
 def setting(default: Any, description: str, **limits: Any) -> Any:
-    """A field of a task: its default, what it means, and JSON Schema limits (minimum=1, ...)."""
+    """A setting as a field: its default, what it means, JSON Schema limits (minimum=1, ...)."""
     return dataclasses.field(
         default=default, metadata={"schema": {"description": description, **limits}}
     )
@@ -101,11 +149,17 @@ def make_task(name: str, settings: Mapping[str, Any]) -> Task:
 
 
 def settings_schema(name: str) -> dict[str, Any]:
-    """A JSON Schema of the task's own settings, made from its fields."""
+    """A JSON Schema of the settings of the task called `name`."""
+    return fields_schema(task_class(name))
+
+
+def fields_schema(cls: type) -> dict[str, Any]:
+    """A JSON Schema made from the fields of a dataclass that `setting` declares."""
     properties = {}
-    for field in dataclasses.fields(task_class(name)):
+    for field in dataclasses.fields(cls):
+        types = [_JSON_TYPES[name] for name in str(field.type).split(" | ")]
         properties[field.name] = {
-            "type": _JSON_TYPES[str(field.type)],
+            "type": types if len(types) > 1 else types[0],
             "default": field.default,
             **field.metadata.get("schema", {}),
         }

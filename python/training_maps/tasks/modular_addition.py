@@ -58,7 +58,7 @@ class ModularAddition(Task):
 
     def network(self) -> torch.nn.Module:
         """A transformer whose vocabulary is the numbers and "="."""
-        from training_maps.models import Transformer
+        from training_maps.models.transformer import Transformer
 
         return Transformer(
             self.modulus + 1,

@@ -27,6 +27,11 @@ class SparseParities(Task):
     n_train: int = setting(1000, "training examples", minimum=1)
     n_eval: int = setting(100, "evaluation examples", minimum=1)
     hidden_size: int = setting(128, "hidden units of the perceptron", minimum=1)
+    initialisation: str = setting(
+        "torch",
+        "how weights start: torch's default, or Xavier-uniform with zero biases",
+        enum=["torch", "xavier"],
+    )
 
     def __post_init__(self) -> None:
         """Refuse more relevant bits than there are bits."""
@@ -51,9 +56,9 @@ class SparseParities(Task):
 
     def network(self) -> torch.nn.Module:
         """An MLP n_bits - hidden_size - 1."""
-        from training_maps.models import MLP
+        from training_maps.models.mlp import MLP
 
-        return MLP(self.n_bits, self.hidden_size, 1)
+        return MLP(self.n_bits, self.hidden_size, 1, initialisation=self.initialisation)
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Hinge loss, max(0, 1 - output * target), averaged over the batch."""

@@ -5,22 +5,14 @@ import pytest
 import torch
 from torch.func import functional_call, stack_module_state, vmap
 
-from tests.training_twin import plain_loop
-from training_maps.models import Transformer
+from tests.training.twin import begin, plain_loop, train_epochs
+from training_maps.models.transformer import Transformer
 from training_maps.parameters import MatrixSpec, select_parameters
+from training_maps.recipe import Recipe
 from training_maps.tasks import make_task
-from training_maps.training import Block, Recipe
 
 SMALL = {"modulus": 7, "d_model": 12, "n_heads": 2, "d_head": 5, "d_mlp": 9}
 both = pytest.mark.parametrize("layer_norm", [False, True], ids=["plain", "layer_norm"])
-
-
-@pytest.fixture
-def double():
-    """Networks in float64, so that a difference is a mistake and not rounding."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def random_transformer(layer_norm, seed=0):
@@ -97,12 +89,8 @@ def test_three_networks_stacked_are_the_three(layer_norm):
 def test_training_side_by_side_is_a_plain_loop(layer_norm):
     task = make_task("modular_addition", {**SMALL, "train_share": 0.5, "layer_norm": layer_norm})
     recipe = Recipe("adamw", learning_rate=0.01, weight_decay=1.0, batch_size=10)
-    block = Block(task, recipe, [3, 5, 8], "cpu")
-    assert block.steps_per_epoch == 3  # two batches of 10 and one of 4
-    batches = block.batches()
-    for _ in range(3 * block.steps_per_epoch):
-        block.step(next(batches))
-    for seed, tensors in zip(block.seeds, block.tensors(), strict=True):
+    assert begin(task, recipe, [3])[0].steps_per_epoch == 3  # two batches of 10 and one of 4
+    for seed, tensors in train_epochs(task, recipe, [3, 5, 8], 3).items():
         trained = plain_loop(task, seed, recipe, 3, torch.nn.CrossEntropyLoss())
         assert trained.keys() == tensors.keys()
         for name, value in trained.items():

@@ -1,16 +1,23 @@
 """Training side by side is training: the twin is a plain PyTorch loop over one network."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from safetensors.numpy import load_file
+from torch.fx.experimental.proxy_tensor import make_fx
 
-from tests.training_twin import plain_loop
+from tests.training.twin import begin, plain_loop, train_epochs
 from training_maps.checkpoints import read_manifest
 from training_maps.errors import InputError
+from training_maps.recipe import Recipe, checkpoint_steps
 from training_maps.tasks import make_task
-from training_maps.training import Block, Recipe, Streams, checkpoint_steps, choose_device, train
+from training_maps.tasks.mnist import Mnist
+from training_maps.training import Recording, choose_device, train
+from training_maps.training.networks import SideBySide, measured
+from training_maps.training.streams import Streams
 
 TASK = make_task("sparse_parities", {"n_bits": 10, "n_train": 45, "n_eval": 20, "hidden_size": 16})
 RECIPE = Recipe(learning_rate=0.1, weight_decay=0.01, batch_size=20, length=6, checkpoint_every=4)
@@ -21,31 +28,30 @@ def hinge(outputs, targets):
 
 
 def train_tiny(runs, seeds, recipe=RECIPE):
-    train(TASK, "sparse_parities", recipe, seeds, runs, device="cpu")
+    train(TASK, "sparse_parities", recipe, seeds, Recording(runs), device="cpu")
     return {seed: read_manifest(runs / f"seed-{seed}" / "checkpoints.json") for seed in seeds}
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_side_by_side_equals_one_after_another(optimizer):
     recipe = Recipe(optimizer, learning_rate=0.02, weight_decay=0.1, batch_size=20)
-    block = Block(TASK, recipe, [3, 5, 8], "cpu")
-    assert block.steps_per_epoch == 3  # two batches of 20 and one of 5
-    batches = block.batches()
-    for _ in range(4 * block.steps_per_epoch):
-        block.step(next(batches))
-    for seed, tensors in zip(block.seeds, block.tensors(), strict=True):
+    assert begin(TASK, recipe, [3])[0].steps_per_epoch == 3  # two batches of 20 and one of 5
+    for seed, tensors in train_epochs(TASK, recipe, [3, 5, 8], 4).items():
         for name, twin in plain_loop(TASK, seed, recipe, 4, hinge).items():
             np.testing.assert_allclose(tensors[name], twin, rtol=1e-4, atol=1e-6, err_msg=name)
 
 
 def test_seeds_differ_in_data_initialisation_and_batches():
-    block = Block(TASK, RECIPE, [0, 1], "cpu")
-    first, second = block.tensors()
-    assert not np.allclose(first["hidden.weight"], second["hidden.weight"])
-    batch = next(block.batches())
-    assert not torch.equal(batch[0], batch[1])
-    data = block._data["train_inputs"]
-    assert not torch.equal(data[0], data[1])
+    examples, networks = begin(TASK, RECIPE, [0, 1])
+    first, second = networks.tensors()["hidden.weight"]
+    assert not torch.allclose(first, second)
+    inputs, _ = next(examples.part("train", 45))
+    assert not torch.equal(inputs[0], inputs[1])
+    orders = [Streams(seed).batches.permutation(45) for seed in (0, 1)]
+    assert not np.array_equal(*orders)
+    batch, _ = next(examples.batches())
+    for row, order in enumerate(orders):
+        assert torch.equal(batch[row], inputs[row][order[:20]])
 
 
 def test_a_run_does_not_depend_on_its_block(tmp_path):
@@ -93,21 +99,20 @@ def test_the_log_is_what_the_checkpoints_do(tmp_path):
             assert getattr(row, f"{part}_accuracy") == pytest.approx(accuracy)
 
 
-def test_evaluation_in_pieces_is_the_same(monkeypatch):
-    block = Block(TASK, RECIPE, [0, 1], "cpu")
-    whole = block.evaluate("train")
-    monkeypatch.setattr("training_maps.training._EVALUATION_BATCH", 7)
-    pieces = block.evaluate("train")
+def test_evaluation_in_pieces_is_the_same():
+    examples, networks = begin(TASK, RECIPE, [0, 1])
+    whole = measured(networks, examples.part("train", 45))
+    pieces = measured(networks, examples.part("train", 7))
     np.testing.assert_allclose(pieces, whole, rtol=1e-6)
 
 
 def test_it_learns():
     task = make_task("sparse_parities", {"n_bits": 8, "n_relevant_bits": 2, "n_train": 200})
-    block = Block(task, Recipe(learning_rate=0.1, weight_decay=0.001), [0, 1], "cpu")
-    batches = block.batches()
-    for _ in range(60 * block.steps_per_epoch):
-        block.step(next(batches))
-    assert (block.evaluate("eval")[1] > 0.95).all()
+    examples, networks = begin(task, Recipe(learning_rate=0.1, weight_decay=0.001), [0, 1])
+    batches = examples.batches()
+    for _ in range(60 * examples.steps_per_epoch):
+        networks.step(*next(batches))
+    assert (measured(networks, examples.part("eval", 100))[1] > 0.95).all()
 
 
 @pytest.mark.parametrize(
@@ -133,39 +138,25 @@ def test_lengths_in_steps(tmp_path):
     assert run.checkpoints[1].epoch == pytest.approx(5 / 3)
 
 
-def test_what_an_unfinished_training_left_is_cleared(tmp_path):
+def test_what_an_older_training_left_is_replaced(tmp_path):
     stale = tmp_path / "seed-0" / "checkpoints" / "step-000001.safetensors"
     stale.parent.mkdir(parents=True)
     stale.write_bytes(b"half a checkp")
     run = train_tiny(tmp_path, [0])[0]
     assert not stale.exists()
     assert sorted(stale.parent.iterdir()) == [checkpoint.path for checkpoint in run.checkpoints]
-
-
-def test_a_killed_training_has_no_manifest(tmp_path, monkeypatch):
-    train_tiny(tmp_path, [0])
-    calls = []
-
-    def killed(self, batch):
-        calls.append(batch)
-        if len(calls) == 15:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Block, "step", killed)
-    with pytest.raises(KeyboardInterrupt):
-        train_tiny(tmp_path, [0])
-    assert not (tmp_path / "seed-0" / "checkpoints.json").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["seed-0"]  # no working folder is left
 
 
 def test_a_diverged_seed_is_named_once_and_the_others_go_on(tmp_path, caplog):
-    original = Block.step
+    original = SideBySide.step
 
-    def poison(self, batch):
-        original(self, batch)
+    def poison(self, *batch):
+        original(self, *batch)
         self.parameters["hidden.weight"][0] = float("nan")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Block, "step", poison)
+        patch.setattr(SideBySide, "step", poison)
         runs = train_tiny(tmp_path, [5, 6])
     named = [record.getMessage() for record in caplog.records if "diverged" in record.getMessage()]
     assert named == ["seed 5 has diverged: hidden.weight is not finite at step 12"]
@@ -182,14 +173,37 @@ def test_a_missing_gpu_is_said():
 
 
 def test_tracing_changes_no_bit(monkeypatch):
-    def some_steps():
-        block = Block(TASK, RECIPE, [0, 1, 2], "cpu")
-        batches = block.batches()
-        for _ in range(2 * block.steps_per_epoch):
-            block.step(next(batches))
-        return block.parameters
+    with_tracing = train_epochs(TASK, RECIPE, [0, 1, 2], 2)
+    monkeypatch.setattr(
+        "training_maps.training.networks.traced", lambda function, *_, **__: function
+    )
+    for seed, tensors in train_epochs(TASK, RECIPE, [0, 1, 2], 2).items():
+        for name, value in tensors.items():
+            np.testing.assert_array_equal(value, with_tracing[seed][name])
 
-    with_tracing = some_steps()
-    monkeypatch.setattr("training_maps.training.traced", lambda function, arguments: function)
-    for name, value in some_steps().items():
-        assert torch.equal(value, with_tracing[name]), name
+
+def test_the_graph_that_a_gpu_runs_changes_no_bit(monkeypatch):
+    with_tracing = train_epochs(TASK, RECIPE, [0, 1, 2], 2)
+    monkeypatch.setattr(
+        "training_maps.training.networks.traced",
+        lambda function, arguments, **_: make_fx(function)(*arguments),
+    )
+    for seed, tensors in train_epochs(TASK, RECIPE, [0, 1, 2], 2).items():
+        for name, value in tensors.items():
+            np.testing.assert_array_equal(value, with_tracing[seed][name])
+
+
+@dataclasses.dataclass(frozen=True)
+class Convolving(Mnist):
+    """Networks of convolutions, stacked all the same."""
+
+    side_by_side = True
+
+
+def test_stacked_convolutions_train_too(digits):
+    task = Convolving(dataset=digits, model="lenet5")
+    recipe = Recipe("sgd", learning_rate=0.05, batch_size=16)
+    for seed, tensors in train_epochs(task, recipe, [0, 3], 1).items():
+        twin = plain_loop(task, seed, recipe, 1, torch.nn.CrossEntropyLoss())
+        for name, value in twin.items():
+            np.testing.assert_allclose(tensors[name], value, rtol=1e-3, atol=1e-5, err_msg=name)

@@ -1,0 +1,102 @@
+"""Training as the workflow starts it: metrics from memory, killed jobs, images of one's own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+
+from tests.workflow.conftest import Project
+
+IMAGES = """\
+description: a setting whose networks have batch norm
+seeds: 0-2
+training:
+  task: mnist
+  task_settings: {dataset: digits.npz, model: lenet5, batch_norm: true}
+  length: 2
+  checkpoint_every: 1
+"""
+
+
+def write_images(path, value):
+    np.savez(
+        path,
+        train_images=np.full((20, 28, 28), value, np.uint8), train_labels=np.arange(20) % 2,
+        eval_images=np.full((4, 28, 28), value, np.uint8), eval_labels=np.arange(4) % 2,
+    )  # fmt: skip
+
+
+def test_metrics_from_memory_are_those_of_the_checkpoints(finished, project):
+    setting = ("--config", "training={metrics_during_training: true}")
+    assert project.planned(*setting)["metrics"] == 0
+    project.run(*setting, "--until", "train_tiny_0", "train_tiny_1")
+    for seed in range(6):
+        name = f"runs/seed-{seed}/metrics.parquet"
+        pd.testing.assert_frame_equal(
+            pd.read_parquet(project.results / name),
+            pd.read_parquet(finished[0].results / name),
+            check_exact=True,
+        )
+
+
+def test_a_killed_run_goes_on_where_training_was(finished, tmp_path):
+    project = Project.new(tmp_path / "killed")
+    project.edit(
+        "python/training_maps/training/unfinished.py", "SAVE_EVERY = 30.0", "SAVE_EVERY = 0.0"
+    )
+    # Slower, so that it can be killed in the midst.
+    project.edit(
+        "python/training_maps/training/networks.py",
+        "        parameters = self.parameters.values()\n",
+        "        parameters = self.parameters.values()\n        __import__('time').sleep(0.01)\n",
+    )
+    environment = {**os.environ, "PYTHONPATH": str(project.folder / "python")}
+    workflow = subprocess.Popen(
+        [sys.executable, "-m", "snakemake", "--cores", "1"],
+        cwd=project.folder, env=environment, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+    runs = project.results / "runs"
+    while workflow.poll() is None and not list(runs.glob(".unfinished-*/seed-*/checkpoints/*40*")):
+        time.sleep(0.02)
+    assert workflow.poll() is None, workflow.communicate()[0]
+    os.killpg(workflow.pid, signal.SIGKILL)  # the training job with it
+    workflow.communicate()
+    (state,) = runs.glob(".unfinished-*/state.pt")
+    assert not list(runs.glob("seed-*/checkpoints.json"))
+    project.run("--unlock")
+    told = project.run("--until", "train_tiny_0", "train_tiny_1")
+    assert "going on from step" in told
+    assert not state.exists()
+    for seed in range(6):
+        name = f"runs/seed-{seed}/training_log.parquet"
+        pd.testing.assert_frame_equal(
+            pd.read_parquet(project.results / name),
+            pd.read_parquet(finished[0].results / name),
+            check_exact=True,
+        )
+
+
+def test_a_network_that_trains_alone_has_a_job_alone_and_own_images_count(tmp_path):
+    project = Project.new(tmp_path / "images")
+    (project.folder / "experiments" / "digits.yaml").write_text(IMAGES)
+    write_images(project.folder / "digits.npz", 100)
+    setting = ("--config", "experiments=[digits]")
+    jobs = {f"train_digits_{seed}": 1 for seed in range(3)}
+    assert {rule: n for rule, n in project.planned(*setting).items() if "train" in rule} == jobs
+    project.run(*setting, "--until", "train_digits_1")
+    del jobs["train_digits_1"]
+    assert {rule: n for rule, n in project.planned(*setting).items() if "train" in rule} == jobs
+    write_images(project.folder / "digits.npz", 200)
+    assert project.planned(*setting)["train_digits_1"] == 1
+
+
+def test_a_data_set_is_fetched_once_before_training(finished):
+    planned = finished[0].planned("--config", "experiments=[mnist,cifar100]", "seeds=0-9")
+    assert planned["fetch"] == 2
+    assert planned["train_mnist_0"] == planned["train_cifar100_9"] == 1
+    assert planned["metrics"] == 10  # CIFAR-100's are taken from memory
