@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from training_maps.criteria import Candidate, choose
 from training_maps.files import made_by, write_json, write_table
+from training_maps.restarts import Restarts
+from training_maps.stability import measure_stability
 
 METRICS = ["l1", "l2", "l1_over_l2", "mean_w", "var_w", "trace", "lambda_max", "var_lambda"]
 THRESHOLD = 0.9
@@ -69,7 +72,7 @@ def write_results(
     write_json(
         _training_map(rng, sequences, means, experiment, list(notes)), folder / "training_map.json"
     )
-    _write_selection(rng, folder, n_states)
+    _write_selection(rng, folder, n_states, sequences)
     convergence = _write_convergence(folder, sequences, steps, n_censored)
     if logs:
         _write_logs(rng, folder, sequences, steps, convergence)
@@ -147,6 +150,7 @@ def _training_map(
         "metrics": METRICS,
         "linear": len(routes) == 1,
         "selected_model": {
+            "model": "gaussian",
             "n_states": n_states,
             "restart": 0,
             "criterion": "bic",
@@ -190,25 +194,48 @@ def _transitions(
     ]
 
 
-def _write_selection(rng: np.random.Generator, folder: Path, n_states: int) -> None:
-    rows = []
+def _write_selection(
+    rng: np.random.Generator, folder: Path, n_states: int, sequences: dict[int, np.ndarray]
+) -> None:
+    """Scores of restarts whose parts are known, and the stability of the choice of `n_states`."""
+    seeds = np.array(sorted(sequences))
+    paths = np.concatenate([sequences[seed] for seed in seeds])
+    lengths = np.array([len(sequences[seed]) for seed in seeds])
+    held_out = seeds % 5 == 4
+    judging = held_out if held_out.any() else np.ones(len(seeds), dtype=bool)
+    n = int(lengths[judging].sum())
+    of_runs = rng.normal(0, 3, len(seeds))
+    rows, restarts = [], {}
     for k in range(1, max(8, n_states) + 1):
-        for restart in range(5):
-            noise = rng.normal(0, 8)
-            bic = 1000.0 - 40 * n_states + 6 * (k - n_states) ** 2 + noise
-            rows.append(
-                {
-                    "n_states": k,
-                    "restart": restart,
-                    "log_likelihood_train": -2.0 * bic + 300 * k,
-                    "log_likelihood_validation": -bic / 2 + 20 * k,
-                    "aic": bic - 30 * k,
-                    "bic": bic,
-                    "n_iterations": 20 + restart,
-                    "converged": restart != 4,
-                }
-            )
+        parameters = k * k - 1 + 2 * len(METRICS) * k
+        bic = 1000.0 - 40 * n_states + 6 * (k - n_states) ** 2 + rng.normal(0, 1, 5)
+        total = -(bic - parameters * np.log(n)) / 2
+        parts = total[:, None] / judging.sum() + of_runs + rng.normal(0, 0.2, (5, len(seeds)))
+        parts[:, judging] += (total - parts[:, judging].sum(axis=1))[:, None] / judging.sum()
+        restarts[Candidate("gaussian", k)] = [
+            Restarts(seeds, lengths, judging, parts, np.tile(paths % k, (5, 1)), parameters)
+        ]
+        rows += [
+            {
+                "n_states": k,
+                "split": 0,
+                "restart": restart,
+                "log_likelihood_train": 4 * total[restart],
+                "log_likelihood_validation": total[restart],
+                "aic": -2 * total[restart] + 2 * parameters,
+                "bic": bic[restart],
+                "n_iterations": 20 + restart,
+                "converged": restart != 4,
+                "reason": "converged" if restart != 4 else "iteration limit",
+                "model": "gaussian",
+            }
+            for restart in range(5)
+        ]
     write_table(pd.DataFrame(rows), folder / "hmm" / "model_selection.csv")
+    chosen, kept = choose(pd.DataFrame(rows))
+    assert chosen.n_states == n_states
+    stability = measure_stability(restarts, chosen, kept)
+    write_json(stability.to_dict(), folder / "hmm" / "stability.json")
 
 
 def _write_convergence(

@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 
 import hmmlearn.hmm
 import numpy as np
@@ -13,18 +14,13 @@ import pandas as pd
 import pytest
 
 from training_maps.cli import main
+from training_maps.criteria import Candidate, choose
 from training_maps.errors import InputError
-from training_maps.files import read_table, write_table
-from training_maps.hmm import (
-    SCORE_COLUMNS,
-    choose,
-    fit_hmm,
-    load_fitted,
-    load_selected,
-    save_fitted,
-    select_hmm,
-    visiting_order,
-)
+from training_maps.files import read_json, read_table, write_table
+from training_maps.fitted_hmm import SCORE_COLUMNS, load_fitted, save_fitted
+from training_maps.fitting import fit_hmm
+from training_maps.hmm import file_stem, load_selected, select_hmm
+from training_maps.restarts import visiting_order
 from training_maps.sequences import Observations, observations
 
 # Three phases, gone through in order; some runs skip the second.
@@ -74,7 +70,7 @@ def test_known_phases_are_recovered(seed):
     obs, phases = simulated(seed)
     model = select_hmm(obs, n_states=range(1, 5), restarts=3)
     assert model.n_states == 3
-    assert choose(model.scores, "bic", "best") == (3, model.restart)
+    assert choose(model.scores, "bic", "best") == (Candidate("gaussian", 3), model.restart)
     x, lengths, _ = obs.sequences()
     # The true phases, numbered as the runs visit them.
     order = visiting_order(np.split(phases, np.cumsum(lengths)[:-1]), 3)
@@ -138,9 +134,11 @@ def test_fits_repeat_and_more_restarts_keep_those_made(obs):
     few, again, more = (fit_hmm(obs, 3, restarts=n, random_state=1) for n in (2, 2, 4))
     assert_same_model(few.hmm, again.hmm)
     pd.testing.assert_frame_equal(few.scores, again.scores, check_exact=True)
-    pd.testing.assert_frame_equal(few.scores, more.scores.head(2), check_exact=True)
-    other = fit_hmm(obs, 3, restarts=2, random_state=2)
-    assert not few.scores.equals(other.scores)
+    kept = more.scores.head(2)
+    pd.testing.assert_frame_equal(few.scores, kept, check_exact=True)
+    # With more states than there are phases, starts lead to different optima.
+    other = [fit_hmm(obs, 5, restarts=2, random_state=seed).scores for seed in (1, 2)]
+    assert not other[0].equals(other[1])
     selected = select_hmm(obs, [2, 3], restarts=2, random_state=1)
     assert_same_model(selected.hmm, few.hmm)
 
@@ -150,7 +148,8 @@ def test_degenerate_fits_leave_rows_that_are_finite():
     table = pd.DataFrame({"step": range(20), "l1": [0.0, 1] * 10, "l2": [1.0, 0] * 10})
     obs = observations([table] * 6)
     scores = fit_hmm(obs, 2, restarts=3).scores
-    assert np.isfinite(scores.drop(columns="reason").to_numpy(dtype=float)).all()
+    numbers = scores.drop(columns=["reason", "start", "model"])
+    assert np.isfinite(numbers.to_numpy(dtype=float)).all()
     with pytest.raises(InputError, match=r"3 states need as many different checkpoints.*have 2"):
         fit_hmm(obs, 3)
 
@@ -167,6 +166,8 @@ def test_degenerate_fits_leave_rows_that_are_finite():
         ({"covariance_floor": 1.5}, "covariance_floor: 1.5 is not above 0"),
         ({"covariance_floor": float("nan")}, "covariance_floor: nan is not above 0"),
         ({"covariance": "banded"}, "covariance: 'banded' is none of full, diag"),
+        ({"model": "linear"}, "model: 'linear' is none of gaussian, autoregressive"),
+        ({"resplits": -1}, "resplits: -1 is below the least allowed, 0"),
         ({"n_states": 10_000}, "n_states: 10000 states need"),
     ],
 )
@@ -181,52 +182,13 @@ def test_bad_fit_settings_are_refused(obs, settings, problem):
         ({"criterion": "dic"}, "criterion: 'dic' is none of bic, aic, log_likelihood"),
         ({"aggregate": "median"}, "aggregate: 'median' is none of mean, best"),
         ({"n_states": []}, "no number of states"),
+        ({"model": []}, "model: no kind of model to try"),
+        ({"model": "linear"}, "model: 'linear' is none of gaussian, autoregressive"),
     ],
 )
 def test_bad_selection_settings_are_refused(obs, settings, problem):
     with pytest.raises(InputError, match=problem):
         select_hmm(obs, **{"n_states": [1], **settings})
-
-
-def score_table(rows):
-    table = pd.DataFrame(rows, columns=["n_states", "restart", "bic", "aic", "ll"])
-    return table.rename(columns={"ll": "log_likelihood_validation"})
-
-
-def test_choice_by_criterion_and_aggregate():
-    scores = score_table(
-        [
-            (2, 0, 10.0, 8.0, -4.0),
-            (2, 1, 12.0, 10.0, -5.0),
-            (3, 0, 30.0, 4.0, -2.5),
-            (3, 1, 6.0, 5.0, -2.0),
-            (4, 1, 20.0, 3.0, -3.0),
-            (4, 0, 20.0, 7.0, -1.0),
-        ]
-    )
-    assert choose(scores, "bic", "mean") == (2, 0)
-    assert choose(scores, "bic", "best") == (3, 1)
-    assert choose(scores, "aic", "mean") == (3, 1)
-    assert choose(scores, "aic", "best") == (4, 0)
-    assert choose(scores, "log_likelihood", "mean") == (4, 0)
-    assert choose(scores, "log_likelihood", "best") == (4, 0)
-    assert choose(scores.sample(frac=1, random_state=0), "bic", "mean") == (2, 0)
-
-
-def test_the_mean_is_taken_over_restarts():
-    scores = score_table([(2, r, bic, 0.0, -bic) for r, bic in enumerate([1.0, 2.0, 12.0])])
-    scores = pd.concat([scores, score_table([(3, r, 4.0, 0.0, -4.0) for r in range(3)])])
-    assert choose(scores, "bic", "mean") == (3, 0)
-    assert choose(scores, "log_likelihood", "mean") == (3, 0)
-    assert choose(scores, "bic", "best") == (2, 0)
-
-
-def test_of_equals_the_fewest_states_and_the_first_restart_are_chosen():
-    scores = score_table([(4, 1, 5.0, 5.0, -1.0), (4, 0, 5.0, 5.0, -1.0), (3, 0, 5.0, 5.0, -1.0)])
-    for criterion in ("bic", "aic", "log_likelihood"):
-        for aggregate in ("mean", "best"):
-            assert choose(scores, criterion, aggregate) == (3, 0)
-    assert choose(scores.head(2)) == (4, 0)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +220,7 @@ def test_notes_tell_what_is_doubtful(obs):
     one = select_hmm(obs, [1], restarts=1)
     assert any("one state" in note for note in one.notes)
     most = select_hmm(obs, [1, 2], restarts=1)
-    assert any("2, is the largest tried" in note for note in most.notes)
+    assert any("2 is the largest number of states tried" in note for note in most.notes)
     fine = select_hmm(obs, [3, 4], restarts=1)
     assert fine.n_states == 3
     assert not any("largest" in note or "iteration limit" in note for note in fine.notes)
@@ -353,7 +315,7 @@ def run_command(folder, obs, k):
 def test_command_and_loading_a_selection(tmp_path, obs, capsys):
     for k in (1, 2, 3, 4):
         assert run_command(tmp_path, obs, k) == 0
-    assert "3 states, restart 1: log-likelihood" in capsys.readouterr().err
+    assert "3 states, restart 1 (" in capsys.readouterr().err
     direct = select_hmm(
         obs,
         [4, 3, 2, 1],
@@ -367,7 +329,8 @@ def test_command_and_loading_a_selection(tmp_path, obs, capsys):
     loaded = load_selected(obs, tmp_path, [1, 2, 3, 4])
     assert_same_model(loaded.hmm, direct.hmm)
     pd.testing.assert_frame_equal(loaded.scores, direct.scores, check_exact=True)
-    for name in ("n_states", "restart", "criterion", "aggregate", "covariance", "value", "notes"):
+    names = ("kind", "n_states", "restart", "criterion", "aggregate", "covariance", "value")
+    for name in (*names, "stability", "notes"):
         assert getattr(loaded, name) == getattr(direct, name)
     assert (loaded.n_states, loaded.covariance) == (3, "diag")
     assert loaded.hmm.covariance_floor == 0.004
@@ -379,6 +342,82 @@ def test_command_and_loading_a_selection(tmp_path, obs, capsys):
     assert "n_states: 100000 states need" in capsys.readouterr().err
 
 
+def check_map_command(folder, obs, expected):
+    """The map stage chooses between the kinds of model in `folder` as `expected` does."""
+    obs.save(folder / "observations.parquet")
+    arguments = ["map", "--observations", str(folder / "observations.parquet")]
+    arguments += ["--models", str(folder), "--n-states", "2-3", "--model", "gaussian"]
+    arguments += ["autoregressive", "--selection", str(folder / "model_selection.csv")]
+    arguments += ["--stability", str(folder / "stability.json")]
+    arguments += ["--output", str(folder / "map.json"), "--state-paths", str(folder / "paths.csv")]
+    assert main(arguments) == 0
+    written = read_json(folder / "stability.json")
+    assert written.pop("made_by")["model"] == ["gaussian", "autoregressive"]
+    assert written == json.loads(json.dumps(expected.stability.to_dict()))
+    selected = read_json(folder / "map.json")["selected_model"]
+    assert (selected["model"], selected["n_states"]) == (expected.kind, expected.n_states)
+    scores = read_table(folder / "model_selection.csv", SCORE_COLUMNS)
+    pd.testing.assert_frame_equal(scores, expected.scores, check_exact=True)
+
+
+def test_kinds_of_model_are_chosen_between(tmp_path, obs):
+    both = ["gaussian", "autoregressive"]
+    direct = select_hmm(obs, [2, 3], restarts=2, model=both)
+    assert direct.kind == "gaussian"  # the phases are places, and nothing drifts
+    pairs = list(zip(direct.scores["n_states"], direct.scores["model"], strict=True))
+    assert pairs[::2] == [(k, name) for k in (2, 3) for name in both]
+    for candidate in (Candidate(name, k) for name in both for k in (2, 3)):
+        fitted = fit_hmm(obs, candidate.n_states, restarts=2, model=candidate.model)
+        stem = file_stem(candidate)
+        save_fitted(tmp_path / f"{stem}.npz", fitted, obs)
+        write_table(fitted.scores, tmp_path / f"{stem}.csv")
+    assert {path.name for path in tmp_path.glob("*-3.npz")} == {
+        "states-3.npz", "autoregressive_states-3.npz"
+    }  # fmt: skip
+    loaded = load_selected(obs, tmp_path, [2, 3], model=both)
+    assert_same_model(loaded.hmm, direct.hmm)
+    assert (loaded.kind, loaded.n_states) == (direct.kind, direct.n_states)
+    assert loaded.stability == direct.stability
+    check_map_command(tmp_path, obs, direct)
+    alone = load_selected(obs, tmp_path, [2, 3], model="autoregressive")
+    assert alone.kind == "autoregressive"
+    assert any("a state is a way of moving" in note for note in alone.notes)
+
+
+def drifting(seed=0, n_runs=20, length=60):
+    """Runs that walk: each value is the one before it plus a step, faster in the second half."""
+    draw = np.random.default_rng(seed)
+    rows = []
+    for run in range(n_runs):
+        pace = np.where(np.arange(length) < draw.integers(20, 40), 0.01, 0.3)[:, None]
+        values = np.cumsum(pace * (1 + 0.2 * draw.normal(size=(length, 2))), axis=0)
+        table = pd.DataFrame(values, columns=["l1", "l2"]).assign(
+            seed=run, step=np.arange(length), split="validation" if run % 5 == 4 else "train"
+        )
+        rows.append(table)
+    return Observations(pd.concat(rows, ignore_index=True), ("l1", "l2"))
+
+
+def test_drifting_runs_are_autoregressive():
+    model = select_hmm(drifting(), [1, 2, 3], restarts=2, model=["gaussian", "autoregressive"])
+    assert model.kind == "autoregressive"
+    assert model.n_states == 2
+    states = np.split(model.hmm.predict(*model.observations.sequences()[:2]), 20)
+    assert all((np.diff(path) >= 0).all() and set(path) == {0, 1} for path in states)
+
+
+def test_both_kinds_are_judged_on_the_same_checkpoints(obs):
+    n = len(obs.sequences("validation")[0])
+    for name in ("gaussian", "autoregressive"):
+        fitted = fit_hmm(obs, 2, restarts=1, model=name)
+        row = fitted.scores.loc[0]
+        parameters = fitted.hmm.n_parameters()
+        assert row["model"] == fitted.hmm.name == name
+        assert row["bic"] == pytest.approx(
+            -2 * row["log_likelihood_validation"] + parameters * np.log(n)
+        )
+
+
 def test_loading_a_selection_refuses_what_does_not_belong_together(tmp_path, obs):
     for k in (2, 3):
         fitted = fit_hmm(obs, k, restarts=2)
@@ -387,9 +426,20 @@ def test_loading_a_selection_refuses_what_does_not_belong_together(tmp_path, obs
     with pytest.raises(InputError, match=r"states-4.csv"):
         load_selected(obs, tmp_path, [2, 3, 4])
     scores = read_table(tmp_path / "states-3.csv")
-    flipped = scores.assign(restart=1 - scores["restart"])
-    write_table(flipped, tmp_path / "states-3.csv")
-    with pytest.raises(InputError, match=r"states-3.npz: holds restart"):
+    likelihood = scores["log_likelihood_validation"]
+    others = (
+        scores.assign(log_likelihood_validation=likelihood + scores["restart"]),
+        scores.assign(log_likelihood_validation=likelihood - 0.01),
+        scores.head(1),
+    )
+    for of_other_fits in others:
+        write_table(of_other_fits, tmp_path / "states-3.csv")
+        with pytest.raises(InputError, match=r"states-3.npz: holds restart .* of other fits"):
+            load_selected(obs, tmp_path, [2, 3])
+    bare = replace(fitted, restarts=())
+    save_fitted(tmp_path / "states-3.npz", bare, obs)
+    write_table(scores, tmp_path / "states-3.csv")
+    with pytest.raises(InputError, match=r"states-3.npz: .*make it again"):
         load_selected(obs, tmp_path, [2, 3])
     write_table(scores.assign(n_states=2), tmp_path / "states-3.csv")
     with pytest.raises(InputError, match=r"states-3.csv: expected the scores"):

@@ -147,3 +147,14 @@ def test_the_matrices_of_a_tensor_hold_all_its_values(shape):
     for side in shape:
         product *= side
     assert spec.n_blocks * spec.rows * spec.cols == product
+
+
+@pytest.mark.parametrize("name", ["bias_ih_l0", "bias_hh_l1_reverse", "rnn.bias_ih", "b", "b_1"])
+def test_biases_of_recurrent_layers_are_biases(name):
+    tensors = [("weight_ih_l0", "F32", (12, 3)), (name, "F32", (12,))]
+    assert select_parameters(tensors).biases == [name]
+
+
+def test_the_biases_that_attention_adds_to_a_sequence_are_biases():
+    tensors = [("in_proj_weight", "F32", (12, 4)), ("bias_k", "F32", (1, 1, 4))]
+    assert select_parameters(tensors).biases == ["bias_k"]

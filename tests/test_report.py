@@ -16,6 +16,7 @@ from training_maps import cli
 from training_maps.errors import InputError
 from training_maps.files import read_json, write_json
 from training_maps.metrics import METRICS as KNOWN_METRICS
+from training_maps.report import words
 from training_maps.report.comparison import (
     PAPER,
     comparison_table,
@@ -157,6 +158,68 @@ def test_page_holds_map_routes_and_coefficients(folder: Path, page: Page) -> Non
         assert f"{row.coefficient:.3f}".replace("-", "−") in page.text
 
 
+def test_page_tells_how_firm_the_choice_is(folder: Path, page: Page) -> None:
+    stability = ExperimentResults.read(folder).stability
+    assert stability["verdict"] == "not known"  # two validation runs are too few
+    assert "Whether the choice is fragile is not known." in page.text
+    for one in stability["findings"]:
+        assert words.sentence(one["clause"]) in page.text
+    for row in stability["candidates"]:
+        pattern = rf"{row['n_states']} states? {re.escape(words.amount(row['difference']))} –"
+        assert re.search(pattern, page.text), pattern
+
+
+def _with_stability(folder: Path, **changes: object) -> ExperimentResults:
+    path = write_results(folder, 12, 4) / "hmm" / "stability.json"
+    write_json({**read_json(path), **changes}, path)
+    return ExperimentResults.read(folder)
+
+
+def test_a_fragile_choice_is_told_in_headline_and_section(tmp_path: Path) -> None:
+    plain = _with_stability(tmp_path)
+    candidates = [
+        {**row, "standard_error": 10.0 * row["n_states"], "share": 0.125}
+        for row in plain.stability["candidates"]
+    ]
+    results = _with_stability(
+        tmp_path,
+        verdict="fragile",
+        sentence="The choice of 4 states is fragile: one reason.",
+        findings=[
+            {"name": "a", "fragile": True, "clause": "one reason"},
+            {"name": "b", "fragile": False, "clause": "another matter"},
+            {"name": "c", "fragile": None, "clause": "who knows"},
+        ],
+        candidates=candidates,
+        resplits=[
+            {
+                "split_seed": 7,
+                "validation_seeds": [1, 2],
+                "model": "gaussian",
+                "n_states": 5,
+                "adjusted_rand_index": 0.4321,
+            }
+        ],
+    )
+    text = Page(render_report(results)).text
+    assert "How many states there are is a fragile choice (see “Model selection”)." in text
+    assert "One reason. fragile Another matter. Who knows. not known" in text
+    assert "4 states 0.0 – 12.5 % chosen" in text
+    near = next(row for row in candidates if row["n_states"] == 5)
+    assert f"5 states {words.amount(near['difference'])} 50.0 12.5 % within the margin" in text
+    assert re.search(r"7 1, 2 5 0\.432", text)
+    summary = summarise(results)
+    assert summary["selection"] == {
+        "model": "gaussian",
+        "n_states": 4,
+        "verdict": "fragile",
+        "sentence": "The choice of 4 states is fragile: one reason.",
+        "share_of_resamples": 0.125,
+    }
+    firm = headline({**summary, "selection": {"verdict": "stable"}}, significant=True)
+    assert not any("fragile" in sentence for sentence in firm)
+
+
 def test_glossary_has_the_metrics_of_the_map(page: Page) -> None:
     known = {metric.column: metric for metric in KNOWN_METRICS}
     for column in METRICS:
@@ -265,6 +328,7 @@ def _summary(tmp_path: Path, name: str, **changes: object) -> Path:
         "dissimilarity": {"index": 0.1834, "discrete": 0.1, "means": None},
         "forking": True,
         "detour_states": [0, 3],
+        "selection": {"verdict": "stable"},
         "notes": [],
         "made_by": {},
     }
@@ -361,6 +425,8 @@ def test_words() -> None:
     assert [plural(n, "run") for n in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]
     assert listing([1]) == "1"
     assert listing([1, 3, 4]) == "1, 3 and 4"
+    assert [words.amount(x) for x in (None, 0.04, -46.94, 1040.2)] == ["–", "0.0", "−46.9", "1,040"]
+    assert [words.share(x) for x in (None, 0.9, 0.4051)] == ["–", "90 %", "40.5 %"]
     assert [p_value(p) for p in (None, 0.0009, 0.001, 0.4691)] == ["–", "<0.001", "0.001", "0.469"]
 
 

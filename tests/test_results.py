@@ -81,7 +81,8 @@ def test_optional_files_may_be_missing(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["training_map.json", "state_paths.csv", "hmm/model_selection.csv"]
+    "name",
+    ["training_map.json", "state_paths.csv", "hmm/model_selection.csv", "hmm/stability.json"],
 )
 def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
@@ -94,6 +95,14 @@ def test_a_map_without_a_key_is_refused(folder: Path) -> None:
     del data["transitions"]
     write_json(data, folder / "training_map.json")
     with pytest.raises(InputError, match="transitions"):
+        ExperimentResults.read(folder)
+
+
+def test_stability_without_a_key_is_refused(folder: Path) -> None:
+    data = read_json(folder / "hmm" / "stability.json")
+    del data["verdict"]
+    write_json(data, folder / "hmm" / "stability.json")
+    with pytest.raises(InputError, match=r"stability\.json: has no verdict; rerun the map stage"):
         ExperimentResults.read(folder)
 
 

@@ -59,6 +59,47 @@ def test_huge_and_tiny_values_do_not_overflow():
     np.testing.assert_allclose(values[:, 1], expected, rtol=1e-12)
 
 
+def test_missing_entries_stay_missing_and_do_not_count():
+    tables = {
+        seed: table.assign(mean_w=table["mean_w"] - 3) for seed, table in run_tables(3).items()
+    }
+    tables[1].loc[[2, 9], "trace"] = np.nan
+    tables[2].loc[4, ["trace", "l1"]] = np.nan
+    tables[2]["mean_w"] = np.where(np.arange(20) == 3, np.nan, 7.0)
+    # Beyond the checkpoints that are used, nothing is missed.
+    tables[0] = pd.concat([tables[0], run_table(9).assign(step=lambda t: t["step"] + 640)])
+    tables[0].iloc[20:, 1:] = np.nan
+    result = observations(tables, max_checkpoints=20, validation_share=0.0)
+    values, lengths, _ = result.sequences()
+    assert lengths.tolist() == [20, 20, 20]
+    raw = np.concatenate([tables[s][METRICS].to_numpy(dtype=float)[:20] for s in range(3)])
+    np.testing.assert_array_equal(np.isnan(values), np.isnan(raw))
+    for run in range(3):
+        part = slice(20 * run, 20 * run + 20)
+        expected = stats.zscore(raw[part], axis=0, nan_policy="omit")
+        expected[:, 2] = (
+            expected[:, 2] if run < 2 else np.where(np.isnan(raw[part][:, 2]), np.nan, 0)
+        )
+        np.testing.assert_allclose(values[part], expected, rtol=1e-9, atol=1e-12)
+    assert result.notes[:3] == (
+        "Metric l1 is missing at 1 checkpoint (seeds 2); the model treats it as unknown there.",
+        "Metric trace is missing at 3 checkpoints (seeds 1,2); the model treats it as unknown "
+        "there.",
+        "Metric mean_w is missing at 1 checkpoint (seeds 2); the model treats it as unknown there.",
+    )
+
+
+def test_missing_entries_survive_the_file(tmp_path):
+    tables = run_tables(3)
+    tables[1].loc[2, "trace"] = np.nan
+    made = observations(tables)
+    made.save(tmp_path / "observations.parquet")
+    loaded = Observations.load(tmp_path / "observations.parquet")
+    pd.testing.assert_frame_equal(loaded.table, made.table)
+    assert loaded.digest == made.digest
+    assert loaded.notes == made.notes
+
+
 def test_constant_in_a_run_becomes_zero_with_a_note():
     tables = run_tables(5)
     tables[2]["trace"] = 7.0
@@ -148,7 +189,9 @@ def with_value(column, row, value):
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (with_value("trace", 4, np.nan), "seed 1: step 128, column 'trace' is nan"),
+        (with_value("trace", slice(4, 6), np.nan), "metric trace is missing at 3 of 20"),
+        (with_value("trace", slice(4, 6), np.nan), "the first at step 128; at most 10%"),
+        (with_value("trace", 4, -np.inf), "seed 1: step 128, column 'trace' is -inf"),
         (with_value("l1", 2, np.inf), "seed 1: step 64, column 'l1' is inf"),
         (with_value("l1", 2, "many"), "seed 1: column 'l1' does not hold numbers"),
         (with_value("step", 3, 64), "seed 1: step 64 is there twice"),
@@ -249,7 +292,7 @@ def test_digest_changes_with_every_part_of_the_data():
         (pd.DataFrame({"seed": [0], "step": [0], "split": ["train"]}), "no observations"),
         (
             pd.DataFrame({"seed": [0], "step": [0], "split": ["train"], "l1": [np.inf]}),
-            "not finite",
+            "infinite values",
         ),
         (
             pd.DataFrame({"seed": [0], "step": [0], "split": ["train"], "l1": ["a"]}),

@@ -103,3 +103,60 @@ def test_unknown_tasks_and_settings_are_refused():
         make_task("sparse_parities", {"n_bits": 2, "n_relevant_bits": 3})
     with pytest.raises(InputError, match="of the 9 pairs is less than one example"):
         make_task("modular_addition", {"modulus": 3, "train_share": 0.1})
+
+
+@pytest.fixture
+def own_task(tmp_path, monkeypatch):
+    """Writes a task of one's own; the package finds it like its own."""
+    import training_maps.tasks as package
+
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
+
+    def write(name, source):
+        (tmp_path / f"{name}.py").write_text(source)
+        return name
+
+    return write
+
+
+CLASS = """
+from dataclasses import dataclass
+from training_maps.tasks import Task, setting
+
+@dataclass(frozen=True)
+class Own(Task):
+    size: {type} = {default}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "message"),
+    [
+        ("own_syntax", "def f(:\n", r"own_syntax.py, line 1 cannot be imported \(SyntaxError"),
+        ("own_import", "import no_such_module\n", r"cannot be imported \(ModuleNotFoundError"),
+        (
+            "own_plain",
+            CLASS.replace("@dataclass(frozen=True)", ""),
+            "is not a dataclass; put @data",
+        ),
+        (
+            "own_type",
+            CLASS.format(type="tuple[int, ...]", default="(1,)"),
+            "setting size of Own has type tuple.*; a setting is one of int, float",
+        ),
+        (
+            "own_default",
+            CLASS.replace(" = {default}", "").format(type="int"),
+            "setting size of Own has no default",
+        ),
+    ],
+)
+def test_a_task_of_ones_own_that_is_wrong_is_told_where(own_task, name, source, message):
+    source = source.replace("{type}", "int").replace("{default}", "3")
+    with pytest.raises(InputError, match=message):
+        settings_schema(own_task(name, source))
+
+
+def test_types_need_not_be_text(own_task):
+    schema = settings_schema(own_task("own_right", CLASS.format(type="int", default="3")))
+    assert schema["properties"]["size"] == {"type": "integer", "default": 3}

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from training_maps import cli
 from training_maps.errors import InputError
+from training_maps.fitted_hmm import save_fitted
+from training_maps.fitting import fit_hmm
 from training_maps.gaussian_hmm import GaussianHMM
-from training_maps.hmm import fit_hmm, load_selected, save_fitted
+from training_maps.hmm import load_selected
 from training_maps.sequences import Observations
 from training_maps.state_features import inverse_diagonal, inverse_diagonals, rank_features
 from training_maps.state_paths import explain_routes, find_routes, read_state_paths
@@ -52,6 +54,7 @@ def model_of(runs, notes=(), first_seed=0, covariance="full"):
         hmm=hmm,
         observations=observations,
         scores=pd.DataFrame(),
+        kind="gaussian",
         n_states=k,
         restart=2,
         criterion="bic",
@@ -285,6 +288,7 @@ class TestFiles:
         assert data["metrics"] == list(METRICS)
         assert data["feature_ranking"] == "inverse_covariance"
         assert data["selected_model"] == {
+            "model": "gaussian",
             "n_states": 4,
             "restart": 2,
             "criterion": "bic",
@@ -369,6 +373,7 @@ class TestCommand:
             "n-states": "2-3",
             "experiment": "toy",
             "selection": folder / "hmm" / "model_selection.csv",
+            "stability": folder / "hmm" / "stability.json",
             "output": folder / "training_map.json",
             "state-paths": folder / "state_paths.csv",
         } | changes

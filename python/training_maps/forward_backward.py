@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
 
-# A step whose likelihood, relative to its best state's density, falls below this marks a sequence
-# whose probable path the rounding of tiny numbers to zero may have cut off.
+# How many steps of time probabilities may shrink before they are scaled up again.
+STRIDE = 4
+# Rows whose likelihood, relative to their best states' densities, fell below this since the last
+# scaling mark a sequence whose probable path the rounding of tiny numbers to zero may have cut off.
 UNDERFLOW = 1e-30
 
 
@@ -107,20 +109,22 @@ def expectation(
         log_density: (n, K) log density of each packed row under each state, finite.
     """
     density, shift = _relative(log_density)
-    # What overflows here belongs to sequences that are found to have failed below.
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+    later = int(packed.offsets[1])
+    # What goes wrong here belongs to sequences that are found to have failed below.
+    with np.errstate(all="ignore"):
         forward, scale = _forward(packed, startprob, transmat, density)
         backward, weight = _backward(packed, transmat, density, scale)
-        posterior = forward * backward
-        posterior /= posterior.sum(axis=1, keepdims=True)
-    broken = (scale < UNDERFLOW) | ~np.isfinite(posterior.sum(axis=1))
-    broken[packed.offsets[1] :] |= ~np.isfinite(weight.sum(axis=1))
+        posterior = np.multiply(forward, backward, out=backward)
+        posterior /= _row_sums(posterior)[:, None]
+        broken = ~((scale >= UNDERFLOW) & np.isfinite(_row_sums(posterior)))
+        broken[later:] |= ~np.isfinite(_row_sums(weight))
     failed, lost = _sequences_of(packed, broken)
-    posterior[lost] = 0
-    forward[lost] = 0
-    weight[lost[packed.offsets[1] :]] = 0
-    likelihood = float((np.log(scale[~lost]) + shift[~lost]).sum())
-    transitions = transmat * (forward[packed.previous].T @ weight)
+    if failed.size:
+        posterior[lost] = forward[lost] = 0
+        weight[lost[later:]] = 0
+        scale[lost], shift[lost] = 1, 0
+    likelihood = float((np.log(scale) + shift).sum())
+    transitions = transmat * (forward.take(packed.previous, axis=0).T @ weight)
     if failed.size:
         again = _log_expectation(packed.only(lost), startprob, transmat, log_density[lost])
         posterior[lost] = again.posterior
@@ -134,11 +138,13 @@ def log_likelihood(
 ) -> float:
     """Log-likelihood of all sequences together; arguments as for `expectation`."""
     density, shift = _relative(log_density)
-    with np.errstate(under="ignore"):
+    with np.errstate(all="ignore"):
         _, scale = _forward(packed, startprob, transmat, density)
-    _, lost = _sequences_of(packed, scale < UNDERFLOW)
-    likelihood = float((np.log(scale[~lost]) + shift[~lost]).sum())
-    if lost.any():
+    failed, lost = _sequences_of(packed, ~(scale >= UNDERFLOW))
+    if failed.size:
+        scale[lost], shift[lost] = 1, 0
+    likelihood = float((np.log(scale) + shift).sum())
+    if failed.size:
         again = _log_expectation(packed.only(lost), startprob, transmat, log_density[lost])
         likelihood += again.log_likelihood
     return likelihood
@@ -212,15 +218,25 @@ def _log_expectation(
 
 def _relative(log_density: Floats) -> tuple[Floats, Floats]:
     """Each row's densities (n, K) as shares of their maximum, and the maximum's logarithm (n,)."""
-    shift = log_density.max(axis=1)
+    shift = log_density[:, 0].copy()
+    for column in log_density.T[1:]:  # several times as fast as a maximum along the short axis
+        np.maximum(shift, column, out=shift)
     with np.errstate(under="ignore"):
-        return np.exp(log_density - shift[:, None]), shift
+        density = log_density - shift[:, None]
+        return np.exp(density, out=density), shift
+
+
+def _row_sums(values: Floats) -> Floats:
+    """Sums (n,) of the rows of (n, K): a matrix product is faster than a sum over a short axis."""
+    return values @ np.ones(values.shape[1])
 
 
 def _sequences_of(
     packed: PackedSequences, broken: NDArray[np.bool_]
 ) -> tuple[Ints, NDArray[np.bool_]]:
     """The sequences with a broken row, and (n,) which rows are theirs."""
+    if not broken.any():
+        return np.empty(0, dtype=np.int64), broken
     failed = np.unique(packed.run[broken])
     return failed, np.isin(packed.run, failed)
 
@@ -242,23 +258,31 @@ def _log_sum(values: Floats, axis: int) -> Floats:
 def _forward(
     packed: PackedSequences, startprob: Floats, transmat: Floats, density: Floats
 ) -> tuple[Floats, Floats]:
-    """Scaled forward probabilities (n, K) and each row's scale (n,): p(row | rows before)."""
+    """Scaled forward probabilities (n, K), and by what each row was divided, (n,).
+
+    Every `STRIDE` steps, and where sequences end, rows are divided by their sum: the probability of
+    a sequence's rows since the last time, given those before. Other rows have scale 1. A row that
+    no state allows has scale 0, and what follows it in its sequence is not a number. The loop is
+    over time, so that a step costs what its calls cost: they are few, and write in place.
+    """
     forward = np.empty_like(density)
-    scale = np.empty(len(density))
-    predicted = np.broadcast_to(startprob, (packed.counts[0], len(startprob)))
-    for t, count in enumerate(packed.counts.tolist()):
-        begin = int(packed.offsets[t])
+    scale = np.ones((len(density), 1))
+    ones = np.ones((len(startprob), 1))
+    counts = [*packed.counts.tolist(), 0]
+    begin = before = 0
+    for t, count in enumerate(counts[:-1]):
+        joint = forward[begin : begin + count]
         if t:
-            before = int(packed.offsets[t - 1])
-            predicted = forward[before : before + count] @ transmat
-        joint = predicted * density[begin : begin + count]
-        total = joint.sum(axis=1)
-        scale[begin : begin + count] = total
-        # A total of zero fails its sequence later; dividing by 1 keeps the arithmetic finite.
-        np.divide(
-            joint, np.where(total > 0, total, 1.0)[:, None], out=forward[begin : begin + count]
-        )
-    return forward, scale
+            forward[before : before + count].dot(transmat, joint)
+        else:
+            joint[:] = startprob
+        joint *= density[begin : begin + count]
+        if t % STRIDE == 0 or counts[t + 1] < count:
+            total = scale[begin : begin + count]
+            joint.dot(ones, total)
+            joint /= total
+        before, begin = begin, begin + count
+    return forward, scale[:, 0]
 
 
 def _backward(
@@ -266,16 +290,17 @@ def _backward(
 ) -> tuple[Floats, Floats]:
     """Scaled backward probabilities (n, K); and, per row after a first, density * backward / scale.
 
-    The second array (n - number of sequences, K) is what expected transitions need.
+    The second array (n - number of sequences, K) is what expected transitions need. It takes the
+    place of `density`.
     """
-    first = int(packed.offsets[1])
     backward = np.ones_like(density)
-    weight = density / np.where(scale > 0, scale, 1.0)[:, None]
+    weight = density
+    weight /= scale[:, None]
     back_transition = np.ascontiguousarray(transmat.T)
-    for t in range(len(packed.counts) - 1, 0, -1):
-        begin, end = int(packed.offsets[t]), int(packed.offsets[t + 1])
-        before = int(packed.offsets[t - 1])
+    offsets = packed.offsets.tolist()
+    for t in range(len(offsets) - 2, 0, -1):
+        before, begin, end = offsets[t - 1 : t + 2]
         block = weight[begin:end]
         block *= backward[begin:end]
-        np.matmul(block, back_transition, out=backward[before : before + end - begin])
-    return backward, weight[first:]
+        block.dot(back_transition, backward[before : before + end - begin])
+    return backward, weight[offsets[1] :]

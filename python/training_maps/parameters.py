@@ -96,7 +96,8 @@ class ParameterSelection:
 
 _BUFFERS = {"running_mean", "running_var", "num_batches_tracked", "inv_freq", "masked_bias"}
 _INTEGER = re.compile(r"BOOL|[IU]\d+")
-_BIAS = re.compile(r".*bias|b|b[_\d]\w*")
+# Also torch's recurrent layers ("bias_ih_l0") and attention ("bias_k").
+_BIAS = re.compile(r"\w*bias([_\d]\w*)?|b([_\d]\w*)?")
 
 
 def _is_normalisation(tensor: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> bool:
@@ -120,13 +121,17 @@ def _is_bias(tensor: Tensor) -> bool:
     return _BIAS.fullmatch(tensor.parameter) is not None
 
 
+def _is_stack_of_squares(tensor: Tensor) -> bool:
+    return len(tensor.shape) > 2 and tensor.shape[-1] == tensor.shape[-2]
+
+
 RULES: tuple[Rule, ...] = (
     Rule("left out", "has no values", lambda t, _: math.prod(t.shape) == 0),
     Rule("left out", "integers", lambda t, _: _INTEGER.fullmatch(t.dtype) is not None),
     Rule("left out", "a buffer, not trained", lambda t, _: t.parameter in _BUFFERS),
     Rule("left out", "a mask", lambda t, _: "mask" in t.words),
     # GPT-2 keeps its causal mask as ".attn.bias" of shape (1, 1, n, n).
-    Rule("left out", "a mask", lambda t, _: _is_bias(t) and len(t.shape) > 2),
+    Rule("left out", "a mask", lambda t, _: _is_bias(t) and _is_stack_of_squares(t)),
     Rule("left out", "embedding or unembedding", lambda t, _: _is_embedding(t)),
     Rule("left out", "normalisation layer", _is_normalisation),
     Rule("bias", "named a bias", lambda t, _: _is_bias(t) and len(t.shape) > 0),

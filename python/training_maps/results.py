@@ -1,8 +1,8 @@
 """One experiment's results, read from its folder: what figures, report and summary work on.
 
-The map, the model selection and the state paths must be there. The other files are optional,
-because a run that was brought from elsewhere may have no training log, and without convergence
-there is no regression: whoever draws or tells asks what is there.
+The map, the model selection, its stability and the state paths must be there. The other files are
+optional, because a run that was brought from elsewhere may have no training log, and without
+convergence there is no regression: whoever draws or tells asks what is there.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ MODEL_SELECTION_COLUMNS = (
     "aic",
     "bic",
     "converged",
+    "reason",
+    "model",
 )
 LOG_COLUMNS = ("step", "epoch", "train_loss", "eval_loss", "train_accuracy", "eval_accuracy")
 CONVERGENCE_COLUMNS = ("seed", "step", "epoch", "fraction", "converged")
@@ -44,6 +46,20 @@ COEFFICIENT_COLUMNS = (
     "is_detour",
 )
 DISSIMILARITY_COLUMNS = ("seed_a", "seed_b", "index", "discrete")
+_STABILITY_KEYS = (
+    "verdict",
+    "sentence",
+    "findings",
+    "chosen",
+    "criterion",
+    "aggregate",
+    "judging",
+    "candidates",
+    "without_run",
+    "restarts",
+    "resplits",
+    "limits",
+)
 _MAP_KEYS = ("experiment", "metrics", "linear", "selected_model", "states", "transitions", "paths")
 
 
@@ -56,6 +72,7 @@ class ExperimentResults:
         experiment: the experiment's name.
         training_map: `training_map.json` as a dict.
         model_selection: one row a restart, columns of `MODEL_SELECTION_COLUMNS` and more.
+        stability: `hmm/stability.json` as a dict.
         state_paths: `seed, step, state`, one row a checkpoint, sorted by seed and step.
         logs: training log of each seed (columns `LOG_COLUMNS`); empty where there are none.
         convergence: `seed, step, epoch, fraction, converged`; empty where it is not defined.
@@ -71,6 +88,7 @@ class ExperimentResults:
     experiment: str
     training_map: dict[str, Any]
     model_selection: pd.DataFrame
+    stability: dict[str, Any]
     state_paths: pd.DataFrame
     logs: dict[int, pd.DataFrame]
     convergence: pd.DataFrame
@@ -103,6 +121,7 @@ class ExperimentResults:
             model_selection=read_table(
                 folder / "hmm" / "model_selection.csv", MODEL_SELECTION_COLUMNS
             ),
+            stability=_read_keys(folder / "hmm" / "stability.json", _STABILITY_KEYS),
             state_paths=paths,
             logs=_read_logs(folder, paths["seed"].unique()),
             convergence=_read_optional(folder / "convergence.csv", CONVERGENCE_COLUMNS),
@@ -220,13 +239,19 @@ def time_argument(parser: Any) -> None:
 
 
 def _read_map(path: Path) -> dict[str, Any]:
-    training_map = read_json(path)
-    missing = [key for key in _MAP_KEYS if key not in training_map]
-    if missing:
-        raise InputError(f"{path}: has no {', '.join(missing)}; rerun the map stage")
+    training_map = _read_keys(path, _MAP_KEYS)
     if not training_map["states"]:
         raise InputError(f"{path}: has no states; rerun the map stage")
-    return dict(training_map)
+    return training_map
+
+
+def _read_keys(path: Path, keys: Sequence[str]) -> dict[str, Any]:
+    """A JSON file of the map stage, which must have `keys`."""
+    data = read_json(path)
+    missing = [key for key in keys if not isinstance(data, dict) or key not in data]
+    if missing:
+        raise InputError(f"{path}: has no {', '.join(missing)}; rerun the map stage")
+    return dict(data)
 
 
 def _read_optional(path: Path, columns: Sequence[str]) -> pd.DataFrame:

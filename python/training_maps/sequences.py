@@ -29,6 +29,8 @@ Split = Literal["train", "validation"]
 POLICIES = ("stop", "drop", "cut")
 # Columns that say which row it is and are never metrics.
 BOOKKEEPING = ("seed", "step", "split", "epoch")
+# Largest share of a run's checkpoints at which a metric may be missing.
+MISSING_SHARE = 0.1
 # A metric whose range in a run is below this share of its size varies by rounding only.
 CONSTANT = 1e-12
 
@@ -39,7 +41,7 @@ class Observations:
 
     Attributes:
         table: columns `seed`, `step`, `split` ("train" or "validation") and the z-scored metrics,
-            sorted by seed and step.
+            sorted by seed and step; NaN where a metric is missing at a checkpoint.
         metrics: names of the d metric columns, in order.
         notes: what a reader must know of how the observations were made, in sentences.
     """
@@ -67,7 +69,8 @@ class Observations:
             split: "train" or "validation" for those runs only; all runs if None.
 
         Returns:
-            Observations (n, d), the runs' lengths (which sum to n), and their seeds.
+            Observations (n, d), NaN where one is missing, the runs' lengths (which sum to n), and
+            their seeds.
         """
         seeds = self._seeds_of(split)
         table = self.table if split is None else self.table[self.table["split"] == split]
@@ -108,8 +111,8 @@ class Observations:
         values = table[list(metrics)]
         if not all(pd.api.types.is_numeric_dtype(kind) for kind in values.dtypes):
             raise InputError(f"{path}: has metric columns that are not numbers")
-        if not np.isfinite(values.to_numpy(dtype=np.float64)).all():
-            raise InputError(f"{path}: has values that are not finite; observations never do")
+        if np.isinf(values.to_numpy(dtype=np.float64)).any():
+            raise InputError(f"{path}: has infinite values; observations never do")
         table = table.sort_values(["seed", "step"], ignore_index=True)
         return cls(table, metrics, tuple(table_metadata(path).get("notes", ())))
 
@@ -136,6 +139,9 @@ def observations(
     of at most 1e-12 of the largest absolute value, so that rounding noise is not blown up to unit
     variance. The result's notes say what was done to the data.
 
+    A metric may be missing (NaN) at up to 10 % of a run's checkpoints: mean and standard deviation
+    are then those of the others, and the models treat the missing entries as unknown.
+
     Args:
         tables: one table a run, by seed (a list: seeds 0, 1, ...), with `step`, strictly
             ascending, and the same metric columns; `seed` and `epoch` are no metrics. Where
@@ -161,7 +167,9 @@ def observations(
     columns = _metric_columns(kept, metrics)
     for seed, table in kept.items():
         _check_run(seed, table, columns, min_checkpoints)
-    scored = {s: _z_scores(table.iloc[:max_checkpoints], columns) for s, table in kept.items()}
+    used = {seed: table.iloc[:max_checkpoints] for seed, table in kept.items()}
+    notes += _missing_notes(used, columns)
+    scored = {seed: _z_scores(table, columns) for seed, table in used.items()}
     constant = {c: [s for s, (_, flat) in scored.items() if c in flat] for c in columns}
     varying = _varying_metrics(constant, len(kept), notes)
     split = _split(list(kept), validation_share, split_seed, notes)
@@ -243,7 +251,7 @@ def _metric_columns(tables: Mapping[int, pd.DataFrame], metrics: Sequence[str] |
 def _check_run(
     seed: int, table: pd.DataFrame, columns: Sequence[str], min_checkpoints: int
 ) -> None:
-    """Refuse a run that is too short, out of order, or not all finite numbers."""
+    """Refuse a run that is too short, out of order, or has values that are no finite numbers."""
     if "step" not in table.columns:
         raise InputError(f"seed {seed}: the table has no column 'step'")
     if len(table) < min_checkpoints:
@@ -264,31 +272,63 @@ def _check_run(
 
 
 def _numbers(seed: int, table: pd.DataFrame, column: str) -> NDArray[np.float64]:
-    """A column as finite float64, or an error that names the first step where it is not."""
+    """A column as float64, or an error that names the first step with an infinite value.
+
+    A metric may be missing (NaN), a step may not.
+    """
     try:
         values = table[column].to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
         raise InputError(f"seed {seed}: column '{column}' does not hold numbers") from error
-    wrong = np.flatnonzero(~np.isfinite(values))
-    if wrong.size:
-        step = f"step {table['step'].iloc[wrong[0]]}, " if column != "step" else ""
+    if column == "step":
+        wrong, where, expected = ~np.isfinite(values), "", "a finite number"
+    else:
+        wrong, where = np.isinf(values), "step {step}, "
+        expected = "a finite number, or NaN where the metric is missing"
+    if wrong.any():
+        first = int(wrong.argmax())
+        where = where.format(step=table["step"].iloc[first])
         raise InputError(
-            f"seed {seed}: {step}column '{column}' is {values[wrong[0]]}; every value must be "
-            "a finite number"
+            f"seed {seed}: {where}column '{column}' is {values[first]}; every value must be "
+            f"{expected}"
         )
     return values
+
+
+def _missing_notes(tables: Mapping[int, pd.DataFrame], columns: Sequence[str]) -> list[str]:
+    """A sentence on every metric that is missing somewhere; refuses one missing too often."""
+    notes = []
+    for column in columns:
+        missing = {seed: table[column].isna().to_numpy() for seed, table in tables.items()}
+        for seed, where in missing.items():
+            if where.mean() > MISSING_SHARE:
+                step = tables[seed]["step"].iloc[int(where.argmax())]
+                raise InputError(
+                    f"seed {seed}: metric {column} is missing at {where.sum()} of {len(where)} "
+                    f"checkpoints, the first at step {step}; at most {MISSING_SHARE:.0%} may be "
+                    "(leave the metric out with 'metrics', or the run)"
+                )
+        seeds = [seed for seed, where in missing.items() if where.any()]
+        if seeds:
+            count = sum(int(where.sum()) for where in missing.values())
+            notes.append(
+                f"Metric {column} is missing at {count} checkpoint{'' if count == 1 else 's'} "
+                f"(seeds {format_seeds(seeds)}); the model treats it as unknown there."
+            )
+    return notes
 
 
 def _z_scores(table: pd.DataFrame, columns: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
     """One run's z-scores, with its steps; and the metrics that do not vary in it."""
     values = table[list(columns)].to_numpy(dtype=np.float64)
-    size = np.abs(values).max(axis=0)
-    flat = np.ptp(values, axis=0) <= CONSTANT * size
+    size = np.nanmax(np.abs(values), axis=0)
+    flat = np.nanmax(values, axis=0) - np.nanmin(values, axis=0) <= CONSTANT * size
     # Scaled by their size first, so that neither huge nor tiny values overflow when squared.
     values = values / np.where(size > 0, size, 1.0)
-    centred = values - values.mean(axis=0)
-    spread = np.sqrt(np.square(centred).mean(axis=0))
+    centred = values - np.nanmean(values, axis=0)
+    spread = np.sqrt(np.nanmean(np.square(centred), axis=0))
     scored = np.where(flat, 0.0, centred / np.where(flat, 1.0, spread))
+    scored[np.isnan(values)] = np.nan
     result = pd.DataFrame(scored, columns=list(columns))
     result.insert(0, "step", table["step"].to_numpy().astype(np.int64))
     return result, [column for column, constant in zip(columns, flat, strict=True) if constant]

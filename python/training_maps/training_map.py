@@ -104,7 +104,7 @@ class TrainingMap:
         paths: table of `seed`, `step`, `state`, a row a checkpoint: every run's most likely
             (Viterbi) path.
         metrics: columns of the observations.
-        selected_model: `n_states` of the model (visited or not), `restart`, `criterion`,
+        selected_model: kind of `model`, its `n_states` (visited or not), `restart`, `criterion`,
             `aggregate`, `covariance` and `value` of the criterion.
         notes: what a reader should know, in plain sentences.
         experiment: name of the experiment, if it has one.
@@ -151,6 +151,7 @@ class TrainingMap:
             paths=paths,
             metrics=metrics,
             selected_model={
+                "model": model.kind,
                 "n_states": int(model.n_states),
                 "restart": int(model.restart),
                 "criterion": model.criterion,

@@ -103,3 +103,20 @@ def test_convolutions_are_laid_out_for_speed(lenet):
     network = Alone(lenet, Streams(0).initialise(lenet), RECIPE, "cpu")._network
     weight = network.state_dict()["conv2.weight"]
     assert weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.fixture
+def _restored():
+    """The process's own precision, afterwards."""
+    yield
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = True
+
+
+@pytest.mark.usefixtures("_restored")
+@pytest.mark.parametrize(("precision", "allowed"), [("float32", False), ("tf32", True)])
+def test_float32_is_not_rounded_on_a_gpu_unless_it_may_be(precision, allowed, perceptron, tmp_path):
+    recipe = Recipe(batch_size=16, length=1, precision=precision)
+    train(perceptron, "mnist", recipe, [0], Recording(tmp_path), device="cpu")
+    assert torch.backends.cudnn.allow_tf32 is allowed
+    assert (torch.get_float32_matmul_precision() == "high") is allowed

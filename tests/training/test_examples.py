@@ -4,8 +4,10 @@ import dataclasses
 from typing import ClassVar
 
 import numpy as np
+import pytest
 import torch
 
+from training_maps.errors import InputError
 from training_maps.tasks import Data, Task, make_task
 from training_maps.training.examples import Examples
 from training_maps.training.streams import Streams
@@ -110,3 +112,43 @@ def test_it_goes_on_from_any_step():
                 found = next(batches)
                 assert torch.equal(found[0], inputs)
                 assert torch.equal(found[1], targets)
+
+
+@dataclasses.dataclass(frozen=True)
+class Broken(Task):
+    """Data as they should not be."""
+
+    n_inputs: int = 5
+    n_targets: int = 5
+
+    def data(self, generator):
+        inputs, targets = np.zeros((self.n_inputs, 2)), np.zeros(self.n_targets)
+        return Data(inputs, targets, inputs, targets)
+
+
+@pytest.mark.parametrize(("n_inputs", "n_targets"), [(5, 4), (0, 0)])
+def test_inputs_and_targets_are_as_many(n_inputs, n_targets):
+    message = f"Broken: there are {n_inputs} train inputs and {n_targets} train targets"
+    with pytest.raises(InputError, match=message):
+        examples(Broken(n_inputs, n_targets))
+
+
+def test_data_are_arrays():
+    class Lists(Broken):
+        def data(self, generator):
+            return Data([1], [2], [3], [4])
+
+    with pytest.raises(InputError, match="train data are a list; expected NumPy arrays"):
+        examples(Lists())
+
+
+def test_shared_data_that_are_drawn_are_the_same_in_every_job():
+    class Drawn(Broken):
+        shared_data = True
+
+        def data(self, generator):
+            inputs = generator.normal(size=(5, 2))
+            return Data(inputs, inputs[:, 0], inputs, inputs[:, 0])
+
+    parts = [list(examples(Drawn(), seeds).part("train", 5)) for seeds in ((0, 1), (7,))]
+    assert torch.equal(parts[0][0][0], parts[1][0][0])

@@ -207,3 +207,28 @@ def test_stacked_convolutions_train_too(digits):
         twin = plain_loop(task, seed, recipe, 1, torch.nn.CrossEntropyLoss())
         for name, value in twin.items():
             np.testing.assert_allclose(tensors[name], value, rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+class Dropping(type(TASK)):
+    """Networks that draw random numbers of their own."""
+
+    def network(self):
+        return torch.nn.Sequential(super().network(), torch.nn.Dropout())
+
+
+class Odd(type(TASK)):
+    """A loss an example, where one for the batch is expected."""
+
+    def loss(self, outputs, targets):
+        return (1 - outputs.squeeze(-1) * targets).clamp(min=0)
+
+
+def test_what_cannot_be_stacked_is_said():
+    with pytest.raises(InputError, match=r"Dropping.*cannot be trained side by side.*be False"):
+        train_epochs(Dropping(n_bits=10, n_train=45), RECIPE, [0, 1], 1)
+
+
+def test_a_loss_is_one_number(tmp_path):
+    task = Odd(n_bits=10, n_train=45, n_eval=20)
+    with pytest.raises(InputError, match=r"Odd: expected the loss of a batch as one number"):
+        train(task, "odd", RECIPE, [0, 1], Recording(tmp_path), device="cpu")

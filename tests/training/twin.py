@@ -15,7 +15,7 @@ def plain_loop(task, seed, recipe, n_epochs, loss):
         Its parameters by name, as arrays.
     """
     streams = Streams(seed)
-    data = task.data(streams.data)
+    data = task.data(np.random.default_rng(0) if task.shared_data else streams.data)
     network = streams.initialise(task)
     optimizer = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[recipe.optimizer](
         network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay

@@ -45,6 +45,7 @@ wildcard_constraints:
     experiment=any_of(EXPERIMENTS),
     seed=r"\d+",
     n_states=r"\d+",
+    kind=r"(autoregressive_)?",
 
 
 ANALYSIS = [
@@ -53,6 +54,7 @@ ANALYSIS = [
         "training_map.json",
         "state_paths.csv",
         "hmm/model_selection.csv",
+        "hmm/stability.json",
         "convergence.csv",
         "coefficients.csv",
         "regression.json",
@@ -124,13 +126,28 @@ def all_training_logs(wildcards):
 
 
 def fitted_models(wildcards):
-    """The fitted model and its scores for every number of states."""
+    """The fitted model and its scores for every kind of model and number of states."""
     return expand(
-        "<results>/{experiment}/hmm/states-{n_states}.{suffix}",
+        "<results>/{experiment}/hmm/{kind}states-{n_states}.{suffix}",
         experiment=wildcards.experiment,
+        kind=[
+            "" if kind == "gaussian" else f"{kind}_"
+            for kind in kinds_of_model(wildcards)
+        ],
         n_states=setting("hmm", "n_states")(wildcards),
         suffix=["npz", "csv"],
     )
+
+
+def kinds_of_model(wildcards):
+    """The kinds of model to choose between."""
+    kinds = setting("hmm", "model")(wildcards)
+    return [kinds] if isinstance(kinds, str) else kinds
+
+
+def kind_of_model(wildcards):
+    """The kind of model that a file in hmm/ is of: those of Gaussian models have no prefix."""
+    return wildcards.kind.rstrip("_") or "gaussian"
 
 
 def all_results(wildcards):
@@ -149,9 +166,7 @@ def all_results(wildcards):
 
 def task_of(settings):
     """The task that an experiment trains."""
-    return make_task(
-        settings["training"]["task"], settings["training"]["task_settings"]
-    )
+    return make_task(settings["training"]["task"], settings["training"]["task_settings"])
 
 
 def training_blocks(settings):

@@ -1,4 +1,5 @@
-# Observations and hidden Markov models: one job for each number of states.
+# Observations and hidden Markov models: one job for each kind of model and each
+# number of states.
 
 
 rule observations:
@@ -33,25 +34,27 @@ rule hmm:
     input:
         "<results>/{experiment}/observations.parquet",
     output:
-        model="<results>/{experiment}/hmm/states-{n_states}.npz",
-        scores="<results>/{experiment}/hmm/states-{n_states}.csv",
+        model="<results>/{experiment}/hmm/{kind}states-{n_states}.npz",
+        scores="<results>/{experiment}/hmm/{kind}states-{n_states}.csv",
     log:
-        "<results>/{experiment}/logs/hmm/states-{n_states}.log",
+        "<results>/{experiment}/logs/hmm/{kind}states-{n_states}.log",
     benchmark:
-        "<results>/{experiment}/benchmarks/hmm/states-{n_states}.jsonl"
+        "<results>/{experiment}/benchmarks/hmm/{kind}states-{n_states}.jsonl"
     threads: 1
     params:
+        model=kind_of_model,
         restarts=setting("hmm", "restarts"),
         covariance=setting("hmm", "covariance"),
         covariance_floor=setting("hmm", "covariance_floor"),
         max_iterations=setting("hmm", "max_iterations"),
         tolerance=setting("hmm", "tolerance"),
         random_state=setting("hmm", "random_state"),
+        resplits=setting("hmm", "resplits"),
         code=stage_digest("hmm"),
     shell:
         "training-maps hmm --observations {input:q} --n-states {wildcards.n_states}"
-        " --restarts {params.restarts} --covariance {params.covariance}"
+        " --model {params.model} --restarts {params.restarts} --covariance {params.covariance}"
         " --covariance-floor {params.covariance_floor}"
         " --max-iterations {params.max_iterations} --tolerance {params.tolerance}"
-        " --random-state {params.random_state}"
+        " --random-state {params.random_state} --resplits {params.resplits}"
         " --output {output.model:q} --scores {output.scores:q} --log {log:q}"

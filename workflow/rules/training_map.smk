@@ -7,6 +7,7 @@ rule map:
         models=fitted_models,
     output:
         selection="<results>/{experiment}/hmm/model_selection.csv",
+        stability="<results>/{experiment}/hmm/stability.json",
         map="<results>/{experiment}/training_map.json",
         paths="<results>/{experiment}/state_paths.csv",
     log:
@@ -17,16 +18,18 @@ rule map:
     params:
         models=subpath(output.selection, parent=True),
         n_states=numbers("hmm", "n_states"),
+        model=kinds_of_model,
         criterion=setting("hmm", "criterion"),
         aggregate=setting("hmm", "aggregate"),
         n_features=setting("training_map", "n_features"),
         code=stage_digest("map"),
     shell:
         "training-maps map --observations {input.observations:q} --models {params.models:q}"
-        " --n-states {params.n_states} --criterion {params.criterion}"
+        " --n-states {params.n_states} --model {params.model} --criterion {params.criterion}"
         " --aggregate {params.aggregate} --n-features {params.n_features}"
         " --experiment {wildcards.experiment:q} --selection {output.selection:q}"
-        " --output {output.map:q} --state-paths {output.paths:q} --log {log:q}"
+        " --stability {output.stability:q} --output {output.map:q}"
+        " --state-paths {output.paths:q} --log {log:q}"
 
 
 rule semantics:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import time
 from pathlib import Path
 
 from training_maps.files import write_table
@@ -19,6 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--observations", type=Path, required=True, metavar="FILE")
     parser.add_argument("--n-states", type=int, required=True, metavar="K")
+    parser.add_argument(
+        "--model",
+        choices=("gaussian", "autoregressive"),
+        default="gaussian",
+        help="kind of model (default: gaussian)",
+    )
     parser.add_argument(
         "--restarts", type=int, default=5, metavar="N", help="random starts (default: 5)"
     )
@@ -55,7 +62,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--random-state", type=int, default=0, metavar="SEED", help="seed of the starts"
     )
     parser.add_argument(
-        "--output", type=Path, required=True, metavar="NPZ", help="output: the best model"
+        "--resplits",
+        type=int,
+        default=0,
+        metavar="N",
+        help="fit once more on N other splits into training and validation runs (default: 0)",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        metavar="NPZ",
+        help="output: the best model, and what all restarts say of each run",
     )
     parser.add_argument(
         "--scores", type=Path, required=True, metavar="CSV", help="output: one row a restart"
@@ -64,20 +82,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the best model and every restart's scores."""
-    from training_maps.hmm import fit_hmm, save_fitted
+    from training_maps.fitted_hmm import save_fitted
+    from training_maps.fitting import fit_hmm
     from training_maps.sequences import Observations
 
     obs = Observations.load(arguments.observations)
+    begin = time.perf_counter()
     fitted = fit_hmm(
         obs,
         arguments.n_states,
+        model=arguments.model,
         restarts=arguments.restarts,
         covariance=arguments.covariance,
         covariance_floor=arguments.covariance_floor,
         max_iterations=arguments.max_iterations,
         tolerance=arguments.tolerance,
         random_state=arguments.random_state,
+        resplits=arguments.resplits,
     )
     save_fitted(arguments.output, fitted, obs)
     write_table(fitted.scores, arguments.scores)
-    logger.info("kept restart %d", fitted.restart)
+    logger.info(
+        "kept restart %d of %d, which took %.1f s together",
+        fitted.restart,
+        len(fitted.scores),
+        time.perf_counter() - begin,
+    )

@@ -1,6 +1,7 @@
 """Select the model with the best criterion; write the training map and each run's path.
 
-The map keeps the states that some run visits and the transitions that some run uses.
+The map keeps the states that some run visits and the transitions that some run uses. How firm the
+selection is, is measured and written too.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ import argparse
 import logging
 from pathlib import Path
 
+from training_maps.criteria import AGGREGATES, CRITERIA, MODEL_NAMES
 from training_maps.errors import InputError
-from training_maps.files import write_table
+from training_maps.files import made_by, write_json, write_table
 from training_maps.seeds import parse_seeds
 
 logger = logging.getLogger("training_maps")
@@ -30,14 +32,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--n-states", required=True, metavar="K", help="numbers of states: 1-8 or 1,2,5"
     )
     parser.add_argument(
+        "--model",
+        choices=MODEL_NAMES,
+        nargs="+",
+        default=["gaussian"],
+        help="kinds of model to choose between (default: gaussian)",
+    )
+    parser.add_argument(
         "--criterion",
-        choices=("bic", "aic", "log_likelihood"),
+        choices=CRITERIA,
         default="bic",
         help="what selects the number of states, on the validation runs (default: bic)",
     )
     parser.add_argument(
         "--aggregate",
-        choices=("mean", "best"),
+        choices=AGGREGATES,
         default="mean",
         help="compare numbers of states by the mean over restarts or by the best (default: mean)",
     )
@@ -51,6 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="CSV",
         help="output: every restart's scores",
+    )
+    parser.add_argument(
+        "--stability",
+        type=Path,
+        required=True,
+        metavar="JSON",
+        help="output: how firm the choice is, in numbers and words",
     )
     parser.add_argument(
         "--output", type=Path, required=True, metavar="JSON", help="output: the training map"
@@ -73,22 +89,26 @@ def run(arguments: argparse.Namespace) -> None:
         n_states,
         criterion=arguments.criterion,
         aggregate=arguments.aggregate,
+        model=arguments.model,
     )
     training_map = TrainingMap.from_model(
         model, n_features=arguments.n_features, experiment=arguments.experiment
     )
+    settings = {
+        "model": arguments.model,
+        "n_states": n_states,
+        "criterion": arguments.criterion,
+        "aggregate": arguments.aggregate,
+    }
     write_table(model.scores, arguments.selection)
+    write_json({**model.stability.to_dict(), "made_by": made_by(**settings)}, arguments.stability)
     write_table(training_map.paths, arguments.state_paths)
-    training_map.to_json(
-        arguments.output,
-        n_states=n_states,
-        criterion=arguments.criterion,
-        aggregate=arguments.aggregate,
-        n_features=arguments.n_features,
-    )
+    training_map.to_json(arguments.output, **settings, n_features=arguments.n_features)
     logger.info("%r", training_map)
+    logger.info("%s", model.stability.sentence)
     for note in training_map.notes:
-        logger.info("note: %s", note)
+        if note != model.stability.sentence:
+            logger.info("note: %s", note)
 
 
 def parse_n_states(text: str) -> list[int]:

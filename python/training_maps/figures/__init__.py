@@ -45,7 +45,7 @@ def _map(results: ExperimentResults, time: Time) -> Figure:
 
 
 def _selection(results: ExperimentResults, time: Time) -> Figure:
-    return draw_model_selection(results.model_selection, results.training_map["selected_model"])
+    return draw_model_selection(results.model_selection, results.stability)
 
 
 def _dissimilarity(results: ExperimentResults, time: Time) -> Figure:

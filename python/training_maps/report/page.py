@@ -25,6 +25,7 @@ from training_maps.report.summary import summarise
 from training_maps.report.templates import render
 from training_maps.report.words import decimal, headline, plural
 from training_maps.results import ExperimentResults, Time
+from training_maps.stability_words import candidate_name, same_candidate, within_margin
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,6 +62,9 @@ def render_report(
         time=axis,
         results=results,
         selected=results.training_map["selected_model"],
+        stability=results.stability,
+        candidates=_candidates(results.stability),
+        restarts=_restarts(results),
         how_to_read_map=explain_map(results.training_map, results.detour_states),
         figures=_figures(results, axis),
         swatches={state: _swatch(state) for state in results.states},
@@ -96,7 +100,7 @@ def _figures(results: ExperimentResults, time: Time) -> dict[str, Markup]:
         "model_selection": (
             "Model selection curves",
             lambda width: draw_model_selection(
-                results.model_selection, tmap["selected_model"], width=width
+                results.model_selection, results.stability, width=width
             ),
         ),
         "loss_by_state": (
@@ -177,6 +181,34 @@ def _states(results: ExperimentResults, time: Time) -> list[dict[str, Any]]:
 
 def _transitions(results: ExperimentResults) -> list[dict[str, Any]]:
     return sorted(results.training_map["transitions"], key=lambda t: (t["from"], t["to"]))
+
+
+def _candidates(stability: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The numbers of states that were tried, the nearest to the chosen one first."""
+    rows = stability["candidates"]
+    near = within_margin(stability)
+    return [
+        {
+            **row,
+            "name": candidate_name(row, rows),
+            "chosen": same_candidate(row, stability["chosen"]),
+            "near": row in near,
+        }
+        for row in sorted(rows, key=lambda row: row["difference"])
+    ]
+
+
+def _restarts(results: ExperimentResults) -> list[dict[str, Any]]:
+    """The restarts of the chosen candidate, and how far their paths are those of the kept one."""
+    chosen, found = results.stability["chosen"], results.stability["restarts"]
+    table = results.model_selection
+    table = table[table["split"] == 0]
+    rows = table[(table["n_states"] == chosen["n_states"]) & (table["model"] == chosen["model"])]
+    agreement = found["adjusted_rand_index"][chosen["restart"]]
+    return [
+        {**row, "agreement": agreement[row["restart"]], "kept": row["restart"] == chosen["restart"]}
+        for row in rows.sort_values("restart").to_dict("records")
+    ]
 
 
 def _glossary(results: ExperimentResults) -> list[dict[str, str]]:

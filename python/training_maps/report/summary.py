@@ -12,6 +12,7 @@ from training_maps.errors import InputError
 from training_maps.files import made_by, read_json
 from training_maps.report.words import NONE, decimal, p_value
 from training_maps.results import ExperimentResults
+from training_maps.stability_words import same_candidate
 
 _KEYS = (
     "experiment",
@@ -51,8 +52,22 @@ def summarise(results: ExperimentResults) -> dict[str, Any]:
         "dissimilarity": trajectory_dissimilarity(results.dissimilarity),
         "forking": results.forking,
         "detour_states": results.detour_states,
+        "selection": _selection(results.stability),
         "notes": list(results.notes),
         "made_by": made_by(),
+    }
+
+
+def _selection(stability: dict[str, Any]) -> dict[str, Any]:
+    """What was chosen and how firm the choice is: `stability.json` has all of it."""
+    chosen = stability["chosen"]
+    (own,) = (row for row in stability["candidates"] if same_candidate(row, chosen))
+    return {
+        "model": chosen["model"],
+        "n_states": chosen["n_states"],
+        "verdict": stability["verdict"],
+        "sentence": stability["sentence"],
+        "share_of_resamples": own["share"],
     }
 
 

@@ -31,6 +31,9 @@ def _environment() -> Environment:
         plural=words.plural,
         route=words.route,
         listing=words.listing,
+        sentence=words.sentence,
+        amount=words.amount,
+        share=words.share,
     )
     return environment
 

@@ -41,6 +41,24 @@ def equals_p(value: float) -> str:
     return f"p < {text[1:]}" if text.startswith("<") else f"p = {text}"
 
 
+def sentence(clause: str) -> str:
+    """A clause with a capital and a full stop."""
+    return f"{clause[0].upper()}{clause[1:]}."
+
+
+def amount(value: float | None) -> str:
+    """A number of any size with at most a decimal: "1,040", "46.9"; a dash where there is none."""
+    if value is None:
+        return NONE
+    digits = 0 if abs(value) >= 100 else 1
+    return f"{value:,.{digits}f}".replace("-", "−")
+
+
+def share(value: float | None) -> str:
+    """ "40.5 %", "90 %"; a dash where there is none."""
+    return NONE if value is None else f"{round(100 * value, 1):g} %"
+
+
 def route(states: Sequence[int]) -> str:
     """A route through the map: "0 → 1 → 3"."""
     return " → ".join(str(state) for state in states)
@@ -58,6 +76,7 @@ def headline(
     """
     return [
         _what_ran(summary, convergence_defined),
+        *_what_choice(summary),
         _what_shape(summary),
         *_what_regression(summary, significant),
         *_what_difference(summary),
@@ -78,6 +97,12 @@ def _what_ran(summary: dict[str, Any], convergence_defined: bool) -> str:
         converged = f"{n_converged} of them converged"
     states = plural(summary["n_states"], "state")
     return f"{plural(n_runs, 'run')} of training went through {states}; {converged}."
+
+
+def _what_choice(summary: dict[str, Any]) -> list[str]:
+    if summary["selection"]["verdict"] != "fragile":
+        return []
+    return ["How many states there are is a fragile choice (see “Model selection”)."]
 
 
 def _what_shape(summary: dict[str, Any]) -> str:

@@ -119,11 +119,18 @@ def task_class(name: str) -> type[Task]:
     """The class of the task called `name`.
 
     Raises:
-        InputError: if there is no such task.
+        InputError: if there is no such task, or its module does not declare one as it should.
     """
     if name not in task_names():
         raise InputError(f"there is no task {name!r}; the tasks are {', '.join(task_names())}")
-    module = importlib.import_module(f"{__name__}.{name}")
+    try:
+        module = importlib.import_module(f"{__name__}.{name}")
+    except Exception as error:  # a task is its author's: whatever it raises, say where
+        where = getattr(error, "filename", None) or f"tasks/{name}.py"
+        line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
+        raise InputError(
+            f"task {name}: {where}{line} cannot be imported ({type(error).__name__}: {error})"
+        ) from error
     classes = [
         value
         for value in vars(module).values()
@@ -133,6 +140,11 @@ def task_class(name: str) -> type[Task]:
     ]
     if len(classes) != 1:
         raise InputError(f"{module.__file__}: expected one subclass of Task, found {len(classes)}")
+    if "__dataclass_fields__" not in vars(classes[0]):
+        raise InputError(
+            f"{module.__file__}: class {classes[0].__name__} is not a dataclass; put "
+            "@dataclass(frozen=True) above it"
+        )
     return classes[0]
 
 
@@ -154,10 +166,24 @@ def settings_schema(name: str) -> dict[str, Any]:
 
 
 def fields_schema(cls: type) -> dict[str, Any]:
-    """A JSON Schema made from the fields of a dataclass that `setting` declares."""
+    """A JSON Schema made from the fields of a dataclass that `setting` declares.
+
+    Raises:
+        InputError: if a field has no default, or a type that a config cannot give.
+    """
     properties = {}
     for field in dataclasses.fields(cls):
-        types = [_JSON_TYPES[name] for name in str(field.type).split(" | ")]
+        where = f"{cls.__module__}: setting {field.name} of {cls.__name__}"
+        if field.default is dataclasses.MISSING:
+            raise InputError(f"{where} has no default; declare it with setting(default, ...)")
+        kind = field.type if isinstance(field.type, str) else field.type.__name__
+        unknown = [name for name in kind.split(" | ") if name not in _JSON_TYPES]
+        if unknown:
+            raise InputError(
+                f"{where} has type {kind}; a setting is one of {', '.join(_JSON_TYPES)}, or "
+                "several of them joined by |"
+            )
+        types = [_JSON_TYPES[name] for name in kind.split(" | ")]
         properties[field.name] = {
             "type": types if len(types) > 1 else types[0],
             "default": field.default,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from training_maps.errors import InputError
 from training_maps.tasks import Data, Task
 from training_maps.training.streams import Streams
 
@@ -28,8 +29,11 @@ class Examples:
         """Draw or load the data of every seed and put it on `device`."""
         self._task, self._streams, self._batch_size = task, list(streams), batch_size
         self._device = torch.device(device)
-        drawn = streams[:1] if task.shared_data else streams
-        sets = [task.data(stream.data) for stream in drawn]
+        # Data that all runs share must not depend on which of them are in a job.
+        shared = [np.random.default_rng(0)] if task.shared_data else None
+        sets = [task.data(generator) for generator in shared or [s.data for s in streams]]
+        for one in sets:
+            _check(one, task)
         self._arrays = {
             name: _stacked([getattr(one, name) for one in sets]).to(self._device)
             for name in ("train_inputs", "train_targets", "eval_inputs", "eval_targets")
@@ -127,6 +131,23 @@ class Examples:
             return inputs
         mean, std = self._scaling
         return (inputs.to(torch.float32) - mean) / std
+
+
+def _check(data: Data, task: Task) -> None:
+    """Refuse data that are no arrays, or whose numbers of inputs and targets are not the same."""
+    for part in ("train", "eval"):
+        inputs, targets = getattr(data, f"{part}_inputs"), getattr(data, f"{part}_targets")
+        for array in (inputs, targets):
+            if not isinstance(array, np.ndarray):
+                raise InputError(
+                    f"task {type(task).__name__}: {part} data are a {type(array).__name__}; "
+                    "expected NumPy arrays"
+                )
+        if not len(inputs) == len(targets) > 0:
+            raise InputError(
+                f"task {type(task).__name__}: there are {len(inputs)} {part} inputs and "
+                f"{len(targets)} {part} targets; expected as many of both, and at least one"
+            )
 
 
 def _stacked(arrays: Sequence[np.ndarray]) -> torch.Tensor:

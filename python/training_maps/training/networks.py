@@ -108,7 +108,15 @@ class SideBySide:
             return tuple(found[name] for name in names)
 
         arguments = (*self.parameters.values(), inputs, targets)
-        return traced(gradients, arguments, compiled=self._compile)
+        try:
+            return traced(gradients, arguments, compiled=self._compile)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:  # dropout, or a branch on a value: what cannot be stacked
+            raise InputError(
+                f"task {type(self._task).__name__}: its networks cannot be trained side by side "
+                f"({str(error).splitlines()[0]}); let its side_by_side be False"
+            ) from error
 
     @torch.no_grad()
     def measure(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -207,6 +215,12 @@ def _optimizer(recipe: Recipe, parameters: Iterable[torch.Tensor]) -> torch.opti
 
 def _loss_and_accuracy(task: Task, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     loss, right = task.loss(outputs, targets), task.correct(outputs, targets)
+    if loss.dim() != 0 or right.dim() != 1:
+        raise InputError(
+            f"task {type(task).__name__}: expected the loss of a batch as one number and what is "
+            f"correct as one truth value an example; their shapes are {tuple(loss.shape)} and "
+            f"{tuple(right.shape)} for outputs of shape {tuple(outputs.shape)}"
+        )
     return torch.stack([loss.double(), right.double().mean()])
 
 
@@ -219,7 +233,7 @@ def measured(
         piece = inputs.shape[1] * networks.measure(inputs, targets)
         sums = piece if sums is None else sums + piece
         total += inputs.shape[1]
-    assert sums is not None, "a part of the data has no examples"
+    assert sums is not None  # `Examples` refuses data without examples
     loss, accuracy = (sums / total).cpu().numpy()
     return loss, accuracy
 
