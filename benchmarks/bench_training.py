@@ -92,7 +92,7 @@ def cases(folder: Path) -> list[Case]:
         eval_images=rng.integers(0, 256, (10_000, 28, 28), dtype=np.uint8),
         eval_labels=rng.permutation(10_000) % 10,
     )
-    sums = {"learning_rate": 1e-3, "weight_decay": 1.0, "length": 20}
+    sums = {"learning_rate": 1e-3, "weight_decay": 1.0, "length": 60}
     return [
         Case(
             "sparse parities",
@@ -111,7 +111,7 @@ def cases(folder: Path) -> list[Case]:
             "MNIST",
             make_task("mnist", {"dataset": str(digits)}),
             Recipe(
-                "adamw", 1e-3, 1.0, 256, "step", 100, 20, train_examples_evaluated=2_000
+                "adamw", 1e-3, 1.0, 256, "step", 200, 20, train_examples_evaluated=2_000
             ),
             4,
         ),

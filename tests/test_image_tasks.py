@@ -103,7 +103,9 @@ def test_mnist_refuses_settings_of_another_network(settings, message):
 @pytest.mark.parametrize("name", ["mnist", "cifar"])
 def test_images_of_another_shape_are_refused(tmp_path, name):
     path = image_set(tmp_path / "odd.npz", (3, 28, 28))
-    with pytest.raises(InputError, match=r"odd\.npz have shape \(3, 28, 28\).*expected \("):
+    with pytest.raises(
+        InputError, match=r"odd\.npz have shape \(3, 28, 28\).*takes images of shape \("
+    ):
         make_task(name, {"dataset": path}).data(np.random.default_rng(0))
 
 

@@ -20,7 +20,7 @@ from training_maps.datasets.images import Images, read_npz
 from training_maps.errors import InputError
 
 __all__ = ["DATASETS", "DataSet", "File", "Images", "data_folder", "fetch", "load"]
-__all__ += ["use_data_folder"]
+__all__ += ["load_of_shape", "n_classes", "use_data_folder"]
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,27 @@ def load(name: str) -> Images:
             f"{dataset.n_train} and {dataset.n_eval} of {dataset.n_classes}"
         )
     return images
+
+
+def load_of_shape(name: str, shape: tuple[int, int, int]) -> Images:
+    """What `load` gives, if its images have the shape (channels, height, width).
+
+    Raises:
+        InputError: as `load` does, or if they have another shape.
+    """
+    images = load(name)
+    found = images.train_images.shape[1:]
+    if found != shape:
+        raise InputError(
+            f"the images of data set {name} have shape {found} (channels, height, width); the task "
+            f"takes images of shape {shape}"
+        )
+    return images
+
+
+def n_classes(name: str) -> int:
+    """Number of classes of a data set; a published one need not be there for it."""
+    return (DATASETS.get(name) or load(name)).n_classes
 
 
 def fetch(name: str) -> dict[str, Any]:

@@ -103,6 +103,21 @@ class Task:
         raise NotImplementedError
 
 
+@dataclasses.dataclass(frozen=True)
+class Classification(Task):
+    """A task whose outputs are logits (batch, n_classes) and whose targets are classes (batch,)."""
+
+    def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Cross entropy, averaged over the batch."""
+        from torch.nn.functional import cross_entropy
+
+        return cross_entropy(outputs, targets)
+
+    def correct(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Whether the class of the largest logit is the target."""
+        return outputs.argmax(-1) == targets
+
+
 def setting(default: Any, description: str, **limits: Any) -> Any:
     """A setting as a field: its default, what it means, JSON Schema limits (minimum=1, ...)."""
     return dataclasses.field(

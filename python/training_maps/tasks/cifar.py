@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from training_maps.errors import InputError
-from training_maps.tasks import Data, Task, setting
+from training_maps.tasks import Classification, Data, setting
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +20,7 @@ _OFFSETS = 2 * _PADDING + 1  # where a crop can begin in a padded row or column
 
 
 @dataclass(frozen=True)
-class Cifar(Task):
+class Cifar(Classification):
     """Photographs of 32x32 pixels, with cross entropy, learned by a ResNet-18."""
 
     shared_data: ClassVar[bool] = True
@@ -48,15 +47,9 @@ class Cifar(Task):
         Raises:
             InputError: if the data set cannot be had, or its images are not of 32x32 in colour.
         """
-        from training_maps.datasets import load
+        from training_maps.datasets import load_of_shape
 
-        images = load(self.dataset)
-        shape = images.train_images.shape[1:]
-        if shape != _IMAGE:
-            raise InputError(
-                f"task cifar: the images of data set {self.dataset} have shape {shape} (channels, "
-                f"height, width); expected {_IMAGE}"
-            )
+        images = load_of_shape(self.dataset, _IMAGE)
         mean, std = channel_statistics(images.train_images)
         return Data(
             images.train_images,
@@ -94,26 +87,10 @@ class Cifar(Task):
 
     def network(self) -> torch.nn.Module:
         """A ResNet-18."""
+        from training_maps.datasets import n_classes
         from training_maps.models.resnet import ResNet18
 
-        return ResNet18(self._n_classes, batch_norm=self.batch_norm, residual=self.residual)
-
-    @property
-    def _n_classes(self) -> int:
-        from training_maps.datasets import DATASETS, load
-
-        known = DATASETS.get(self.dataset)
-        return (known or load(self.dataset)).n_classes
-
-    def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Cross entropy, averaged over the batch."""
-        from torch.nn.functional import cross_entropy
-
-        return cross_entropy(outputs, targets)
-
-    def correct(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Whether the class of the largest logit is the label."""
-        return outputs.argmax(-1) == targets
+        return ResNet18(n_classes(self.dataset), batch_norm=self.batch_norm, residual=self.residual)
 
 
 def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

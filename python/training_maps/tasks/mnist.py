@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from training_maps.errors import InputError
-from training_maps.tasks import Data, Task, setting
+from training_maps.tasks import Classification, Data, setting
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +19,7 @@ _ONLY_FOR = {"hidden_size": "mlp", "initialisation": "mlp", "batch_norm": "lenet
 
 
 @dataclass(frozen=True)
-class Mnist(Task):
+class Mnist(Classification):
     """Digits of 28x28 pixels, with cross entropy, learned by a perceptron or a LeNet-5."""
 
     shared_data: ClassVar[bool] = True
@@ -65,15 +65,9 @@ class Mnist(Task):
         Raises:
             InputError: if the data set cannot be had, or its images are not of 28x28 in grey.
         """
-        from training_maps.datasets import load
+        from training_maps.datasets import load_of_shape
 
-        images = load(self.dataset)
-        shape = images.train_images.shape[1:]
-        if shape != _IMAGE:
-            raise InputError(
-                f"task mnist: the images of data set {self.dataset} have shape {shape} (channels, "
-                f"height, width); expected {_IMAGE}"
-            )
+        images = load_of_shape(self.dataset, _IMAGE)
         inputs = (-1,) if self.model == "mlp" else _IMAGE
         return Data(
             images.train_images.reshape(len(images.train_images), *inputs),
@@ -86,27 +80,13 @@ class Mnist(Task):
 
     def network(self) -> torch.nn.Module:
         """An MLP 784 - hidden_size - n_classes, or a LeNet-5."""
+        from training_maps.datasets import n_classes
+
+        n_outputs = n_classes(self.dataset)
         if self.model == "lenet5":
             from training_maps.models.lenet import LeNet5
 
-            return LeNet5(self._n_classes, batch_norm=self.batch_norm)
+            return LeNet5(n_outputs, batch_norm=self.batch_norm)
         from training_maps.models.mlp import MLP
 
-        return MLP(784, self.hidden_size, self._n_classes, initialisation=self.initialisation)
-
-    @property
-    def _n_classes(self) -> int:
-        from training_maps.datasets import DATASETS, load
-
-        known = DATASETS.get(self.dataset)
-        return (known or load(self.dataset)).n_classes
-
-    def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Cross entropy, averaged over the batch."""
-        from torch.nn.functional import cross_entropy
-
-        return cross_entropy(outputs, targets)
-
-    def correct(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Whether the class of the largest logit is the label."""
-        return outputs.argmax(-1) == targets
+        return MLP(784, self.hidden_size, n_outputs, initialisation=self.initialisation)

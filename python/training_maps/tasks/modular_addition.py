@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from training_maps.errors import InputError
-from training_maps.tasks import Data, Task, setting
+from training_maps.tasks import Classification, Data, setting
 
 if TYPE_CHECKING:
     import torch
 
 
 @dataclass(frozen=True)
-class ModularAddition(Task):
+class ModularAddition(Classification):
     """Sums modulo `modulus`, with cross entropy, learned by a one-layer transformer."""
 
     modulus: int = setting(113, "numbers are added modulo this", minimum=2)
@@ -69,13 +69,3 @@ class ModularAddition(Task):
             d_mlp=self.d_mlp,
             layer_norm=self.layer_norm,
         )
-
-    def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Cross entropy at the last position, averaged over the batch."""
-        from torch.nn.functional import cross_entropy
-
-        return cross_entropy(outputs, targets)
-
-    def correct(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Whether the token of the largest logit is the sum."""
-        return outputs.argmax(-1) == targets

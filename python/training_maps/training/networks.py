@@ -78,7 +78,8 @@ class SideBySide:
         self._network = networks[0].to("meta")  # its structure; the values are in `parameters`
         self._optimizer = _optimizer(recipe, self.parameters.values())
         self._gradients: dict[torch.Size, Callable[..., Sequence[torch.Tensor]]] = {}
-        self.evaluation_batch = min(4096, max(1024, 65536 // self._n_seeds))
+        # So small that what a layer computes stays in a CPU's cache: a third faster than 4096.
+        self.evaluation_batch = max(256, 4096 // self._n_seeds)
 
     @torch.no_grad()
     def step(self, inputs: torch.Tensor, targets: torch.Tensor) -> None:
