@@ -1,12 +1,12 @@
 # What all rules share: the checked config, and small named helpers that rules take params from.
 
 import json
-import os
 import re
 import sys
 from pathlib import Path
 
 from training_maps.config import load_schema, resolve
+from training_maps.datasets import use_data_folder
 from training_maps.errors import InputError
 from training_maps.recipe import Recipe
 from training_maps.seeds import format_seeds
@@ -28,8 +28,7 @@ except InputError as error:
 EXPERIMENTS = list(CONFIG.experiments)
 
 # Through the environment, because where the data are changes no result.
-if CONFIG.data_dir is not None:
-    os.environ["TRAINING_MAPS_DATA"] = CONFIG.data_dir
+use_data_folder(CONFIG.data_dir)
 
 
 def any_of(names):
@@ -166,7 +165,9 @@ def all_results(wildcards):
 
 def task_of(settings):
     """The task that an experiment trains."""
-    return make_task(settings["training"]["task"], settings["training"]["task_settings"])
+    return make_task(
+        settings["training"]["task"], settings["training"]["task_settings"]
+    )
 
 
 def training_blocks(settings):
