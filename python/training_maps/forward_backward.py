@@ -124,7 +124,11 @@ def expectation(
         weight[lost[later:]] = 0
         scale[lost], shift[lost] = 1, 0
     likelihood = float((np.log(scale) + shift).sum())
-    transitions = transmat * (forward.take(packed.previous, axis=0).T @ weight)
+    if packed.counts[0] == packed.counts[-1]:  # of equal lengths: no need to gather
+        before = forward[: packed.offsets[-2]]
+    else:
+        before = forward.take(packed.previous, axis=0)
+    transitions = transmat * (before.T @ weight)
     if failed.size:
         again = _log_expectation(packed.only(lost), startprob, transmat, log_density[lost])
         posterior[lost] = again.posterior
@@ -293,13 +297,15 @@ def _backward(
     The second array (n - number of sequences, K) is what expected transitions need. It takes the
     place of `density`.
     """
-    backward = np.ones_like(density)
+    backward = np.empty_like(density)
     weight = density
     weight /= scale[:, None]
     back_transition = np.ascontiguousarray(transmat.T)
     offsets = packed.offsets.tolist()
+    backward[offsets[-2] :] = 1
     for t in range(len(offsets) - 2, 0, -1):
         before, begin, end = offsets[t - 1 : t + 2]
+        backward[before + end - begin : begin] = 1  # where sequences end
         block = weight[begin:end]
         block *= backward[begin:end]
         block.dot(back_transition, backward[before : before + end - begin])

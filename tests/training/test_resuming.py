@@ -12,6 +12,7 @@ import pytest
 
 from training_maps.checkpoints import read_manifest
 from training_maps.recipe import Recipe
+from training_maps.seeds import format_seeds
 from training_maps.tasks import make_task
 from training_maps.training import Recording, train, unfinished
 from training_maps.training.networks import Alone, SideBySide
@@ -182,3 +183,11 @@ def test_a_job_killed_at_random_moments_ends_as_if_nothing_had_happened(tmp_path
     found, found_log = outcome(tmp_path / "killed", 5)
     assert found == expected
     pd.testing.assert_frame_equal(found_log, log, check_exact=True)
+
+
+def test_working_folders_have_names_that_any_file_system_takes(tmp_path):
+    assert unfinished.working_folder(tmp_path, "0-7,12").name == ".unfinished-0-7_12"
+    odd = format_seeds(list(range(1, 2001, 2)))
+    names = {unfinished.working_folder(tmp_path, seeds).name for seeds in (odd, odd + ",5000")}
+    assert len(names) == 2
+    assert all(len(name) < 100 for name in names)

@@ -9,6 +9,7 @@ only where the same code trains the same networks in the same way on the same ki
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import shutil
@@ -28,7 +29,10 @@ _STATE = "state.pt"
 
 def working_folder(runs: Path, seeds: str) -> Path:
     """The working folder of the job that trains `seeds`, written short (0-7)."""
-    return runs / f".unfinished-{seeds.replace(',', '_')}"
+    name = seeds.replace(",", "_")
+    if len(name) > 100:  # file systems allow some 255 characters
+        name = hashlib.sha256(name.encode()).hexdigest()[:16]
+    return runs / f".unfinished-{name}"
 
 
 def save(folder: Path, identity: Mapping[str, Any], state: Mapping[str, Any]) -> None:
