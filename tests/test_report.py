@@ -14,6 +14,7 @@ import pytest
 from tests.synthetic_results import METRICS, write_results
 from training_maps import cli
 from training_maps.errors import InputError
+from training_maps.figures.model_selection import draw_model_selection
 from training_maps.files import read_json, write_json
 from training_maps.metrics import METRICS as KNOWN_METRICS
 from training_maps.report import words
@@ -218,6 +219,26 @@ def test_a_fragile_choice_is_told_in_headline_and_section(tmp_path: Path) -> Non
     }
     firm = headline({**summary, "selection": {"verdict": "stable"}}, significant=True)
     assert not any("fragile" in sentence for sentence in firm)
+
+
+def test_several_splits_that_judge_together_are_told_and_drawn(tmp_path: Path) -> None:
+    scores = write_results(tmp_path, 12, 4) / "hmm" / "model_selection.csv"
+    own = pd.read_csv(scores)
+    lower = own.assign(split=1, bic=own["bic"] - 500, restart=own["restart"] + 10)
+    pd.concat([own, lower]).to_csv(scores, index=False)
+    stability = scores.with_name("stability.json")
+    write_json({**read_json(stability), "n_splits": 2}, stability)
+    results = ExperimentResults.read(tmp_path)
+    text = Page(render_report(results)).text
+    assert "2 splits of the runs into those fitted and those held out judge together" in text
+    assert "A dot is a restart" not in text
+    assert "Held out by the first split, whose model is shown: seeds" in text
+    axes = draw_model_selection(results.model_selection, results.stability).axes[0]
+    assert axes.get_title("left") == "BIC, mean of 2 splits (chooses)"
+    curves = [line.get_ydata() for line in axes.lines if len(line.get_ydata()) > 2]
+    means = own.groupby("n_states")["bic"].mean().to_numpy()
+    for curve, expected in zip(curves, (means, means - 500, means - 250), strict=True):
+        np.testing.assert_allclose(curve, expected)
 
 
 def test_glossary_has_the_metrics_of_the_map(page: Page) -> None:
