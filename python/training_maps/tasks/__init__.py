@@ -68,7 +68,10 @@ class Task:
         return True
 
     def data(self, generator: np.random.Generator) -> Data:
-        """The data set of one run, drawn from that run's own generator."""
+        """The data set of one run, drawn from that run's own generator.
+
+        Where all runs share their data (`shared_data`), the generator is the same in every job.
+        """
         raise NotImplementedError
 
     def augmentation(self, generator: np.random.Generator, n: int) -> np.ndarray | None:
