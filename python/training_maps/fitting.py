@@ -22,14 +22,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from training_maps.autoregressive_hmm import AutoregressiveHMM
 from training_maps.errors import InputError
 from training_maps.fitted_hmm import SCORE_COLUMNS, FittedHMM
 from training_maps.gaussian_hmm import GaussianHMM
 from training_maps.gaussians import COVARIANCES
-from training_maps.hidden_markov_model import COVARIANCE_FLOOR, HiddenMarkovModel
+from training_maps.hidden_markov_model import COVARIANCE_FLOOR, HiddenMarkovModel, one_thread
 from training_maps.restarts import OWN_SPLIT, Restarts, other_splits, visiting_order
 from training_maps.sequences import Observations
 from training_maps.starts import start_of
@@ -103,7 +102,7 @@ def fit_hmm(
     for _, split in splits:
         _check_settings(split, n_states, settings)
     # One thread, so that results do not depend on how many there are; K are fitted in parallel.
-    with threadpool_limits(limits=1):
+    with one_thread():
         fits = [_fit_restart(obs, n_states, restart, settings) for restart in range(restarts)]
         rows = [row for _, row in fits]
         best = int(np.argmax([row["log_likelihood_validation"] for row in rows]))
