@@ -2,11 +2,8 @@
 
 import json
 import math
-import os
 import re
-import subprocess
 import sys
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -73,20 +70,7 @@ def added(project):
 
 def as_typed(project, command):
     """Run what the page tells to type, in the copy of the project; return what it printed."""
-    done = subprocess.run(
-        ["bash", "-c", command],
-        cwd=project.folder,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(project.folder / "python"),
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        },
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    done = project.call("bash", "-c", command)
     assert done.returncode == 0, done.stdout
     return done.stdout
 

@@ -57,24 +57,34 @@ class Project:
         shutil.copytree(self.folder, folder, symlinks=True)
         return Project(folder)
 
-    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run snakemake here, with the package of this copy."""
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """Start a command here, with the package of this copy, as a process group of its own."""
         environment = {
             **os.environ,
             "PYTHONPATH": str(self.folder / "python"),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        return subprocess.run(
-            [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
+        return subprocess.Popen(
+            command,
             cwd=self.folder,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            check=False,
+            start_new_session=True,
         )
+
+    def call(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command here to its end."""
+        process = self.start(*command)
+        told, _ = process.communicate()
+        return subprocess.CompletedProcess(command, process.returncode, told)
+
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run snakemake here to its end."""
+        return self.call(sys.executable, "-m", "snakemake", "--cores", "2", *arguments)
 
     def run(self, *arguments: str) -> str:
         """Run the workflow to its end, which must be a good one; return what it printed."""

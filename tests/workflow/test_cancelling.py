@@ -2,10 +2,8 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
-from pathlib import Path
 
 
 def test_finished_numbers_of_states_are_kept(project):
@@ -14,25 +12,14 @@ def test_finished_numbers_of_states_are_kept(project):
     folder = project.results / "hmm"
     for path in [*folder.iterdir(), *(project.results / "logs/hmm").iterdir()]:
         path.unlink()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "snakemake", "--cores", "1", *config],
-        cwd=project.folder,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(project.folder / "python"),
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        },
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    process = project.start(sys.executable, "-m", "snakemake", "--cores", "1", *config)
     # With one core, a second job's log says that the first job has ended.
     logs, deadline = project.results / "logs/hmm", time.monotonic() + 240
     while len(list(logs.iterdir())) < 2 and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
-    process.wait(timeout=120)
+    process.communicate(timeout=120)
     finished = {path.stem for path in folder.glob("states-*.npz")}
     assert 1 <= len(finished) < 4
     assert finished == {path.stem for path in folder.glob("states-*.csv")}

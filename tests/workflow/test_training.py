@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 
@@ -54,12 +53,7 @@ def test_a_killed_run_goes_on_where_training_was(finished, tmp_path):
         "        parameters = self.parameters.values()\n",
         "        parameters = self.parameters.values()\n        __import__('time').sleep(0.01)\n",
     )
-    environment = {**os.environ, "PYTHONPATH": str(project.folder / "python")}
-    workflow = subprocess.Popen(
-        [sys.executable, "-m", "snakemake", "--cores", "1"],
-        cwd=project.folder, env=environment, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-    )  # fmt: skip
+    workflow = project.start(sys.executable, "-m", "snakemake", "--cores", "1")
     runs = project.results / "runs"
     while workflow.poll() is None and not list(runs.glob(".unfinished-*/seed-*/checkpoints/*40*")):
         time.sleep(0.02)
