@@ -349,7 +349,7 @@ def _summary(tmp_path: Path, name: str, **changes: object) -> Path:
         "dissimilarity": {"index": 0.1834, "discrete": 0.1, "means": None},
         "forking": True,
         "detour_states": [0, 3],
-        "selection": {"verdict": "stable"},
+        "selection": {"verdict": "stable", "sentence": "The choice of 6 states is stable: it is."},
         "notes": [],
         "made_by": {},
     }
@@ -361,18 +361,26 @@ def _summary(tmp_path: Path, name: str, **changes: object) -> Path:
 def test_terminal_table_is_aligned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     paths = [
         _summary(tmp_path, "sparse_parities"),
-        _summary(tmp_path, "x", r_squared=None, p_value=None, forking=False, detour_states=[]),
+        _summary(
+            tmp_path,
+            "x",
+            r_squared=None,
+            p_value=None,
+            forking=False,
+            detour_states=[],
+            selection={"verdict": "not known", "sentence": "It is not known: too few runs."},
+        ),
     ]
     assert cli.main(["summary", "--show", *map(str, paths)]) == 0
     shown = capsys.readouterr().out
     assert shown == terminal_table(paths) + "\n"
     head, first, second = shown.splitlines()
-    assert first.split()[:9] == [
-        "sparse_parities", "40", "39", "6", "0.961", "<0.001", "0.183", "forking", "0"
+    assert first.split()[:10] == [
+        "sparse_parities", "40", "39", "6", "stable", "0.961", "<0.001", "0.183", "forking", "0"
     ]  # fmt: skip
     assert first.endswith(str(tmp_path / "sparse_parities" / "report.html"))
-    assert second.split()[4:9] == ["–", "–", "0.183", "linear", "–"]
-    for column in ("map", "detours", "report"):
+    assert second.split()[4:11] == ["not", "known", "–", "–", "0.183", "linear", "–"]
+    for column in ("choice", "map", "detours", "report"):
         at = head.index(column)
         assert first[at - 1] == second[at - 1] == " "
         assert first[at] != " "
@@ -392,10 +400,18 @@ def test_broken_summaries_are_named(tmp_path: Path) -> None:
     write_json([], path)
     with pytest.raises(InputError, match="has no experiment"):
         terminal_table([path])
+    whole = _summary(tmp_path, "x")
+    write_json({k: v for k, v in read_json(whole).items() if k != "selection"}, whole)
+    with pytest.raises(InputError, match="has no selection; rerun the summary stage"):
+        terminal_table([whole])
 
 
 def test_compare_command(tmp_path: Path) -> None:
-    paths = [_summary(tmp_path, "sparse_parities"), _summary(tmp_path, "my own", r_squared=None)]
+    fragile = {"verdict": "fragile", "sentence": "The choice of 6 states is fragile: & why."}
+    paths = [
+        _summary(tmp_path, "sparse_parities"),
+        _summary(tmp_path, "my own", r_squared=None, selection=fragile),
+    ]
     csv, html = tmp_path / "comparison.csv", tmp_path / "comparison.html"
     command = ["compare", "--summaries", *map(str, paths), "--csv", str(csv), "--html", str(html)]
     assert cli.main(command) == 0
@@ -403,12 +419,16 @@ def test_compare_command(tmp_path: Path) -> None:
     assert table.loc["sparse_parities", "r_squared"] == 0.9614
     assert table.loc["sparse_parities", "paper_r_squared"] == 0.961
     assert table.loc["sparse_parities", "detour_states"] == "0 3"
+    assert table["choice"].to_dict() == {"sparse_parities": "stable", "my own": "fragile"}
     assert pd.isna(table.loc["my own", "r_squared"])
     assert pd.isna(table.loc["my own", "paper_r_squared"])
     assert "nan" not in csv.read_text().lower()
     page = Page(html.read_text(encoding="utf-8"))
     links = [value for tag, name, value in page.attributes if (tag, name) == ("a", "href")]
     assert links == ["sparse_parities/report.html", "my%20own/report.html"]
+    assert "my own 40 39 6 fragile" in page.text
+    assert "sparse_parities: The choice of 6 states is stable: it is." in page.text
+    assert "my own: The choice of 6 states is fragile: & why." in page.text
     assert "not in the paper" in page.text
     assert "0.961 <0.001 0.183 yes" in page.text
 

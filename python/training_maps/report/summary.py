@@ -24,6 +24,7 @@ _KEYS = (
     "dissimilarity",
     "forking",
     "detour_states",
+    "selection",
 )
 
 _HEADER = (
@@ -31,6 +32,7 @@ _HEADER = (
     "runs",
     "converged",
     "states",
+    "choice",
     "R²",
     "p",
     "dissimilarity",
@@ -95,6 +97,7 @@ def terminal_table(paths: Sequence[Path]) -> str:
                 str(summary["n_runs"]),
                 str(summary["n_converged"]),
                 str(summary["n_states"]),
+                summary["selection"]["verdict"],
                 decimal(summary["r_squared"]),
                 p_value(summary["p_value"]),
                 decimal(summary["dissimilarity"]["index"]),
@@ -104,7 +107,7 @@ def terminal_table(paths: Sequence[Path]) -> str:
             )
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    right = set(range(1, 7))  # the columns of numbers
+    right = {1, 2, 3, 5, 6, 7}  # the columns of numbers
     return "\n".join(
         "  ".join(
             cell.rjust(width) if i in right else cell.ljust(width)
