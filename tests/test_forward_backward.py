@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.hmm_twins import LENGTHS, NO_FLOOR, densities, in_hmmlearn
-from training_maps.forward_backward import PackedSequences, expectation, viterbi
+from tests.hmm_twins import NO_FLOOR, densities, in_hmmlearn
+from training_maps.forward_backward import expectation, viterbi
 from training_maps.gaussian_hmm import GaussianHMM
 from training_maps.training_rows import TrainingRows
 
@@ -25,17 +25,13 @@ def test_scaling_that_underflows_is_redone_in_log_space():
         n_iter=1,
     )
     theirs = in_hmmlearn(ours, n_iter=1)
-    packed = PackedSequences.from_lengths(lengths)
-    density = densities(ours, x[packed.rows])
-    found = expectation(packed, ours.startprob_, ours.transmat_, density)
-    assert found.redone.tolist() == [0]
+    found = expectation(lengths, ours.startprob_, ours.transmat_, densities(ours, x))
+    assert found.redone == (0,)
     exact = theirs.score(x, lengths)
     assert exact < -3000
     assert found.log_likelihood == pytest.approx(exact, rel=1e-10)
     assert ours.score(x, lengths) == pytest.approx(exact, rel=1e-10)
-    posterior = np.empty_like(found.posterior)
-    posterior[packed.rows] = found.posterior
-    np.testing.assert_allclose(posterior, theirs.predict_proba(x, lengths), atol=1e-9)
+    np.testing.assert_allclose(found.posterior, theirs.predict_proba(x, lengths), atol=1e-9)
     report = ours.fit(x, lengths, draw_start=False).fit_report_
     assert report.log_likelihood[0] == pytest.approx(exact, rel=1e-10)
     theirs.fit(x, lengths)
@@ -44,7 +40,7 @@ def test_scaling_that_underflows_is_redone_in_log_space():
     np.testing.assert_allclose(ours.transmat_, theirs.transmat_, rtol=1e-8)
 
 
-def test_backward_overflow_is_redone_in_log_space():
+def test_the_future_of_a_state_that_is_never_reached_does_not_matter():
     # Every row lies at a state that is never reached, whose backward probabilities explode.
     x = np.full((60, 1), 12.0)
     model = GaussianHMM.from_parameters(
@@ -59,36 +55,9 @@ def test_backward_overflow_is_redone_in_log_space():
 
 def test_viterbi_follows_the_only_way_through_zero_probabilities():
     # Left to right without leaps: the path must wait for each state, whatever the rows say.
-    packed = PackedSequences.from_lengths(np.array([4, 1, 2]))
     transmat = np.array([[0.5, 0.5, 0], [0, 0.5, 0.5], [0, 0, 1.0]])
     density = np.full((7, 3), -5.0)
     density[:, 2] = 0.0
-    likelihood, path = viterbi(packed, np.array([1.0, 0, 0]), transmat, density)
-    states = np.empty(7, dtype=int)
-    states[packed.rows] = path
-    assert states.tolist() == [0, 1, 2, 2, 0, 0, 0]
+    likelihood, path = viterbi(np.array([4, 1, 2]), np.array([1.0, 0, 0]), transmat, density)
+    assert path.tolist() == [0, 1, 2, 2, 0, 0, 0]
     assert likelihood == pytest.approx(-10 - 5 - 10 + 3 * np.log(0.5))
-
-
-def test_a_part_of_packed_sequences_is_packed_alike():
-    packed = PackedSequences.from_lengths(LENGTHS)
-    part = packed.only(np.isin(packed.run, [0, 1, 4]))
-    alone = PackedSequences.from_lengths(LENGTHS[[0, 1, 4]])
-    assert part.counts.tolist() == alone.counts.tolist()
-    assert part.offsets.tolist() == alone.offsets.tolist()
-    assert part.previous.tolist() == alone.previous.tolist()
-    assert np.array([0, 1, 4])[alone.run].tolist() == part.run.tolist()
-    assert packed.rows[np.isin(packed.run, [0, 1, 4])].tolist() == part.rows.tolist()
-
-
-def test_packing_keeps_every_row_once_in_order_of_time():
-    packed = PackedSequences.from_lengths(LENGTHS)
-    assert sorted(packed.rows.tolist()) == list(range(LENGTHS.sum()))
-    assert packed.counts.tolist() == [5, 4, 4, 3, 2, 2]
-    ends = np.cumsum(LENGTHS)
-    np.testing.assert_array_equal(packed.run, np.searchsorted(ends, packed.rows, side="right"))
-    np.testing.assert_array_equal(
-        packed.rows[packed.previous] + 1, packed.rows[packed.offsets[1] :]
-    )
-    alone = PackedSequences.from_lengths(np.array([1]))
-    assert alone.previous.size == 0

@@ -15,7 +15,7 @@ from tests.hmm_twins import (
     random_rows,
     simulate,
 )
-from training_maps.forward_backward import PackedSequences, expectation
+from training_maps.forward_backward import expectation
 from training_maps.gaussian_hmm import GaussianHMM
 from training_maps.gaussians import COVARIANCES
 from training_maps.training_rows import TrainingRows
@@ -26,13 +26,10 @@ def test_e_step_and_viterbi_against_all_state_paths(kind):
     model, x = random_model(kind), random_rows(LENGTHS, 2)
     parts = np.split(x, np.cumsum(LENGTHS)[:-1])
     exact = [brute_force(model, part) for part in parts]
-    packed = PackedSequences.from_lengths(LENGTHS)
-    found = expectation(packed, model.startprob_, model.transmat_, densities(model, x)[packed.rows])
-    assert found.redone.size == 0
+    found = expectation(LENGTHS, model.startprob_, model.transmat_, densities(model, x))
+    assert found.redone == ()
     assert found.log_likelihood == pytest.approx(sum(e[0] for e in exact), rel=1e-12)
-    posterior = np.empty_like(found.posterior)
-    posterior[packed.rows] = found.posterior
-    np.testing.assert_allclose(posterior, np.concatenate([e[1] for e in exact]), atol=1e-12)
+    np.testing.assert_allclose(found.posterior, np.concatenate([e[1] for e in exact]), atol=1e-12)
     np.testing.assert_allclose(found.transitions, sum(e[2] for e in exact), atol=1e-12)
     np.testing.assert_array_equal(model.predict(x, LENGTHS), np.concatenate([e[3] for e in exact]))
     best, states = model.decode(x, LENGTHS)

@@ -7,9 +7,17 @@ import pytest
 
 import training_maps
 from training_maps.cli import STAGES
-from training_maps.sources import PLUMBING, STAGE_MODULES, stage_digest, stage_files
+from training_maps.sources import (
+    PLUMBING,
+    STAGE_MODULES,
+    STAGE_RUST,
+    _rust_files,
+    stage_digest,
+    stage_files,
+)
 
 PACKAGE = Path(training_maps.__file__).parent
+RUST = Path(__file__).parents[1] / "rust_metrics"
 
 
 def imports(path):
@@ -98,15 +106,44 @@ def test_code_counts(package):
     assert stage_digest("train") != before
 
 
-def test_rust_counts_for_the_metrics(tmp_path):
-    source = tmp_path / "core" / "src" / "lib.rs"
-    source.parent.mkdir(parents=True)
-    (tmp_path / "Cargo.lock").write_text("")
-    source.write_text("fn f() {}")
-    before = stage_digest("metrics", rust=tmp_path)
-    source.write_text("fn g() {}")
-    assert stage_digest("metrics", rust=tmp_path) != before
-    assert stage_digest("metrics") not in (before, stage_digest("metrics", rust=tmp_path))
+@pytest.fixture
+def rust(tmp_path):
+    """The files of the Rust workspace that decide results."""
+    names = ("core/src/lib.rs", "hmm/src/lib.rs", "python/src/lib.rs", "python/src/hmm.rs")
+    for name in (*names, "Cargo.lock"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("fn f() {}")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "stage"),
+    [
+        ("core/src/lib.rs", "metrics"),
+        ("python/src/lib.rs", "metrics"),
+        ("Cargo.lock", "metrics"),
+        ("hmm/src/lib.rs", "hmm"),
+        ("python/src/hmm.rs", "hmm"),
+    ],
+)
+def test_rust_counts_for_the_one_stage_that_computes_with_it(rust, name, stage):
+    before = {stage: stage_digest(stage, rust=rust) for stage in STAGE_RUST}
+    (rust / name).write_text("fn g() {}")
+    changed = {stage for stage in STAGE_RUST if stage_digest(stage, rust=rust) != before[stage]}
+    assert changed == {stage}
+    assert stage_digest(stage) not in (before[stage], stage_digest(stage, rust=rust))
+
+
+def test_the_rust_of_the_project_is_where_the_stages_look():
+    files = {stage: _rust_files(stage, RUST) for stage in STAGE_RUST}
+    every = {*RUST.glob("*/src/**/*.rs"), RUST / "Cargo.lock"}
+    assert set().union(*files.values()) == every
+    assert sum(map(len, files.values())) == len(every)
+
+
+def test_a_folder_without_the_rust_of_a_stage_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no Rust source of the stage hmm"):
+        stage_digest("hmm", rust=tmp_path)
 
 
 def test_a_module_that_is_not_there_is_an_error():

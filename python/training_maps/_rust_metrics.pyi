@@ -1,4 +1,4 @@
-"""Types of the Rust extension; rust_metrics/python/src/lib.rs is its source."""
+"""Types of the Rust extension; rust_metrics/python/src is its source."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+_Doubles = NDArray[np.floating[Any]]
 _FloatArray = NDArray[np.float32] | NDArray[np.float64]
 
 class CheckpointFailure:
@@ -36,3 +37,28 @@ def tensors(path: str) -> list[tuple[str, str, list[int]]]:
 
 def blas_flavour() -> Literal["serial", "pthread", "openmp"]:
     """How the OpenBLAS in use runs in parallel."""
+
+def log_densities(
+    rows: _Doubles, centres: _Doubles, maps: _Doubles, offsets: _Doubles
+) -> NDArray[np.float64]:
+    """(n, K): offsets[k] - |maps[k] @ (row - centres[k])|^2 / 2 for rows (n, p)."""
+
+def forward_backward(
+    log_density: _Doubles, lengths: Sequence[int], startprob: _Doubles, transmat: _Doubles
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float, list[int]]:
+    """Posteriors (n, K), expected transitions (K, K), log-likelihood, sequences redone."""
+
+def log_likelihood(
+    log_density: _Doubles, lengths: Sequence[int], startprob: _Doubles, transmat: _Doubles
+) -> float:
+    """Log-likelihood of all sequences together."""
+
+def viterbi(
+    log_density: _Doubles, lengths: Sequence[int], startprob: _Doubles, transmat: _Doubles
+) -> tuple[float, NDArray[np.int64]]:
+    """Log joint density of the most likely paths, and their (n,) states."""
+
+def moments(
+    rows: _Doubles, weights: _Doubles, pairs: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Sums by state of weights (K,), weighted rows (K, p), and products (K, p p) or (K, p)."""

@@ -50,17 +50,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from training_maps.forward_backward import Expectation, Floats, Ints, PackedSequences
+from training_maps.forward_backward import Expectation, Floats, Ints
 from training_maps.gaussians import (
     floored,
+    log_density_of_maps,
     log_prior,
     maximising_covariances,
-    squared_lengths,
     whitened,
 )
 from training_maps.hidden_markov_model import STARVED, HiddenMarkovModel
 from training_maps.missing_values import IncompleteRows, gaps_filled, incomplete_rows
-from training_maps.training_rows import Counts
+from training_maps.training_rows import Counts, complete_only, first_rows, weighted_moments
 
 Dynamics = Literal["diagonal", "full"]
 
@@ -70,21 +70,23 @@ RIDGE = 1e-2
 
 @dataclass(frozen=True)
 class LaggedRows:
-    """The rows of all sequences, packed by time, each beside the one before it.
+    """The rows of all sequences, concatenated, each beside the one before it.
 
     Attributes:
-        packed: the order of the rows.
-        filled: (n, d) packed rows, gaps interpolated.
-        first: (runs, d) first rows of the sequences; NaN where an entry is missing.
-        pairs: (n - runs, 2 d) for all later rows: the row before, gaps interpolated, and the row,
-            0 where an entry is missing.
-        incomplete: those later rows with missing entries.
+        lengths: lengths of the sequences.
+        begins: (runs,) where their first rows are.
+        first: (runs, d) these first rows; NaN where an entry is missing.
+        pairs: (n, 2 d) the row before, gaps interpolated, and the row, 0 where an entry is
+            missing; 0 for first rows.
+        filled: (n, d) rows, gaps interpolated.
+        incomplete: the rows with missing entries, first rows apart.
     """
 
-    packed: PackedSequences
-    filled: Floats
+    lengths: Ints
+    begins: Ints
     first: Floats
     pairs: Floats
+    filled: Floats
     incomplete: tuple[IncompleteRows, ...]
 
 
@@ -243,61 +245,59 @@ class AutoregressiveHMM(HiddenMarkovModel[LaggedRows, LaggedStatistics]):
         return states * d + coefficients + self._n_covariance_parameters() + 2 * d
 
     def _rows(self, X: Floats, lengths: Ints) -> LaggedRows:
-        """The rows, packed, each beside the one before it."""
-        packed = PackedSequences.from_lengths(lengths)
-        filled = gaps_filled(X, lengths)[packed.rows]
-        rows = X[packed.rows]
-        later = rows[packed.offsets[1] :]
-        return LaggedRows(
-            packed=packed,
-            filled=filled,
-            first=rows[: packed.offsets[1]],
-            pairs=np.hstack([filled[packed.previous], np.nan_to_num(later)]),
-            incomplete=incomplete_rows(later),
-        )
+        """The rows, each beside the one before it."""
+        begins = first_rows(lengths)
+        filled = gaps_filled(X, lengths)
+        pairs = np.hstack([np.roll(filled, 1, axis=0), np.nan_to_num(X)])
+        pairs[begins] = 0
+        later = X.copy()
+        later[begins] = 0
+        return LaggedRows(lengths, begins, X[begins], pairs, filled, incomplete_rows(later))
 
     def _log_density(self, data: LaggedRows) -> Floats:
-        """Log density (n, K) of each packed row given the one before it."""
-        d = self.n_features
+        """Log density (n, K) of each row given the one before it."""
         covars = self.covars_
         whitening, log_determinant = whitened(covars)
         maps = np.concatenate([-whitening @ self.coefficients_, whitening], axis=2)
-        shifts = np.einsum("kij,kj->ki", whitening, self.intercepts_)
-        distance = squared_lengths(data.pairs, maps, shifts)
-        later = -0.5 * (distance + d * np.log(2 * np.pi) + log_determinant)
+        centres = np.hstack([np.zeros_like(self.intercepts_), self.intercepts_])
+        density = log_density_of_maps(data.pairs, centres, maps, log_determinant)
         for part in data.incomplete:
-            later[part.rows] = part.log_density(self._predicted(data, part), covars)
+            density[part.rows] = part.log_density(self._predicted(data, part), covars)
         terms = np.square(data.first - self.first_mean_) / self.first_variance_
         terms += np.log(2 * np.pi * self.first_variance_)
-        first = -0.5 * np.nansum(terms, axis=1)
-        return np.vstack([np.tile(first[:, None], (1, self.n_components)), later])
+        density[data.begins] = -0.5 * np.nansum(terms, axis=1)[:, None]
+        return density
 
     def _predicted(self, data: LaggedRows, part: IncompleteRows) -> Floats:
-        """What each state expects (m, K, d) of some of the later rows."""
+        """What each state expects (m, K, d) of some rows that are no first ones."""
         before = data.pairs[part.rows, : self.n_features]
         return self.intercepts_ + np.einsum("kij,mj->mki", self.coefficients_, before)
 
     def _statistics(self, data: LaggedRows, found: Expectation) -> LaggedStatistics:
         """Expected rows, and the products of each with itself and the row before it."""
-        later = found.posterior[data.packed.offsets[1] :]
-        complete = later.copy()
-        for part in data.incomplete:
-            complete[part.rows] = 0
-        with_one = np.hstack([np.ones((len(data.pairs), 1)), data.pairs])
-        products = np.stack([(with_one * weight[:, None]).T @ with_one for weight in complete.T])
-        covars = self.covars_
         d = self.n_features
+        later = found.posterior.copy()
+        later[data.begins] = 0
+        weights, sums, squares = weighted_moments(
+            data.pairs, complete_only(later, data.incomplete), pairs=True
+        )
+        products = np.empty((len(weights), 1 + 2 * d, 1 + 2 * d))
+        products[:, 0, 0] = weights
+        products[:, 0, 1:] = products[:, 1:, 0] = sums
+        products[:, 1:, 1:] = squares
+        covars = self.covars_
         for part in data.incomplete:
             rows, spread = part.completed(self._predicted(data, part), covars)
             for k, weight in enumerate(later[part.rows].T):
-                vectors = np.hstack([with_one[part.rows, : 1 + d], rows[:, k]])
+                ones = np.ones((len(weight), 1))
+                vectors = np.hstack([ones, data.pairs[part.rows, :d], rows[:, k]])
                 products[k] += (weight * vectors.T) @ vectors
                 products[k, 1 + d :, 1 + d :] += weight.sum() * spread[k]
         n_first = (~np.isnan(data.first)).sum(axis=0)
         counted = np.maximum(n_first, 1)
         first_mean = np.nansum(data.first, axis=0) / counted
         return LaggedStatistics(
-            start=found.posterior[: data.packed.counts[0]].sum(axis=0),
+            start=found.posterior[data.begins].sum(axis=0),
             transitions=found.transitions,
             rows=found.posterior.sum(axis=0),
             sums=found.posterior.T @ data.filled,

@@ -1,4 +1,4 @@
-"""A hidden Markov model with Gaussian states, and its EM loop, on NumPy alone.
+"""A hidden Markov model with Gaussian states, and its EM loop.
 
 The reference is hmmlearn 0.3.3: the M-step, likelihoods and Viterbi paths are equal to those of its
 `GaussianHMM`, and `GaussianHMM.to_hmmlearn` gives one. Its `fit` is not used, because it calls a
@@ -128,11 +128,11 @@ class GaussianHMM(HiddenMarkovModel[TrainingRows, Statistics]):
         return self.means_.size + self._n_covariance_parameters()
 
     def _rows(self, X: Floats, lengths: Ints) -> TrainingRows:
-        """The rows, packed."""
+        """The rows, and which are incomplete."""
         return TrainingRows.of(X, lengths, self.covariance_type)
 
     def _log_density(self, data: TrainingRows) -> Floats:
-        """Log density (n, K) of each packed row; of its observed entries, if some are missing."""
+        """Log density (n, K) of each row; of its observed entries, if some are missing."""
         density = log_density(data.X, self.means_, self._covars_, self.covariance_type)
         for part in data.incomplete:
             density[part.rows] = part.log_density(self.means_[None], self.covars_)

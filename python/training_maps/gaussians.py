@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from training_maps import _rust_metrics
 from training_maps.forward_backward import Floats
 
 COVARIANCES = ("full", "diag", "tied", "spherical")
-# Rows whose densities are computed at a time: what lies in between stays in the processor's cache.
-BLOCK = 1024
 
 
 def check_covariances(covars: Floats, kind: str, states: int, d: int) -> None:
@@ -74,45 +73,44 @@ def log_density(x: Floats, means: Floats, covars: Floats, kind: str) -> Floats:
     """Log density of each row (n, d) under each state, (n, K)."""
     states, d = means.shape
     if kind == "full":
+        maps, log_determinant = whitened(covars)
+    elif kind == "tied":  # rows and means are whitened once, not for every state
         whitening, log_determinant = whitened(covars)
-        shifts = np.einsum("kij,kj->ki", whitening, means)
-        distance = squared_lengths(x, whitening, shifts)
-    elif kind == "tied":
-        whitening, log_determinant = whitened(covars)
-        distance = _distances(x @ whitening[0].T, means @ whitening[0].T, np.ones((states, d)))
+        x, means = x @ whitening[0].T, means @ whitening[0].T
+        maps = np.tile(np.eye(d), (states, 1, 1))
     else:
         variances = _variances(covars, kind, d)
-        distance = _distances(x, means, 1 / variances)
+        maps = np.eye(d) / np.sqrt(variances)[:, :, None]
         log_determinant = np.log(variances).sum(axis=1)
-    distance += d * np.log(2 * np.pi) + log_determinant
-    distance *= -0.5
-    return distance
+    return log_density_of_maps(x, means, maps, log_determinant)
 
 
-def squared_lengths(rows: Floats, maps: Floats, shifts: Floats) -> Floats:
-    """Squared length of every state's linear map of every row.
+def log_density_of_maps(
+    rows: Floats, centres: Floats, maps: Floats, log_determinant: Floats
+) -> Floats:
+    """Log densities of rows that are standard Gaussians once mapped, in Rust.
 
     Args:
         rows: (n, p) rows.
-        maps: (K, d, p) a map of each state.
-        shifts: (K, d) what is subtracted from the mapped rows.
+        centres: (K, p) what is subtracted from the rows.
+        maps: (K, d, p) a linear map of each state. Zeros at the ends of their rows cost nothing.
+        log_determinant: (K,) or (1,) log determinant of each state's covariance.
 
     Returns:
-        (n, K) squared Euclidean length of `maps[k] @ row - shifts[k]`.
+        (n, K) logarithm of N(maps[k] @ (row - centres[k]); 0, I), less log_determinant[k] / 2.
+
+    Raises:
+        ValueError: if shapes disagree, or a parameter is not finite.
     """
-    states, d, p = maps.shape
-    together = np.ascontiguousarray(maps.reshape(states * d, p).T)
-    # Sums over each state's columns, as a matrix product: faster than over a short axis.
-    summing = np.kron(np.eye(states), np.ones((d, 1)))
-    result = np.empty((len(rows), states))
-    room = np.empty((BLOCK, states * d))
-    for begin in range(0, len(rows), BLOCK):
-        block = rows[begin : begin + BLOCK]
-        mapped = np.matmul(block, together, out=room[: len(block)])
-        mapped -= shifts.reshape(-1)
-        np.square(mapped, out=mapped)
-        np.matmul(mapped, summing, out=result[begin : begin + BLOCK])
-    return result
+    states, d, _ = maps.shape
+    offsets = np.full(states, -0.5 * d * np.log(2 * np.pi)) - 0.5 * log_determinant
+    density: Floats = _rust_metrics.log_densities(
+        np.ascontiguousarray(rows),
+        np.ascontiguousarray(centres),
+        np.ascontiguousarray(maps),
+        offsets,
+    )
+    return density
 
 
 def whitened(covars: Floats) -> tuple[Floats, Floats]:
@@ -174,20 +172,6 @@ def floored(covars: Floats, floor: float, kind: str) -> Floats:
     raised = (vectors * np.maximum(values, floor)[..., None, :]) @ np.swapaxes(vectors, -1, -2)
     raised = (raised + np.swapaxes(raised, -1, -2)) / 2
     return np.where(low[..., None, None], raised, covars)
-
-
-def _distances(x: Floats, centres: Floats, precisions: Floats) -> Floats:
-    """Squared distance (n, K) of rows (n, d) to centres (K, d), features weighted by (K, d)."""
-    result = np.empty((len(x), len(centres)))
-    room = np.empty((x.shape[1], 2 * BLOCK))
-    for begin in range(0, len(x), 2 * BLOCK):
-        columns = np.ascontiguousarray(x[begin : begin + 2 * BLOCK].T)
-        apart = room[:, : columns.shape[1]]
-        for k, centre in enumerate(centres):
-            np.subtract(columns, centre[:, None], out=apart)
-            np.square(apart, out=apart)
-            result[begin : begin + 2 * BLOCK, k] = precisions[k] @ apart
-    return result
 
 
 def _variances(covars: Floats, kind: str, d: int) -> Floats:

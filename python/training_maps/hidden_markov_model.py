@@ -28,7 +28,6 @@ from training_maps.forward_backward import (
     Expectation,
     Floats,
     Ints,
-    PackedSequences,
     expectation,
     log_likelihood,
     viterbi,
@@ -106,15 +105,15 @@ def _thread_pools() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-class Packed(Protocol):
+class Sequences(Protocol):
     """Rows as a model's E-step wants them."""
 
     @property
-    def packed(self) -> PackedSequences:
-        """Their order."""
+    def lengths(self) -> Ints:
+        """Lengths of the sequences whose rows are concatenated."""
 
 
-Rows = TypeVar("Rows", bound=Packed)
+Rows = TypeVar("Rows", bound=Sequences)
 Seen = TypeVar("Seen", bound=Counts)
 
 
@@ -222,7 +221,7 @@ class HiddenMarkovModel(ABC, Generic[Rows, Seen]):
         with one_thread():
             data = self._rows(*checked_rows(X, lengths))
             density = self._log_density(data)
-            return log_likelihood(data.packed, self.startprob_, self.transmat_, density)
+            return log_likelihood(data.lengths, self.startprob_, self.transmat_, density)
 
     def decode(self, X: Any, lengths: Any = None) -> tuple[float, Ints]:
         """Most likely (Viterbi) path of each sequence; arguments and errors as for `score`.
@@ -233,10 +232,7 @@ class HiddenMarkovModel(ABC, Generic[Rows, Seen]):
         with one_thread():
             data = self._rows(*checked_rows(X, lengths))
             density = self._log_density(data)
-        likelihood, path = viterbi(data.packed, self.startprob_, self.transmat_, density)
-        states = np.empty_like(path)
-        states[data.packed.rows] = path
-        return likelihood, states
+        return viterbi(data.lengths, self.startprob_, self.transmat_, density)
 
     def predict(self, X: Any, lengths: Any = None) -> Ints:
         """The (n,) states of `decode`."""
@@ -250,10 +246,7 @@ class HiddenMarkovModel(ABC, Generic[Rows, Seen]):
         with one_thread():
             data = self._rows(*checked_rows(X, lengths))
             density = self._log_density(data)
-            found = expectation(data.packed, self.startprob_, self.transmat_, density)
-        posterior = np.empty_like(found.posterior)
-        posterior[data.packed.rows] = found.posterior
-        return posterior
+        return expectation(data.lengths, self.startprob_, self.transmat_, density).posterior
 
     def fit(self, X: Any, lengths: Any = None, *, draw_start: bool = True) -> Self:
         """Fit by EM. The result does not depend on the number of threads: it uses one.
@@ -311,7 +304,7 @@ class HiddenMarkovModel(ABC, Generic[Rows, Seen]):
 
     @abstractmethod
     def _log_density(self, data: Rows) -> Floats:
-        """Log density (n, K) of each packed row under each state."""
+        """Log density (n, K) of each row under each state."""
 
     @abstractmethod
     def _statistics(self, data: Rows, found: Expectation) -> Seen:
@@ -363,8 +356,8 @@ class HiddenMarkovModel(ABC, Generic[Rows, Seen]):
         self.startprob_ = draw.dirichlet(np.ones(states))
         self.transmat_ = draw.dirichlet(np.ones(states), size=states)
         self._emit_alike(X)
-        assigned = assigned_states(kind, X, lengths, states, draw)[data.packed.rows]
-        certain = Expectation(np.eye(states)[assigned], np.eye(states), 0.0, np.empty(0, int))
+        assigned = assigned_states(kind, X, lengths, states, draw)
+        certain = Expectation(np.eye(states)[assigned], np.eye(states), 0.0)
         self._update_emissions(self._statistics(data, certain))
         wider = of_kind(MIN_COVAR * np.eye(self.n_features), self.covariance_type, states)
         self._covars_ = floored(self._covars_ + wider, self.covariance_floor, self.covariance_type)
@@ -381,7 +374,7 @@ class HiddenMarkovModel(ABC, Generic[Rows, Seen]):
             objective = likelihood + self._log_prior()
             gain = objective - objectives[-1] if objectives else np.inf
             largest_fall = max(largest_fall, -gain)
-            size = abs(objective) + len(data.packed.rows) * self.n_features
+            size = abs(objective) + int(data.lengths.sum()) * self.n_features
             if objectives and not gain >= -ROUNDING * size:  # a fall, or not a number
                 vars(self).update(before)
                 reason = "degenerate"
@@ -415,7 +408,7 @@ class HiddenMarkovModel(ABC, Generic[Rows, Seen]):
 
     def _estep(self, data: Rows) -> tuple[Seen, float]:
         """What the M-step needs, and the log-likelihood."""
-        found = expectation(data.packed, self.startprob_, self.transmat_, self._log_density(data))
+        found = expectation(data.lengths, self.startprob_, self.transmat_, self._log_density(data))
         return self._statistics(data, found), found.log_likelihood
 
     def _mstep(self, stats: Seen) -> None:

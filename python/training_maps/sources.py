@@ -52,6 +52,13 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "report": ("commands/report", "report/*", "figures/*"),
     "compare": ("commands/compare", "report/*"),
 }
+# The Rust sources of the stages that compute in the extension, below `rust_metrics`. The binding's
+# files are the metrics' but for the one of hidden Markov models, whose crate has no dependencies
+# that shape a result.
+STAGE_RUST: dict[str, tuple[str, ...]] = {
+    "metrics": ("core/src/**/*.rs", "python/src/**/*.rs", "Cargo.lock"),
+    "hmm": ("hmm/src/**/*.rs", "python/src/hmm.rs"),
+}
 PLUMBING = ("cli", "config", "errors", "files", "progress", "seeds", "sources")
 _SOURCES = (".py", ".j2", ".css")
 
@@ -63,7 +70,7 @@ def stage_digest(stage: str, task: str | None = None, rust: Path | None = None) 
         stage: a key of `STAGE_MODULES`.
         task: for "train": the task, whose own module belongs to the stage, and so do the modules
             that it imports, such as its network's.
-        rust: for "metrics": the folder of the Rust sources, which belong to the stage.
+        rust: for the stages of `STAGE_RUST`: the folder of the Rust sources.
 
     Returns:
         Sixteen hexadecimal digits.
@@ -76,7 +83,7 @@ def stage_digest(stage: str, task: str | None = None, rust: Path | None = None) 
         digest.update(path.relative_to(_PACKAGE).as_posix().encode())
         digest.update(_meaning(path))
     if rust is not None:
-        for path in sorted((*rust.glob("*/src/**/*.rs"), rust / "Cargo.lock")):
+        for path in _rust_files(stage, rust):
             digest.update(path.relative_to(rust).as_posix().encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
@@ -91,6 +98,18 @@ def stage_files(patterns: tuple[str, ...]) -> list[Path]:
         if not found:
             raise FileNotFoundError(f"no source of the package is called {pattern}")
         files.update(found)
+    return sorted(files)
+
+
+def _rust_files(stage: str, rust: Path) -> list[Path]:
+    """The Rust sources of a stage in the folder `rust`."""
+
+    def matched(name: str) -> set[Path]:
+        return {path for pattern in STAGE_RUST[name] for path in rust.glob(pattern)}
+
+    files = matched(stage) - (matched("hmm") if stage == "metrics" else set())
+    if not files:
+        raise FileNotFoundError(f"{rust} holds no Rust source of the stage {stage}")
     return sorted(files)
 
 

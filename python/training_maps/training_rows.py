@@ -7,7 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
-from training_maps.forward_backward import Expectation, Floats, Ints, PackedSequences
+from training_maps import _rust_metrics
+from training_maps.forward_backward import Expectation, Floats, Ints
 from training_maps.missing_values import IncompleteRows, incomplete_rows
 
 
@@ -40,50 +41,50 @@ class Statistics(Counts):
     squares: Floats
 
 
+def weighted_moments(rows: Floats, weights: Floats, pairs: bool) -> tuple[Floats, Floats, Floats]:
+    """Sums over rows weighted by each state's posteriors, in Rust; in a fixed order.
+
+    Args:
+        rows: (n, p) rows.
+        weights: (n, K) weights.
+        pairs: whether to sum products of all pairs of entries, or only squares.
+
+    Returns:
+        (K,) sums of weights, (K, p) sums of rows, and (K, p, p) sums of their outer products or
+        (K, p) of their squares.
+    """
+    total, sums, products = _rust_metrics.moments(rows, weights, pairs)
+    return total, sums, products.reshape(len(sums), *(2 if pairs else 1) * rows.shape[1:])
+
+
 @dataclass(frozen=True)
 class TrainingRows:
-    """The rows of all sequences, packed by time.
+    """The rows of all sequences, concatenated.
 
     Attributes:
-        X: (n, d) packed rows, 0 where an entry is missing.
+        X: (n, d) rows, 0 where an entry is missing.
+        lengths: lengths of the sequences.
         outer: whether second moments are products of pairs of features (full and tied
             covariances), not squares.
-        packed: the order of the rows.
-        incomplete: the packed rows with missing entries.
+        incomplete: the rows with missing entries.
     """
 
     X: Floats
+    lengths: Ints
     outer: bool
-    packed: PackedSequences
     incomplete: tuple[IncompleteRows, ...] = ()
 
     @classmethod
     def of(cls, X: Floats, lengths: Ints, covariance_type: str) -> TrainingRows:
-        """Pack the concatenated sequences `X` (n, d) of these `lengths`; NaN is a missing entry."""
-        packed = PackedSequences.from_lengths(lengths)
-        X = np.ascontiguousarray(X[packed.rows])
+        """Sequences `X` (n, d) of these `lengths`; NaN is a missing entry."""
         incomplete = incomplete_rows(X)
-        if incomplete:
-            X = np.nan_to_num(X)
-        return cls(X, covariance_type in ("full", "tied"), packed, incomplete)
+        X = np.ascontiguousarray(np.nan_to_num(X) if incomplete else X)
+        return cls(X, lengths, covariance_type in ("full", "tied"), incomplete)
 
     @cached_property
-    def moments(self) -> Floats:
-        """Products of each row's features, so that second moments are one matrix product.
-
-        Returns:
-            (n, d (d + 1) / 2) products, upper triangle row by row, or (n, d) squares.
-        """
-        if not self.outer:
-            return np.square(self.X)
-        n, d = self.X.shape
-        products = np.empty((n, d * (d + 1) // 2))
-        begin = 0
-        for i in range(d):
-            pairs = products[:, begin : begin + d - i]
-            np.multiply(self.X[:, i, None], self.X[:, i:], out=pairs)
-            begin += d - i
-        return products
+    def first(self) -> Ints:
+        """Where each sequence's first row is."""
+        return first_rows(self.lengths)
 
     def statistics(self, found: Expectation, means: Floats, covars: Floats) -> Statistics:
         """What the M-step needs of the posteriors of these rows.
@@ -93,32 +94,33 @@ class TrainingRows:
             means: (K, d) means of the model that gave them.
             covars: (K, d, d) its covariances; used for incomplete rows only.
         """
-        complete = found.posterior
-        if self.incomplete:
-            complete = complete.copy()
-            complete[np.concatenate([part.rows for part in self.incomplete])] = 0
-        sums = complete.T @ self.X
-        squares = complete.T @ self.moments
-        if self.outer:
-            squares = squares[:, _pair_index(self.X.shape[1])]
+        complete = complete_only(found.posterior, self.incomplete)
+        weights, sums, squares = weighted_moments(self.X, complete, self.outer)
         for part in self.incomplete:
             rows, spread = part.completed(means[None], covars)
             for k, weight in enumerate(found.posterior[part.rows].T):
+                weights[k] += weight.sum()
                 sums[k] += weight @ rows[:, k]
                 products = (weight * rows[:, k].T) @ rows[:, k] + weight.sum() * spread[k]
                 squares[k] += products if self.outer else products.diagonal()
         return Statistics(
-            start=found.posterior[: self.packed.counts[0]].sum(axis=0),
+            start=found.posterior[self.first].sum(axis=0),
             transitions=found.transitions,
-            rows=np.ones(len(self.X)) @ found.posterior,
+            rows=weights,
             sums=sums,
             squares=squares,
         )
 
 
-def _pair_index(d: int) -> Ints:
-    """(d, d) positions of the pairs (i, j) in the upper triangle written row by row."""
-    index = np.empty((d, d), dtype=np.int64)
-    i, j = np.triu_indices(d)
-    index[i, j] = index[j, i] = np.arange(len(i))
-    return index
+def first_rows(lengths: Ints) -> Ints:
+    """Position of the first row of each sequence of these lengths."""
+    return np.cumsum(lengths) - lengths
+
+
+def complete_only(posterior: Floats, incomplete: tuple[IncompleteRows, ...]) -> Floats:
+    """Posteriors (n, K) with zeros for incomplete rows."""
+    if not incomplete:
+        return posterior
+    posterior = posterior.copy()
+    posterior[np.concatenate([part.rows for part in incomplete])] = 0
+    return posterior

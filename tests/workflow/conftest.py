@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "workflow", "experiments", "profiles", "python", "rust_metrics/core/src",
-         "rust_metrics/python/src", "rust_metrics/Cargo.lock")  # fmt: skip
+         "rust_metrics/hmm/src", "rust_metrics/python/src", "rust_metrics/Cargo.lock")  # fmt: skip
 TINY = """\
 description: a setting of seconds
 seeds: 0-5

@@ -66,10 +66,14 @@ def test_a_changed_line_of_code_reruns_its_stage_and_what_follows(project, modul
     assert not set(planned) - set(expected) - set(LAST), planned
 
 
-def test_a_changed_line_of_rust_reruns_the_metrics(project):
-    source = project.folder / "rust_metrics/core/src/lib.rs"
+@pytest.mark.parametrize(
+    ("crate", "expected"),
+    [("core", {"metrics": 6, **FROM_OBSERVATIONS}), ("hmm", FROM_HMM)],
+)
+def test_a_changed_line_of_rust_reruns_the_stage_that_uses_it(project, crate, expected):
+    source = project.folder / f"rust_metrics/{crate}/src/lib.rs"
     source.write_text(source.read_text() + "\nconst CHANGED: u8 = 1;\n")
-    assert project.planned() == Counter({"metrics": 6, **FROM_OBSERVATIONS})
+    assert project.planned() == Counter(expected)
 
 
 def test_deleted_metrics_are_computed_again_from_the_checkpoints(project):

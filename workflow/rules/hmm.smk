@@ -50,7 +50,7 @@ rule hmm:
         tolerance=setting("hmm", "tolerance"),
         random_state=setting("hmm", "random_state"),
         resplits=setting("hmm", "resplits"),
-        code=stage_digest("hmm"),
+        code=stage_digest("hmm", rust=ROOT / "rust_metrics"),
     shell:
         "training-maps hmm --observations {input:q} --n-states {wildcards.n_states}"
         " --model {params.model} --restarts {params.restarts} --covariance {params.covariance}"

@@ -5,6 +5,7 @@
 
 mod arrays;
 mod errors;
+mod hmm;
 mod interrupt;
 
 use pyo3::prelude::*;
@@ -99,5 +100,5 @@ fn _rust_metrics(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(array_metrics, module)?)?;
     module.add_function(wrap_pyfunction!(tensors, module)?)?;
     module.add_function(wrap_pyfunction!(blas_flavour, module)?)?;
-    Ok(())
+    hmm::register(module)
 }
