@@ -17,18 +17,18 @@ pub struct Gaussians<'a> {
 }
 
 impl<'a> Gaussians<'a> {
-    /// Gaussians of `centres` (K, p), `maps` (K, d, p) and `offsets` (K).
+    /// Gaussians of `centres` (K, p), `maps` (K, d, p) to `d` entries, and `offsets` (K).
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::NonFinite`].
     pub fn new(
         centres: Table<'a>,
         maps: &'a [f64],
+        d: usize,
         offsets: &'a [f64],
     ) -> Result<Gaussians<'a>, Error> {
         let (states, p) = (centres.rows(), centres.width());
         check_count("offsets", offsets, states, "states")?;
-        let d = maps.len() / (states * p).max(1);
         check_count("maps", maps, states * d * p, "states x mapped entries x entries of a row")?;
         check_finite("centres", centres.values())?;
         check_finite("maps", maps)?;

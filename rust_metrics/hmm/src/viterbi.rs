@@ -19,7 +19,7 @@ pub struct Path {
 /// states the lowest.
 ///
 /// # Errors
-/// [`Error::Shape`] if shapes disagree.
+/// [`Error::Shape`] if shapes disagree; [`Error::NonFinite`] if a density is NaN or plus infinity.
 pub fn viterbi(
     log_density: Table<'_>,
     lengths: Lengths<'_>,
@@ -27,6 +27,11 @@ pub fn viterbi(
 ) -> Result<Path, Error> {
     let k = chain.states();
     check_count("log_density", log_density.values(), log_density.rows() * k, "rows x states")?;
+    let wrong = |value: &f64| value.is_nan() || *value == f64::INFINITY;
+    if let Some(index) = log_density.values().iter().position(wrong) {
+        let value = log_density.values()[index].to_string();
+        return Err(Error::NonFinite { name: "log_density", index, value });
+    }
     let (start, transition) = chain.logarithms();
     let mut path = Path { log_joint: 0.0, states: vec![0; log_density.rows()] };
     let mut came_from = Vec::new();

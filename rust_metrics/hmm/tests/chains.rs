@@ -309,6 +309,7 @@ fn bad_arguments_are_refused() {
         let lengths = Lengths::new(&[3], 3).unwrap();
         let message = log_likelihood(table, lengths, chain).unwrap_err().to_string();
         assert!(message.contains("no finite maximum at row 1"), "{message}");
+        assert!(matches!(viterbi(table, lengths, chain), Err(Error::NonFinite { index: 2, .. })));
     }
     let least = [f64::NEG_INFINITY; 2];
     let table = Table::new("log_density", &least, 2).unwrap();

@@ -64,7 +64,7 @@ proptest! {
             }
         }
         let centres = Table::new("centres", &case.centres, p).unwrap();
-        let gaussians = Gaussians::new(centres, &case.maps, &case.offsets).unwrap();
+        let gaussians = Gaussians::new(centres, &case.maps, d, &case.offsets).unwrap();
         let mut found = vec![f64::NAN; n * k];
         log_densities(Table::new("rows", &case.rows, p).unwrap(), &gaussians, &mut found).unwrap();
         close(&found, &expected, &sizes);
@@ -103,13 +103,13 @@ proptest! {
 fn bad_arguments_are_refused() {
     let centres = [0.0; 4];
     let centres = Table::new("centres", &centres, 2).unwrap();
-    assert!(matches!(Gaussians::new(centres, &[1.0; 7], &[0.0; 2]), Err(Error::Shape { .. })));
-    assert!(matches!(Gaussians::new(centres, &[1.0; 8], &[0.0; 3]), Err(Error::Shape { .. })));
+    assert!(matches!(Gaussians::new(centres, &[1.0; 7], 2, &[0.0; 2]), Err(Error::Shape { .. })));
+    assert!(matches!(Gaussians::new(centres, &[1.0; 8], 2, &[0.0; 3]), Err(Error::Shape { .. })));
     let infinite = [1.0, f64::INFINITY, 1.0, 1.0];
-    let found = Gaussians::new(centres, &infinite, &[0.0; 2]).unwrap_err();
+    let found = Gaussians::new(centres, &infinite, 1, &[0.0; 2]).unwrap_err();
     assert_eq!(found.to_string(), "maps must be finite, and its value number 1 is inf");
     let good = [1.0; 4];
-    let gaussians = Gaussians::new(centres, &good, &[0.0; 2]).unwrap();
+    let gaussians = Gaussians::new(centres, &good, 1, &[0.0; 2]).unwrap();
     let rows = [0.0; 6];
     let mut result = [0.0; 4];
     for width in [2, 3] {

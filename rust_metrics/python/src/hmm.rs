@@ -46,6 +46,7 @@ pub(crate) fn log_densities<'py>(
     let gaussians = Gaussians::new(
         table("centres", &centres)?,
         values("maps", &maps)?,
+        maps.shape()[1],
         values("offsets", &offsets)?,
     )
     .map_err(to_python)?;
