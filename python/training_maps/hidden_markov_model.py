@@ -252,7 +252,7 @@ class HiddenMarkovModel(ABC, Generic[Rows, Seen]):
         """Fit by EM. The result does not depend on the number of threads: it uses one.
 
         With 32 runs of 1000 rows, 14 features, 8 states and full covariance, a Gaussian fit
-        allocates 40 MiB at most beside the rows, and an autoregressive one 33 MiB; both grow in
+        needs 10 MiB at most beside the rows, and an autoregressive one 17 MiB; both grow in
         proportion to the rows.
 
         Args:
