@@ -6,7 +6,7 @@
 //! weighted by posteriors. [`log_likelihood`] and [`viterbi`] score and decode.
 //!
 //! **Results are the same on every processor**, bit for bit, but for logarithms, which are the
-//! system's: eight rows (or sequences) go through the same operations side by side ([`lanes`]),
+//! system's: eight rows (or sequences) go through the same operations side by side (`lanes.rs`),
 //! sums have a fixed order, and no multiplication is fused with an addition. Wider registers make
 //! it faster and change nothing. A call works on the thread that makes it: many models are fitted
 //! at a time, which is where more threads go.
