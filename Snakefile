@@ -12,8 +12,11 @@ configfile: "config.yaml"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/metrics.smk"
+include: "workflow/rules/hub.smk"
+include: "workflow/rules/tables.smk"
 include: "workflow/rules/hmm.smk"
 include: "workflow/rules/training_map.smk"
+include: "workflow/rules/state_paths.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -1,4 +1,4 @@
-"""What backs every claim about speed: `python -m benchmarks` prints all tables.
+"""What backs every claim about speed, and about rates: `python -m benchmarks` prints all tables.
 
 Each `bench_*.py` is a benchmark of its own (`python -m benchmarks.bench_training`). Whatever is
 compared is timed in the same process; times are medians unless a column says otherwise.

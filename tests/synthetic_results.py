@@ -82,6 +82,26 @@ def write_results(
     return folder
 
 
+def write_path_results(folder: Path, n_runs: int = 8, n_states: int = 4, seed: int = 0) -> Path:
+    """Write a result folder of runs whose state paths alone are known; return it.
+
+    There is no model, no log and no convergence. The files are those of the stages that run then.
+    """
+    from training_maps.training_map import TrainingMap
+
+    rng = np.random.default_rng(seed)
+    sequences = {run: _sequence(rng, n_states, 40, True, False) for run in range(n_runs)}
+    _renumber(sequences, n_states)
+    rows = [(run, 32 * i, s) for run, states in sequences.items() for i, s in enumerate(states)]
+    paths = pd.DataFrame(rows, columns=["seed", "step", "state"])
+    write_table(paths, folder / "state_paths.csv")
+    TrainingMap.from_paths(paths, experiment="paths").to_json(folder / "training_map.json")
+    _write_dissimilarity(folder, sequences, np.zeros((n_states, 1)))
+    distances = pd.read_csv(folder / "dissimilarity.csv")
+    write_table(distances.drop(columns="means"), folder / "dissimilarity.csv")
+    return folder
+
+
 def _sequence(
     rng: np.random.Generator, n_states: int, n_checkpoints: int, forking: bool, back_edges: bool
 ) -> np.ndarray:

@@ -181,6 +181,7 @@ def test_command(tmp_path, capsys):
         "states": states,
         "transitions": [],
         "selected_model": {},
+        "feature_ranking": "inverse_covariance",
         "notes": [],
     }
     (tmp_path / "training_map.json").write_text(json.dumps(training_map))
@@ -189,11 +190,16 @@ def test_command(tmp_path, capsys):
         f"--state-paths={tmp_path / 'state_paths.csv'}",
         f"--training-map={tmp_path / 'training_map.json'}",
         f"--output={tmp_path / 'dissimilarity.csv'}",
+        f"--per-run={tmp_path / 'dissimilarity_per_run.csv'}",
     ]
     assert cli.main(arguments) == 0
     table = pd.read_csv(tmp_path / "dissimilarity.csv")
     assert table.to_dict("records") == [
         {"seed_a": 0, "seed_b": 1, "index": 0.5, "discrete": 0.5, "means": 2.0}
+    ]
+    per_run = pd.read_csv(tmp_path / "dissimilarity_per_run.csv")
+    assert per_run.to_dict("records") == [
+        {"seed": seed, "index": 0.5, "discrete": 0.5, "means": 2.0} for seed in (0, 1)
     ]
     assert "index 0.500, discrete 0.500, means 2.000" in capsys.readouterr().err
     (tmp_path / "training_map.json").write_text('{"states": 3}')

@@ -27,6 +27,7 @@ from training_maps.figures import (
     save_figure,
 )
 from training_maps.figures.dissimilarity import order_by_similarity
+from training_maps.figures.loss_by_state import featured_runs, logged_curves
 from training_maps.figures.map_layout import assign_lanes, assign_layers, sample
 from training_maps.figures.state_timelines import stretches
 from training_maps.figures.style import STATE_COLOURS, state_colour, text_colour_on
@@ -350,13 +351,34 @@ def test_what_is_missing_is_said_in_words(tmp_path: Path) -> None:
     write_results(tmp_path, n_runs=1, n_states=1, logs=False, n_censored=1)
     results = ExperimentResults.read(tmp_path)
     said = {name: " ".join(texts(drawn(draw(results, "epoch")))) for name, draw in FIGURES.items()}
-    assert "no training logs" in said["loss_by_state"]
+    assert "no logs of loss or accuracy" in said["loss_by_state"]
     assert "only one run" in said["dissimilarity"]
     assert "did not converge" in said["convergence_times"]
     (tmp_path / "convergence.csv").unlink()
     results = ExperimentResults.read(tmp_path)
     figure = draw_convergence_times(results, "epoch")
     assert "not defined" in " ".join(texts(figure))
+
+
+def test_only_what_was_logged_is_drawn(tmp_path: Path) -> None:
+    write_results(tmp_path, n_runs=3, n_states=3)
+    for seed in range(3):
+        path = tmp_path / "runs" / f"seed-{seed}" / "training_log.parquet"
+        log = pd.read_parquet(path)[["step", "epoch", "eval_loss"]]
+        log.loc[log.index % 4 > 0, "eval_loss"] = np.nan  # logged at every fourth step
+        log.to_parquet(path)
+    results = ExperimentResults.read(tmp_path)
+    assert logged_curves(results) == ["loss"]
+    figure = drawn(draw_loss_by_state(results, "epoch"))
+    assert len(figure.axes) == 3
+    legend = texts(figure)
+    assert "evaluation" in legend
+    assert "training" not in legend
+    for ax, (_, seed) in zip(figure.axes, featured_runs(results), strict=True):
+        (line,) = (c for c in ax.collections if isinstance(c, LineCollection))
+        points = np.unique(np.vstack(line.get_segments()), axis=0)
+        rows = results.logs[seed].dropna(subset=["eval_loss"])
+        np.testing.assert_allclose(points, rows[["epoch", "eval_loss"]])
 
 
 @pytest.mark.parametrize("loss", [0.0, 0.5, -1.0, np.nan])

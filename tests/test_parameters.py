@@ -1,16 +1,30 @@
 """Which tensors count, from names, types and shapes."""
 
+from argparse import ArgumentParser
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from training_maps.config import check, load_schema, typed
 from training_maps.errors import InputError
-from training_maps.parameters import MatrixSpec, select_parameters
+from training_maps.parameters import (
+    MatrixSpec,
+    Overrides,
+    add_arguments,
+    decide,
+    select_parameters,
+)
 
 
-def select(*tensors):
-    """Selection of (name, shape) or (name, shape, dtype)."""
-    return select_parameters((t[0], t[2] if len(t) > 2 else "F32", t[1]) for t in tensors)
+def select(*tensors, **overrides):
+    """Selection of (name, shape) or (name, shape, dtype), with patterns that overrule."""
+    return select_parameters(
+        ((t[0], t[2] if len(t) > 2 else "F32", t[1]) for t in tensors),
+        "here",
+        Overrides.from_settings(overrides),
+    )
 
 
 def test_the_perceptron():
@@ -158,3 +172,131 @@ def test_biases_of_recurrent_layers_are_biases(name):
 def test_the_biases_that_attention_adds_to_a_sequence_are_biases():
     tensors = [("in_proj_weight", "F32", (12, 4)), ("bias_k", "F32", (1, 1, 4))]
     assert select_parameters(tensors).biases == ["bias_k"]
+
+
+FOUR = (
+    ("embed.weight", (30, 8)),
+    ("layers.0.fc.weight", (12, 8)),
+    ("layers.0.fc.bias", (12,)),
+    ("scale", (8,)),
+)
+
+
+def test_patterns_overrule_the_rules():
+    selection = select(*FOUR, weights=["embed.*"], biases=["scale"], left_out=["layers.*.bias"])
+    assert selection.matrices == [
+        MatrixSpec("embed.weight", 1, 30, 8),
+        MatrixSpec("layers.0.fc.weight", 1, 12, 8),
+    ]
+    assert selection.biases == ["scale"]
+    assert selection.left_out == {"layers.0.fc.bias": "parameters.left_out 'layers.*.bias'"}
+    reasons = {d.tensor.name: d.reason for d in selection.decisions}
+    assert reasons["embed.weight"] == "parameters.weights 'embed.*': one matrix"
+    assert reasons["scale"] == "parameters.biases 'scale'"
+
+
+def test_left_out_goes_before_biases_and_those_before_weights():
+    every = ["*.*"]
+    selection = select(*FOUR, weights=every, biases=["*fc*"], left_out=["*.bias"])
+    assert [m.tensor for m in selection.matrices] == ["embed.weight"]
+    assert selection.biases == ["layers.0.fc.weight"]
+    assert set(selection.left_out) == {"layers.0.fc.bias", "scale"}
+
+
+@pytest.mark.parametrize("key", ["weights", "biases", "left_out"])
+def test_a_pattern_that_matches_nothing_names_the_nearest_tensors(key):
+    with pytest.raises(
+        InputError, match=rf"here: parameters.{key}.*layer.0.fc.*layers.0.fc.weight"
+    ):
+        select(*FOUR, **{key: ["layer.0.fc.*"]})
+    with pytest.raises(InputError, match=r"blocks: the pattern '\*.query'.*matches none of its 4"):
+        select(*FOUR, blocks={"*.query": 2})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "fault"),
+    [
+        ({"weights": ["scale"]}, "which is no weight: its type is F32 and its shape \\(8,\\)"),
+        ({"weights": ["mask"]}, "which is no weight: its type is BOOL"),
+        ({"biases": ["ids"]}, "which is no bias: its type is I64"),
+        ({"biases": ["temperature"]}, "which is no bias: .* at least 1 dimension\\."),
+        ({"weights": ["nothing.weight"]}, "which is no weight"),
+        ({"blocks": {"*.bias": 2}}, "matches no weight"),
+        ({"blocks": {"*.fc.weight": 5}}, "its 12 rows do not fall into 5"),
+        ({"blocks": {"*.fc.weight": 2, "layers.*": 2}}, "another pattern"),
+    ],
+)
+def test_a_pattern_that_asks_for_what_cannot_be_says_so(overrides, fault):
+    others = [
+        ("mask", (4, 4), "BOOL"),
+        ("ids", (1, 4), "I64"),
+        ("temperature", ()),
+        ("nothing.weight", (0, 4)),
+    ]
+    with pytest.raises(InputError, match=fault):
+        select(*FOUR, *others, **overrides)
+
+
+def test_rows_fall_into_blocks():
+    selection = select(*FOUR, ("w", (3, 4, 5)), blocks={"layers.*.fc.weight": 3, "w": 2})
+    assert selection.matrices == [
+        MatrixSpec("layers.0.fc.weight", 3, 4, 8),
+        MatrixSpec("w", 6, 2, 5),
+    ]
+
+
+def test_gpt2s_fused_projection_cannot_be_split_by_rows():
+    with pytest.raises(InputError, match="columns and not rows"):
+        select(("h.0.attn.c_attn.weight", (16, 48)), blocks={"*c_attn*": 4})
+    # The same name for a layer of torch's own, whose rows are the outputs.
+    (matrix,) = select(("h.0.attn.c_attn.weight", (48, 16)), blocks={"*c_attn*": 3}).matrices
+    assert matrix == MatrixSpec("h.0.attn.c_attn.weight", 3, 16, 16)
+
+
+def test_leaving_everything_out_is_an_error_that_tells_the_patterns():
+    with pytest.raises(InputError, match=r"fc.weight \(parameters.left_out '\*'\)"):
+        select(*FOUR, left_out=["*"])
+
+
+def test_decisions_can_be_had_even_if_nothing_counts():
+    (decision,) = decide([("wte.weight", "F32", (3, 4))]).decisions
+    assert (decision.kind, decision.matrix) == ("left out", None)
+
+
+def test_options_say_what_settings_say():
+    settings = {
+        "weights": ["embed.*", "b*"],
+        "biases": ["scale"],
+        "left_out": ["head.[ab]"],
+        "blocks": {"*.query.weight": 12, "a=b": 2},
+    }
+    overrides = Overrides.from_settings(settings)
+    parser = ArgumentParser()
+    add_arguments(parser)
+    assert Overrides.from_arguments(parser.parse_args(overrides.to_arguments())) == overrides
+    assert (
+        Overrides.from_arguments(parser.parse_args([]))
+        == Overrides()
+        == Overrides.from_settings({})
+    )
+    assert Overrides().to_arguments() == []
+
+
+@pytest.mark.parametrize("text", ["fc", "fc=", "fc=0", "fc=-1", "fc=two"])
+def test_blocks_on_the_command_line_need_a_number(text):
+    parser = ArgumentParser()
+    add_arguments(parser)
+    with pytest.raises(InputError, match=r"--blocks.*PATTERN=NUMBER"):
+        Overrides.from_arguments(parser.parse_args(["--blocks", text]))
+
+
+def test_numbers_of_blocks_from_snakemakes_command_line_may_be_text():
+    schema = load_schema(Path(__file__).parents[1] / "workflow/schemas/config.schema.yaml")
+    config = {"experiments": ["x"], "parameters": {"blocks": {"*.query": "12"}}}
+    read = typed(config, schema)
+    check(read, schema, "config")
+    assert Overrides.from_settings(read["parameters"]).blocks == (("*.query", 12),)
+    for wrong in ("0", "twelve"):
+        config["parameters"]["blocks"]["*.query"] = wrong
+        with pytest.raises(InputError, match=r"parameters.blocks.*: expected integer at least 1"):
+            check(typed(config, schema), schema, "config")

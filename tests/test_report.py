@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.synthetic_results import METRICS, write_results
+from tests import synthetic_results
+from tests.synthetic_results import METRICS, write_path_results, write_results
 from training_maps import cli
 from training_maps.errors import InputError
 from training_maps.figures.model_selection import draw_model_selection
@@ -280,7 +281,6 @@ def test_what_is_missing_is_said_in_words(
     # What a figure says is drawn, so only the page's own words are in its text.
     for sentence in said[: 1 if n_runs == 1 else 2]:
         assert sentence in page.text
-    assert "Time is in steps" in page.text
     assert "nan" not in page.text.lower().split()
 
 
@@ -292,6 +292,55 @@ def test_without_convergence_there_is_still_a_page(tmp_path: Path) -> None:
     assert "There is no regression. Convergence is not defined for these runs." in page.text
     assert "4 runs of training went through 3 states; convergence is not defined" in page.text
     assert "judged on the runs they were fitted to" in page.text
+
+
+def test_a_run_without_epochs_puts_all_in_steps(tmp_path: Path) -> None:
+    folder = write_results(tmp_path, 4, 3)
+    assert "Time is in steps" not in render_report(ExperimentResults.read(folder))
+    (folder / "runs" / "seed-2" / "training_log.parquet").unlink()
+    text = Page(render_report(ExperimentResults.read(folder))).text
+    assert "Time is in steps, because not every run has a training log with epochs." in text
+    assert "first visit, step" in text
+
+
+def test_a_page_of_state_paths_has_no_model(tmp_path: Path) -> None:
+    results = ExperimentResults.read(write_path_results(tmp_path))
+    html = render_report(results, "epoch", {"source": "state_paths"}, "own/paths.yaml")
+    page = Page(html)
+    check_self_contained(html, page)
+    assert "no model was fitted here" in page.text
+    assert "There are no logs of loss or accuracy" in page.text
+    assert "It takes a log of each run's training" in page.text
+    assert "experiments=[own/paths.yaml]" in page.text
+    for absent in ("#selection", "#metrics"):
+        assert absent not in html
+    for absent in ("features", "restarts", "Time is in steps", "None", "means"):
+        assert absent not in page.text.replace("means that", "")
+    targets = {value[1:] for _, name, value in page.attributes if name == "href"}
+    assert targets <= set(page.ids)
+    summary = summarise(results)
+    assert summary["selection"] is None
+    assert summary["dissimilarity"]["means"] is None
+
+
+ODD = ["$\\frac{", "a_b%", "<b>bold</b>", "grad^2 & more", "x" * 60, "{{ 7 }}", "μ̂ loss", "a$b$c"]
+
+
+def test_metrics_of_any_name_are_plain_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(synthetic_results, "METRICS", ODD)
+    folder = write_results(tmp_path, 6, 4)
+    results = ExperimentResults.read(folder)
+    html = render_report(results)
+    page = Page(html)
+    check_self_contained(html, page)
+    assert "b" not in page.tags
+    for name in ODD:  # whole in the glossary, cut to fit elsewhere
+        assert re.sub(r"\s+", " ", name) in page.text
+    assert page.text.count("a metric of your own") == len(ODD)
+    assert cli.main(["figures", "--results", str(folder), "--output", str(folder / "drawn")]) == 0
+    assert len(list((folder / "drawn").iterdir())) == 12
 
 
 def test_report_command_writes_the_same_page_each_time(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.synthetic_results import write_results
+from tests.synthetic_results import write_path_results, write_results
 from training_maps.errors import InputError
 from training_maps.files import read_json, write_json
 from training_maps.results import ExperimentResults
@@ -73,7 +73,7 @@ def test_optional_files_may_be_missing(folder: Path) -> None:
     for name in ("convergence.csv", "coefficients.csv", "regression.json", "dissimilarity.csv"):
         (folder / name).unlink()
     results = ExperimentResults.read(folder)
-    assert results.n_converged == 0
+    assert results.n_converged is None
     assert results.detour_states == []
     assert results.threshold is None
     assert results.convergence_time(0, "epoch") is None
@@ -118,3 +118,43 @@ def test_paths_without_rows_are_refused(folder: Path) -> None:
     (folder / "state_paths.csv").write_text("seed,step,state\n")
     with pytest.raises(InputError, match="has no rows"):
         ExperimentResults.read(folder)
+
+
+def test_state_paths_need_no_model(tmp_path: Path) -> None:
+    results = ExperimentResults.read(write_path_results(tmp_path))
+    assert not results.has_model
+    assert results.stability == {}
+    assert results.model_selection.empty
+    assert results.n_converged is None
+    assert results.states == [0, 1, 2, 3]
+    assert results.time_axis("epoch") == "step"
+    assert results.first_visits("step")[0] == 0
+
+
+def test_a_model_needs_its_selection(folder: Path) -> None:
+    assert ExperimentResults.read(folder).has_model
+    (folder / "hmm" / "model_selection.csv").unlink()
+    with pytest.raises(InputError, match=r"model_selection\.csv: cannot be read"):
+        ExperimentResults.read(folder)
+
+
+def test_a_log_may_lack_columns(folder: Path) -> None:
+    for seed in range(10):
+        file = folder / "runs" / f"seed-{seed}" / "training_log.parquet"
+        table = pd.read_parquet(file)[["step", "eval_loss"]].assign(gradient_norm=1.0)
+        table.sample(frac=1, random_state=0).to_parquet(file)
+    results = ExperimentResults.read(folder)
+    assert results.time_axis("epoch") == "step"
+    log = results.logs[3]
+    assert log["step"].is_monotonic_increasing
+    assert log["epoch"].isna().all()
+    assert log["eval_loss"].notna().all()
+    assert log["gradient_norm"].tolist() == [1.0] * len(log)
+
+
+def test_epochs_that_are_not_logged_everywhere_are_not_shown(folder: Path) -> None:
+    file = folder / "runs" / "seed-3" / "training_log.parquet"
+    table = pd.read_parquet(file)
+    table.loc[4, "epoch"] = np.nan
+    table.to_parquet(file)
+    assert ExperimentResults.read(folder).time_axis("epoch") == "step"

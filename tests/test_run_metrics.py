@@ -288,7 +288,7 @@ def test_a_tensor_is_not_counted_twice(manifest):
     spec = ("output.weight", 1, 1, 30)
     for matrices, biases in (([spec, spec], []), ([spec], ["output.weight"]), ([], [])):
         with pytest.raises(ValueError, match=r"given twice|no weight matrix"):
-            _rust_metrics.run_metrics([path], matrices, biases, 1)
+            _rust_metrics.run_metrics([(path, [path])], matrices, biases, 1)
 
 
 def write_large_run(folder, n_checkpoints=6):
@@ -310,11 +310,11 @@ def test_other_python_threads_go_on_meanwhile(tmp_path):
             time.sleep(0.001)
 
     selection = [(f"{i}.weight", 1, 400, 400) for i in range(4)]
-    paths = [str(path) for path in sorted(tmp_path.iterdir())]
-    thread = threading.Thread(target=tick)
+    sources = [(None, [str(path)]) for path in sorted(tmp_path.iterdir())]
+    thread = threading.Thread(target=tick, daemon=True)
     thread.start()
     before = ticks
-    _rust_metrics.run_metrics(paths, selection, [], 1)
+    _rust_metrics.run_metrics(sources, selection, [], 1)
     during = ticks - before
     done.set()
     thread.join()
@@ -327,7 +327,7 @@ def test_an_interrupt_stops_it_soon(tmp_path):
         "import sys; from training_maps import _rust_metrics as r\n"
         "print('ready', flush=True)\n"
         "spec = [(f'{i}.weight', 1, 400, 400) for i in range(4)]\n"
-        "r.run_metrics(sys.argv[1:] * 2000, spec, [], 1)\n"
+        "r.run_metrics([(None, [path]) for path in sys.argv[1:]] * 2000, spec, [], 1)\n"
     )
     paths = [str(path) for path in tmp_path.iterdir()]
     process = subprocess.Popen(
@@ -343,12 +343,12 @@ def test_an_interrupt_stops_it_soon(tmp_path):
 
 
 def test_tensors_are_listed_by_name(manifest):
-    listed = _rust_metrics.tensors(str(checkpoint_file(manifest, 0)))
+    listed = _rust_metrics.tensors([str(checkpoint_file(manifest, 0))])
     assert [name for name, _, _ in listed] == sorted(network(0))
     assert ("hidden.weight", "F32", [30, 20]) in listed
     assert ("steps", "I64", [1]) in listed
     with pytest.raises(OSError, match="cannot be read"):
-        _rust_metrics.tensors(os.devnull + "/none")
+        _rust_metrics.tensors([os.devnull + "/none"])
 
 
 def test_the_command(manifest, tmp_path, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from training_maps import cli
 from training_maps.errors import InputError
+from training_maps.outcomes import time_outcome
 from training_maps.semantics import (
     COEFFICIENT_COLUMNS,
     convergence_times,
@@ -20,6 +22,13 @@ from training_maps.semantics import (
     regress,
     state_shares,
 )
+
+
+@pytest.fixture(autouse=True)
+def small_forests(monkeypatch):
+    """Forests of a few trees: what they find is the business of test_alternatives."""
+    monkeypatch.setattr("training_maps.alternatives.N_TREES", 10)
+    monkeypatch.setattr("training_maps.alternatives.N_REPEATS", 1)
 
 
 def log_of(accuracies, steps=None, epochs=None):
@@ -37,8 +46,9 @@ def paths_of(*runs):
 
 
 def times_of(fractions, converged=None):
+    """Convergence times of seeds 0, 1, ... as an outcome."""
     n = len(fractions)
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "seed": range(n),
             "step": [round(1000 * f) for f in fractions],
@@ -47,6 +57,7 @@ def times_of(fractions, converged=None):
             "converged": [True] * n if converged is None else converged,
         }
     )
+    return time_outcome(table, "eval_accuracy", 0.9)
 
 
 def random_shares(rng, n_runs, n_states):
@@ -107,7 +118,7 @@ class TestConvergenceTimes:
         [
             (log_of([]), "seed 4 is empty"),
             (log_of([0.5]).drop(columns="epoch"), "seed 4 has no column epoch"),
-            (log_of([0.5], epochs=[np.nan]), "seed 4 has a null step or epoch"),
+            (log_of([0.5], steps=[np.nan], epochs=[0.0]), "seed 4 has a null step"),
             (log_of(["high"]), "seed 4: column eval_accuracy is not numeric"),
         ],
     )
@@ -187,11 +198,12 @@ class TestRegression:
         rng = np.random.default_rng(2)
         shares = random_shares(rng, 20, 3)
         times = times_of(rng.random(20).tolist())
-        shuffled = times.sample(frac=1, random_state=0)
-        extra = pd.concat([shuffled, times.iloc[:1].assign(seed=99)])
-        assert regress(shares, times).p_value == regress(shares, extra).p_value
-        with pytest.raises(InputError, match="seeds 3 and 5"):
-            regress(shares, times.drop(index=[3, 5]))
+        shuffled = times.per_run.sample(frac=1, random_state=0)
+        extra = pd.concat([shuffled, shuffled.iloc[:1].assign(seed=99)])
+        again = regress(shares, replace(times, per_run=extra))
+        assert regress(shares, times).p_value == again.p_value
+        with pytest.raises(InputError, match="no convergence time for seeds 3 and 5"):
+            regress(shares, replace(times, per_run=times.per_run.drop(index=[3, 5])))
 
     def test_exact_fit_has_no_infinities(self):
         rng = np.random.default_rng(3)
@@ -209,7 +221,11 @@ class TestRegression:
         rng = np.random.default_rng(4)
         hits = sum(
             regress(
-                random_shares(rng, 15, 4), times_of(rng.normal(size=15).tolist()), 0.1
+                random_shares(rng, 15, 4),
+                times_of(rng.normal(size=15).tolist()),
+                significance=0.1,
+                n_resamples=10,
+                alternatives=False,
             ).significant
             for _ in range(200)
         )
@@ -363,12 +379,13 @@ class TestCommand:
             "runs": folder / "runs",
             "threshold": 0.9,
             "convergence": folder / "convergence.csv",
+            "outcomes": folder / "outcomes.csv",
             "coefficients": folder / "coefficients.csv",
             "regression": folder / "regression.json",
         } | changes
         return ["semantics", *(f"--{name}={value}" for name, value in options.items())]
 
-    def test_writes_three_whole_files(self, tmp_path):
+    def test_writes_four_whole_files(self, tmp_path):
         runs = self.write(tmp_path)
         assert cli.main(self.arguments(tmp_path)) == 0
         convergence = pd.read_csv(tmp_path / "convergence.csv")

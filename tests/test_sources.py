@@ -61,7 +61,7 @@ def test_what_a_stage_imports_is_listed_for_it_or_for_an_earlier_one(stage):
     if stage == "train":
         # Its rule counts the metrics stage's code too, where training computes metrics itself.
         needed -= python_files(STAGE_MODULES["metrics"])
-    if stage in ("map", "semantics", "dissimilarity", "summary"):
+    if stage in ("map", "state_paths", "semantics", "dissimilarity", "summary"):
         # Their modules can draw themselves in a notebook; these stages do not.
         needed -= python_files(("figures/*",))
     assert not needed - set().union(*listed)

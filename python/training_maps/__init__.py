@@ -12,15 +12,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from training_maps.hmm import select_hmm
     from training_maps.metrics import checkpoint_metrics, run_metrics
+    from training_maps.outliers import outlier_runs
     from training_maps.sequences import observations
+    from training_maps.spread import equally_spread
     from training_maps.training_map import TrainingMap
 
-__all__ = ["TrainingMap", "checkpoint_metrics", "observations", "run_metrics", "select_hmm"]
+__all__ = [
+    "TrainingMap",
+    "checkpoint_metrics",
+    "equally_spread",
+    "observations",
+    "outlier_runs",
+    "run_metrics",
+    "select_hmm",
+]
 
 _HOME = {
     "TrainingMap": "training_map",
     "checkpoint_metrics": "metrics",
+    "equally_spread": "spread",
     "observations": "sequences",
+    "outlier_runs": "outliers",
     "run_metrics": "metrics",
     "select_hmm": "hmm",
 }

@@ -1,6 +1,6 @@
 """Types of the Rust extension; rust_metrics/python/src is its source."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -8,32 +8,41 @@ from numpy.typing import NDArray
 
 _Doubles = NDArray[np.floating[Any]]
 _FloatArray = NDArray[np.float32] | NDArray[np.float64]
+# What errors call a checkpoint, and its safetensors files, or its tensors by name: each one's type
+# (F64, F32, F16, BF16) and values in C order, those of half precision as their bits in uint16.
+_Source = tuple[str | None, Sequence[str] | Mapping[str, tuple[str, NDArray[Any]]]]
+_Matrix = tuple[str, int, int, int]
 
 class CheckpointFailure:
     """Why one checkpoint of a run has no metrics."""
 
     @property
-    def kind(self) -> Literal["non_finite", "invalid"]: ...
+    def kind(self) -> Literal["non_finite", "unreadable", "invalid"]: ...
     @property
     def tensor(self) -> str | None: ...
     @property
     def message(self) -> str: ...
 
 def run_metrics(
-    paths: Sequence[str],
-    matrices: Sequence[tuple[str, int, int, int]],
-    biases: Sequence[str],
-    threads: int,
+    sources: Sequence[_Source], matrices: Sequence[_Matrix], biases: Sequence[str], threads: int
 ) -> list[list[tuple[str, float]] | CheckpointFailure]:
     """Metrics of each checkpoint: (column, value) pairs, or why there are none."""
+
+def distances(
+    sources: Sequence[_Source],
+    pairs: Sequence[tuple[int, int]],
+    matrices: Sequence[_Matrix],
+    threads: int,
+) -> list[float | CheckpointFailure]:
+    """Euclidean distance between the weights of each pair of checkpoints, or why there is none."""
 
 def array_metrics(
     weights: Sequence[NDArray[Any] | _FloatArray], biases: Sequence[NDArray[Any]], threads: int
 ) -> list[tuple[str, float]]:
     """Metrics of arrays in memory, as (column, value) pairs."""
 
-def tensors(path: str) -> list[tuple[str, str, list[int]]]:
-    """(name, dtype, shape) of each tensor of a safetensors file, sorted by name."""
+def tensors(files: Sequence[str]) -> list[tuple[str, str, list[int]]]:
+    """(name, dtype, shape) of each tensor of safetensors files, sorted by name."""
 
 def blas_flavour() -> Literal["serial", "pthread", "openmp"]:
     """How the OpenBLAS in use runs in parallel."""

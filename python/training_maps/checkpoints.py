@@ -31,12 +31,18 @@ _STEP_FILE = re.compile(r"step-(\d+)\.safetensors")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One checkpoint: its step, epoch, file and digest."""
+    """One checkpoint: its step, epoch, file or folder, and what its content was.
+
+    Of those written here that is the digest; of those that are brought along, the size in bytes and
+    the time of the last change in nanoseconds, as `file_state` gives them.
+    """
 
     step: int
     epoch: float | None
     path: Path
     sha256: str | None = None
+    size: int | None = None
+    modified: int | None = None
 
 
 @dataclass(frozen=True)
@@ -77,14 +83,22 @@ def write_checkpoint(
 
 
 def write_manifest(run: Run, path: str | os.PathLike[str]) -> None:
-    """Write the manifest of a finished run; files are named relative to the manifest."""
+    """Write the manifest of a finished run.
+
+    Files below the manifest's folder are named relative to it, others by their whole path.
+    """
     folder = Path(path).parent
     checkpoints = [
         {
             "step": checkpoint.step,
             "epoch": checkpoint.epoch,
-            "file": checkpoint.path.relative_to(folder).as_posix(),
+            "file": _as_listed(checkpoint.path, folder),
             "sha256": checkpoint.sha256,
+            **(
+                {}
+                if checkpoint.size is None
+                else {"size": checkpoint.size, "modified": checkpoint.modified}
+            ),
         }
         for checkpoint in run.checkpoints
     ]
@@ -110,7 +124,14 @@ def read_manifest(path: str | os.PathLike[str]) -> Run:
     folder = Path(path).parent
     try:
         checkpoints = [
-            Checkpoint(int(row["step"]), row["epoch"], folder / row["file"], row["sha256"])
+            Checkpoint(
+                int(row["step"]),
+                row["epoch"],
+                folder / row["file"],
+                row["sha256"],
+                row.get("size"),
+                row.get("modified"),
+            )
             for row in data["checkpoints"]
         ]
         run = Run(
@@ -126,6 +147,35 @@ def read_manifest(path: str | os.PathLike[str]) -> Run:
         ) from error
     _check_steps(run.checkpoints, path)
     return run
+
+
+def file_state(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Size in bytes and time of the last change in nanoseconds of a checkpoint that is on disk.
+
+    Those of all files in it, summed and the latest, if it is a folder; likewise the folder that an
+    index of shards is in.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    path = Path(path)
+    if path.name.endswith(".index.json"):
+        path = path.parent
+    try:
+        files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+        states = [file.stat() for file in files]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    size = sum(state.st_size for state in states)
+    return size, max((state.st_mtime_ns for state in states), default=0)
+
+
+def _as_listed(path: Path, folder: Path) -> str:
+    """How a manifest in `folder` names a checkpoint."""
+    try:
+        return path.relative_to(folder).as_posix()
+    except ValueError:
+        return path.absolute().as_posix()
 
 
 def find_run(folder: str | os.PathLike[str]) -> Run:

@@ -20,12 +20,22 @@ from training_maps.files import package_version
 STAGES = {
     "fetch": "fetch data sets and check them",
     "train": "train a block of seeds side by side; write checkpoints, manifests and logs",
+    "collect": "list one run's checkpoints, of those that are brought along",
+    "tables": "make tables of metrics and training logs of what runs logged elsewhere",
+    "hub": "compute the metrics of one run's checkpoints on the Hugging Face hub",
+    "inspect": "show which tensors of a checkpoint count, and as what",
     "metrics": "compute the metrics of one run's checkpoints",
     "observations": "z-score the runs' metrics and split the seeds",
     "hmm": "fit hidden Markov models with one number of states",
     "map": "select the model; write the training map and each run's path",
-    "semantics": "relate states to convergence time; find detours",
+    "state_paths": "write the training map of runs whose states are known",
+    "convert": "convert a training map to GraphML or DOT",
+    "forks": "say how runs split at each fork of the map, and whether it tells when they converge",
+    "phase_transitions": "find when runs memorise and generalise, and in which states they do",
+    "semantics": "relate states to convergence time, or another outcome; find detours",
     "dissimilarity": "compute trajectory dissimilarity between runs",
+    "outliers": "find runs that do not go the way of the rest",
+    "spread": "test whether two groups of runs are equally spread",
     "figures": "draw the figures",
     "report": "write the report page",
     "summary": "write an experiment's summary, or print summaries",
@@ -67,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _overview() -> argparse.ArgumentParser:
-    stages = "\n".join(f"  {name:14} {summary}" for name, summary in STAGES.items())
+    stages = "\n".join(f"  {name:19} {summary}" for name, summary in STAGES.items())
     parser = argparse.ArgumentParser(
         prog="training-maps",
         description="Turn training runs into a training map, stage by stage.",

@@ -1,8 +1,9 @@
 """The config: what a run of the workflow is told, checked before any job starts.
 
 An experiment's settings are, from weakest to strongest: the schema's defaults, the file of the
-experiment that it extends, its own file in experiments/, and what config.yaml or the command line
-says for all experiments of this run. A file that lists `experiments` names them all at once.
+experiment that it extends, its own file, and what config.yaml or the command line says for all
+experiments of this run. A file that lists `experiments` names them all at once. Files are named by
+what they are called in experiments/ (`mnist`), or by their path (`own/mnist.yaml`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import copy
 import dataclasses
 import difflib
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -19,24 +21,30 @@ from typing import Any, cast
 import jsonschema
 import yaml
 
+from training_maps import own_runs
 from training_maps.errors import InputError
+from training_maps.hub_plan import check_hub
+from training_maps.metrics import metric_columns
 from training_maps.recipe import Recipe
 from training_maps.seeds import parse_seeds
 from training_maps.tasks import fields_schema, make_task, settings_schema, task_names
 
 _TOP_LEVEL = ("experiments", "results", "data_dir")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     """A checked config: folders, and each experiment's whole settings by name.
 
-    `data_dir` is where downloaded data sets are, or None for the user's cache.
+    `data_dir` is where downloaded data sets are, or None for the user's cache; `called` is what the
+    config calls each experiment, its name or its file's path.
     """
 
     results: str
     experiments: dict[str, dict[str, Any]]
     data_dir: str | None = None
+    called: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def load_schema(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -79,12 +87,13 @@ def resolve(
     check(config, schema, "config")
     overrides = {key: value for key, value in config.items() if key not in _TOP_LEVEL}
     named = config["experiments"]
-    names = _expanded([named] if isinstance(named, str) else named, Path(folder), schema["$defs"])
-    experiments = {
-        name: _experiment(name, overrides, Path(folder), schema["$defs"]) for name in names
-    }
+    files = _Files(Path(folder), schema["$defs"])
+    paths = files.expand([named] if isinstance(named, str) else named)
+    experiments = {name: _experiment(path, overrides, files) for name, path in paths.items()}
+    _check_overrides(overrides, experiments)
     top = fill_defaults({key: config[key] for key in config if key in _TOP_LEVEL}, schema)
-    return Config(top["results"], experiments, top["data_dir"])
+    called = {name: files.called(path) for name, path in paths.items()}
+    return Config(top["results"], experiments, top["data_dir"], called)
 
 
 def check(settings: Any, schema: Mapping[str, Any], where: str) -> None:
@@ -131,7 +140,8 @@ def typed(value: Any, schema: Mapping[str, Any]) -> Any:
     """
     if isinstance(value, Mapping):
         parts = schema.get("properties", {})
-        return {key: typed(part, parts.get(key, {})) for key, part in value.items()}
+        others = schema.get("additionalProperties") or {}  # where any key may be
+        return {key: typed(part, parts.get(key, others)) for key, part in value.items()}
     types = schema.get("type", [])
     types = [types] if isinstance(types, str) else types
     if isinstance(value, str) and "string" not in types:
@@ -141,62 +151,131 @@ def typed(value: Any, schema: Mapping[str, Any]) -> Any:
     return value  # the check says what was expected
 
 
-def _expanded(names: Iterable[str], folder: Path, schemas: Mapping[str, Any]) -> list[str]:
-    """The experiments called `names`; a group's name stands for all of its experiments."""
-    expanded: list[str] = []
-    for name in names:
-        own = _read(name, folder, schemas)
-        expanded += own.get("experiments", [name])
-    return list(dict.fromkeys(expanded))
+@dataclasses.dataclass(frozen=True)
+class _Files:
+    """The files of experiments: those of the project's folder, and others by their paths."""
 
+    folder: Path
+    schemas: Mapping[str, Any]
 
-def _read(name: str, folder: Path, schemas: Mapping[str, Any]) -> dict[str, Any]:
-    """What the file of an experiment, or of a group of them, says."""
-    path = folder / f"{name}.yaml"
-    if not path.is_file():
-        known = sorted(file.stem for file in folder.glob("*.yaml"))
-        raise InputError(
-            f"config: experiments: there is no {path}{_nearest(name, known)}; "
-            f"the experiments are {', '.join(known)}"
+    def locate(self, name: str, beside: Path | None = None) -> Path:
+        """The file that `name` stands for.
+
+        Args:
+            name: what a file of the folder is called, or a path that ends in .yaml or .yml.
+            beside: the file that names it, which a relative path starts from; None for the config,
+                whose paths start from the working directory.
+        """
+        if not name.endswith((".yaml", ".yml")):
+            if not _NAME.fullmatch(name):
+                raise InputError(
+                    f"config: experiments: {name!r} is neither the name of a file in {self.folder} "
+                    "nor a path that ends in .yaml"
+                )
+            return self.folder / f"{name}.yaml"
+        path = Path(name).expanduser()
+        return path if beside is None else beside.parent / path
+
+    def called(self, path: Path) -> str:
+        """What the config calls the experiment of a file."""
+        return path.stem if path.parent == self.folder else str(path)
+
+    def read(self, path: Path) -> dict[str, Any]:
+        """What the file of an experiment, or of a group of them, says."""
+        if not path.is_file():
+            raise InputError(f"config: experiments: there is no {path}{self._advice(path)}")
+        if not _NAME.fullmatch(path.stem):
+            raise InputError(
+                f"config: experiments: {path}: an experiment is called what its file is; expected "
+                "letters, digits, '_', '-' and '.' only"
+            )
+        try:
+            own = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except yaml.YAMLError as error:
+            raise InputError(f"{path}: is not valid YAML ({error})") from error
+        is_group = isinstance(own, Mapping) and "experiments" in own
+        schema = self.schemas["group" if is_group else "experiment"]
+        own = typed(own, schema)
+        check(own, schema, str(path))
+        return own
+
+    def expand(self, names: Iterable[str]) -> dict[str, Path]:
+        """The file of each experiment; a group's name stands for all of its experiments."""
+        expanded: dict[str, Path] = {}
+        for name in names:
+            path = self.locate(name)
+            members = self.read(path).get("experiments")
+            found = [path] if members is None else [self.locate(m, path) for m in members]
+            for file in found:
+                same = expanded.setdefault(file.stem, file)
+                if same.resolve() != file.resolve():
+                    raise InputError(
+                        f"config: experiments: {same} and {file} are both called {file.stem}; "
+                        "rename one"
+                    )
+        return expanded
+
+    def extended(self, path: Path, extending: tuple[Path, ...] = ()) -> dict[str, Any]:
+        """What an experiment's file says, on top of what the experiment that it extends says."""
+        if path in extending:
+            chain = " -> ".join(file.stem for file in (*extending, path))
+            raise InputError(f"{path}: extends itself ({chain})")
+        own = self.read(path)
+        base = own.pop("extends", None)
+        if base is None:
+            return own
+        return merge(self.extended(self.locate(base, path), (*extending, path)), own)
+
+    def _advice(self, path: Path) -> str:
+        if path.parent != self.folder:
+            return "; a relative path starts from the folder that the workflow runs in"
+        known = sorted(file.stem for file in self.folder.glob("*.yaml"))
+        return (
+            f"{_nearest(path.stem, known)}; the experiments are {', '.join(known)}, and a file of "
+            "your own is named by its path, such as own/mine.yaml"
         )
-    try:
-        own = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: is not valid YAML ({error})") from error
-    is_group = isinstance(own, Mapping) and "experiments" in own
-    check(own, schemas["group" if is_group else "experiment"], str(path))
-    return own
 
 
-def _extended(
-    name: str, folder: Path, schemas: Mapping[str, Any], extending: tuple[str, ...] = ()
-) -> dict[str, Any]:
-    """What an experiment's file says, on top of what the experiment that it extends says."""
-    if name in extending:
-        raise InputError(
-            f"{folder / name}.yaml: extends itself ({' -> '.join((*extending, name))})"
-        )
-    own = _read(name, folder, schemas)
-    base = own.pop("extends", None)
-    return own if base is None else merge(_extended(base, folder, schemas, (*extending, name)), own)
-
-
-def _experiment(
-    name: str, overrides: Mapping[str, Any], folder: Path, schemas: Mapping[str, Any]
-) -> dict[str, Any]:
+def _experiment(path: Path, overrides: Mapping[str, Any], files: _Files) -> dict[str, Any]:
     """The whole settings of one experiment."""
-    schema = schemas["experiment"]
-    own = _extended(name, folder, schemas)
-    settings = fill_defaults(merge(own, overrides), schema)
+    schema = files.schemas["experiment"]
+    given = merge(files.extended(path), overrides)
+    settings = fill_defaults(given, schema)
     settings.pop("extends")
-    where = f"experiment {name}"
+    where = f"experiment {path.stem}"
     check(settings, schema, where)
-    settings["seeds"] = parse_seeds(settings["seeds"], f"{where}: seeds")
+    foreign = own_runs.foreign_keys(files.read(path), settings["source"])
+    if foreign:
+        raise InputError(f"{path}: {own_runs.contradiction(foreign[0], settings['source'])}")
+    own_runs.check_source(settings, where)
+    if "seeds" not in given and own_runs.takes_all_seeds(settings):
+        settings["seeds"] = own_runs.ALL_SEEDS
+    settings["seeds"] = own_runs.read_seeds(settings, where)
+    if settings["source"] == "hub":
+        check_hub(settings["hub"], settings["seeds"], where)
     settings["hmm"]["n_states"] = parse_seeds(settings["hmm"]["n_states"], f"{where}: hmm.n_states")
     if min(settings["hmm"]["n_states"]) < 1:
         raise InputError(f"{where}: hmm.n_states: expected numbers of at least 1, got 0")
-    settings["training"]["task_settings"] = _task_settings(settings["training"], where)
-    return settings
+    _check_columns(settings, where)
+    if settings["source"] == "training":
+        settings["training"]["task_settings"] = _task_settings(settings["training"], where)
+    return own_runs.used_settings(settings)
+
+
+def _check_overrides(overrides: Mapping[str, Any], experiments: Mapping[str, Any]) -> None:
+    """Refuse what config.yaml says for all experiments if it has no meaning for any of them."""
+    sources = {settings["source"] for settings in experiments.values()}
+    foreign = [set(own_runs.foreign_keys(overrides, source)) for source in sources]
+    for key in sorted(set.intersection(*foreign)):
+        raise InputError(f"config: {own_runs.contradiction(key, min(sources))}")
+
+
+def _check_columns(settings: Mapping[str, Any], where: str) -> None:
+    """Refuse metrics that do not exist, before hours are spent on what they are metrics of."""
+    try:
+        metric_columns(settings["metrics"]["columns"])
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
 
 
 def _task_settings(training: Mapping[str, Any], where: str) -> dict[str, Any]:

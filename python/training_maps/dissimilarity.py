@@ -85,6 +85,21 @@ def trajectory_dissimilarity(table: pd.DataFrame) -> dict[str, float | None]:
     }
 
 
+def mean_per_run(table: pd.DataFrame) -> pd.DataFrame:
+    """Each run's mean distance to the other runs.
+
+    Args:
+        table: as `dissimilarity` returns it.
+
+    Returns:
+        Table of `seed` (ascending) and the ground distances of `table`; no rows for fewer than two
+        runs. The mean of a column is that over all pairs of runs.
+    """
+    names = [name for name in GROUND_DISTANCES if name in table.columns]
+    ends = [table[[end, *names]].rename(columns={end: "seed"}) for end in ("seed_a", "seed_b")]
+    return pd.concat(ends).groupby("seed", as_index=False)[names].mean()
+
+
 def transport_cost(differences: np.ndarray, distances: np.ndarray) -> np.ndarray:
     """Least cost of moving each row's surplus to its deficits: exact optimal transport.
 

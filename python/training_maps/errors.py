@@ -10,3 +10,7 @@ from __future__ import annotations
 
 class InputError(ValueError):
     """What the user gave cannot be used; the message says what, where and what to do."""
+
+
+class UnreadableCheckpoint(InputError):
+    """A checkpoint is missing, truncated, corrupt or changed; the run's others may be whole."""

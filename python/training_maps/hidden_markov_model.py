@@ -238,6 +238,11 @@ class HiddenMarkovModel(ABC, Generic[Rows, Seen]):
         """The (n,) states of `decode`."""
         return self.decode(X, lengths)[1]
 
+    def log_densities(self, X: Any, lengths: Any = None) -> Floats:
+        """Log density (n, K) of each row under each state; of what is not missing of the row."""
+        with one_thread():
+            return self._log_density(self._rows(*checked_rows(X, lengths)))
+
     def posteriors(self, X: Any, lengths: Any = None) -> Floats:
         """Probability (n, K) of each state at each row, given the row's whole sequence.
 

@@ -6,27 +6,30 @@ b all biases, and lambda the singular values of a W_k. `METRICS` needs no extens
 
 from __future__ import annotations
 
-import hashlib
-import math
+import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from training_maps.checkpoints import Checkpoint, Run, find_run
+from training_maps import own_metrics
+from training_maps.checkpoints import find_run
 from training_maps.errors import InputError
-from training_maps.parameters import ParameterSelection, select_parameters
+from training_maps.measuring import (
+    DISTANCES,
+    FROM_PREVIOUS,
+    FROM_START,
+    NonFinitePolicy,
+    UnreadablePolicy,
+    measure_run,
+)
+from training_maps.parameters import NO_OVERRIDES, Overrides, ParameterSelection
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from training_maps._rust_metrics import CheckpointFailure
-
-NonFinitePolicy = Literal["stop", "drop", "cut"]
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,30 @@ METRICS: tuple[Metric, ...] = (
         "how unevenly a matrix stretches vectors",
     ),
 )
+# Metrics that are computed where they are asked for.
+EXTRA_METRICS: tuple[Metric, ...] = (
+    Metric(
+        FROM_START,
+        "|w − w₀|",
+        r"$|w - w_0|$",
+        "Euclidean norm of the difference between all weights and those of the run's first "
+        "checkpoint",
+        "how far the weights have moved from where they started",
+    ),
+    Metric(
+        FROM_PREVIOUS,
+        "|Δw|",
+        r"$|\Delta w|$",
+        "Euclidean norm of the difference between all weights and those of the checkpoint before "
+        "(0 at the first)",
+        "how far the weights have moved since the checkpoint before",
+    ),
+)
+ALL_METRICS: tuple[Metric, ...] = (*METRICS, *EXTRA_METRICS)
 METRIC_COLUMNS: tuple[str, ...] = tuple(metric.column for metric in METRICS)
+_COLUMNS = tuple(metric.column for metric in ALL_METRICS)
+# Stands for all of `METRICS` where columns are named.
+PAPER = "paper"
 BIAS_COLUMNS: tuple[str, ...] = ("mean_b", "median_b", "var_b")
 
 
@@ -141,47 +167,79 @@ def checkpoint_metrics(
 def run_metrics(
     source: str | os.PathLike[str],
     *,
+    columns: Sequence[str] = (),
     threads: int | None = None,
     non_finite: NonFinitePolicy = "stop",
+    unreadable: UnreadablePolicy = "stop",
     verify: bool = True,
+    state_dict_key: str | None = None,
+    overrides: Overrides = NO_OVERRIDES,
 ) -> pd.DataFrame:
     """Metrics of every checkpoint of one run.
 
     Args:
         source: a folder with step-*.safetensors, the run's folder, or its manifest
-            (checkpoints.json); where there is a manifest, what it lists is the run.
+            (checkpoints.json); where there is a manifest, what it lists is the run, and its
+            checkpoints may be in any form of `training_maps.checkpoint_files`, each in its own.
+        columns: names of `METRICS`, `EXTRA_METRICS` and `own_metrics.installed()`; "paper" stands
+            for all of `METRICS`, and so does naming none.
         threads: number of threads; None for as many as the process may use. The result is the
             same, bit for bit, for any number.
         non_finite: what to do about NaN or infinity in a weight or bias: "stop" with an error, or
             end the table before the first such checkpoint ("drop" and "cut"; a later stage leaves
             the run out, or uses what there is). Then `attrs["non_finite"]` of the result is
             `{"step": ..., "tensor": ...}`.
-        verify: whether to compare each file with the SHA-256 that the manifest gives.
+        unreadable: what to do about a checkpoint that is missing, truncated, corrupt or changed:
+            "stop" with an error, or "skip": leave its row out. Then `attrs["unreadable"]` of the
+            result has `{"step": ..., "reason": ...}` for each.
+        verify: whether to compare each file with what the manifest says of it: its SHA-256, or its
+            size and time of last change. A checkpoint of which the manifest says neither is taken
+            as it is.
+        state_dict_key: the key that torch files have the network's state dict under ("a.b" is b in
+            a), where it is none of the usual ones.
+        overrides: patterns that say which tensors count, where the rules of
+            `training_maps.parameters` do not.
 
     Returns:
-        One row a checkpoint, by ascending step: `step` and the columns of `METRICS`. The bias
-        columns are absent for a network without biases.
+        One row a checkpoint, by ascending step: `step` and the columns. The bias columns are absent
+        for a network without biases.
 
     Raises:
         InputError: if a checkpoint is missing, broken, not what the manifest says, or has other
-            tensors than the first one; or, by policy, is not finite.
+            tensors than the first one that can be read; or, by policy, is not finite.
     """
-    from training_maps import _rust_metrics
-
-    if non_finite not in get_args(NonFinitePolicy):
-        choices = ", ".join(get_args(NonFinitePolicy))
-        raise InputError(f"non_finite: {non_finite!r} is none of {choices}")
-    n_threads = _threads(threads)
-    run = find_run(source)
-    _check_files(run, n_threads if verify else None)
-    selection = _select(run)
-    outcomes = _rust_metrics.run_metrics(
-        [os.fspath(checkpoint.path) for checkpoint in run.checkpoints],
-        selection.matrices,
-        selection.biases,
-        n_threads,
+    for name, policy, known in (
+        ("non_finite", non_finite, get_args(NonFinitePolicy)),
+        ("unreadable", unreadable, get_args(UnreadablePolicy)),
+    ):
+        if policy not in known:
+            raise InputError(f"{name}: {policy!r} is none of {', '.join(known)}")
+    names = metric_columns(columns)
+    found = measure_run(
+        find_run(source),
+        [column for column in names if column in DISTANCES],
+        own_columns(names),
+        threads=_threads(threads),
+        non_finite=non_finite,
+        unreadable=unreadable,
+        verify=verify,
+        state_dict_key=state_dict_key,
+        overrides=overrides,
     )
-    return _table(run, selection, outcomes, non_finite)
+    table = metrics_table(found.rows, found.selection, names)
+    if found.non_finite:
+        table.attrs["non_finite"] = found.non_finite
+    if found.unreadable:
+        table.attrs["unreadable"] = found.unreadable
+    return table
+
+
+def _source(
+    tensors: Mapping[str, NDArray[Any]], selection: ParameterSelection
+) -> tuple[None, dict[str, tuple[str, NDArray[Any]]]]:
+    """A checkpoint whose tensors are in memory, as the extension takes it: those that count."""
+    names = (*(matrix.tensor for matrix in selection.matrices), *selection.biases)
+    return None, {name: _typed(name, tensors[name]) for name in names}
 
 
 def tensor_metrics(
@@ -203,104 +261,110 @@ def tensor_metrics(
     """
     from training_maps import _rust_metrics
 
-    for name in (*(matrix.tensor for matrix in selection.matrices), *selection.biases):
-        if not np.isfinite(tensors[name]).all():
-            return None, name
-    pairs = _rust_metrics.array_metrics(
-        [
-            _as_floats(m.tensor, tensors[m.tensor]).reshape(m.n_blocks, m.rows, m.cols)
-            for m in selection.matrices
-        ],
-        [_as_floats(name, tensors[name]) for name in selection.biases],
+    (outcome,) = _rust_metrics.run_metrics(
+        [_source(tensors, selection)],
+        selection.matrices,
+        selection.biases,
         _threads(threads),
     )
-    values = dict(pairs)
-    return (values, None) if all(map(math.isfinite, values.values())) else (None, None)
+    if isinstance(outcome, list):
+        return dict(outcome), None
+    if outcome.kind != "non_finite":
+        raise InputError(outcome.message)
+    return None, outcome.tensor
+
+
+def tensor_distances(
+    tensors: Mapping[str, NDArray[Any]],
+    start: Mapping[str, NDArray[Any]],
+    previous: Mapping[str, NDArray[Any]],
+    selection: ParameterSelection,
+    *,
+    threads: int | None = None,
+) -> dict[str, float]:
+    """Distances of one checkpoint whose tensors are in memory: those that its file would give.
+
+    Args:
+        tensors: every tensor by name.
+        start: the same of the run's first checkpoint.
+        previous: the same of the checkpoint before.
+        selection: which of them are weights.
+        threads: number of threads; None for as many as the process may use.
+
+    Returns:
+        Value by column.
+    """
+    from training_maps import _rust_metrics
+
+    found = _rust_metrics.distances(
+        [_source(of_one, selection) for of_one in (start, previous, tensors)],
+        [(0, 2), (1, 2)],
+        selection.matrices,
+        _threads(threads),
+    )
+    values = {}
+    for column, distance in zip((FROM_START, FROM_PREVIOUS), found, strict=True):
+        if not isinstance(distance, float):
+            raise InputError(distance.message)
+        values[column] = distance
+    return values
+
+
+def metric_columns(names: Sequence[str]) -> tuple[str, ...]:
+    """The columns that a list of names stands for, in the order of the list.
+
+    Args:
+        names: of `METRICS`, `EXTRA_METRICS` and `own_metrics.installed()`; "paper" for all of
+            `METRICS`, as does no name.
+
+    Raises:
+        InputError: if a name is unknown, with the nearest that is known, or is there twice.
+    """
+    known = (*_COLUMNS, *_own_names(names))
+    columns: list[str] = []
+    for name in names or (PAPER,):
+        if name != PAPER and name not in known:
+            near = difflib.get_close_matches(name, (*known, PAPER), n=1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise InputError(
+                f"metrics.columns: there is no metric {name}{hint}; the metrics are "
+                f"{', '.join(known)}, and {PAPER} stands for the first {len(METRICS)}"
+            )
+        columns += METRIC_COLUMNS if name == PAPER else (name,)
+    twice = {column for column in columns if columns.count(column) > 1}
+    if twice:
+        raise InputError(f"metrics.columns: {min(twice)} is there twice")
+    return tuple(columns)
+
+
+def _own_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of users' metrics, which are looked for only if a name is none of this project's."""
+    if set(names) <= {*_COLUMNS, PAPER}:
+        return ()
+    for name, metric in own_metrics.installed().items():
+        if name in _COLUMNS:
+            raise InputError(
+                f"{metric}: {name} is a metric of this project; rename the entry point"
+            )
+    return tuple(own_metrics.installed())
+
+
+def own_columns(columns: Sequence[str]) -> list[str]:
+    """Those of `columns` that are users' metrics."""
+    return [column for column in columns if column not in _COLUMNS]
 
 
 def metrics_table(
-    rows: Sequence[Mapping[str, float]], selection: ParameterSelection
+    rows: Sequence[Mapping[str, float]],
+    selection: ParameterSelection,
+    columns: Sequence[str] = METRIC_COLUMNS,
 ) -> pd.DataFrame:
-    """The table of a run's metrics: `step` and the columns that the selection gives."""
+    """The table of a run's metrics: `step` and those of the columns that the selection gives."""
     import pandas as pd
 
-    columns = [c for c in METRIC_COLUMNS if selection.biases or c not in BIAS_COLUMNS]
-    table = pd.DataFrame(list(rows), columns=["step", *columns])
-    return table.astype({"step": np.int64, **dict.fromkeys(columns, np.float64)})
-
-
-def _select(run: Run) -> ParameterSelection:
-    """What counts in the run's first checkpoint, and has to be in all others."""
-    from training_maps import _rust_metrics
-
-    first = run.checkpoints[0]
-    try:
-        tensors = _rust_metrics.tensors(os.fspath(first.path))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{_name(run, first)}: {error}") from error
-    return select_parameters(tensors, where=first.path)
-
-
-def _table(
-    run: Run,
-    selection: ParameterSelection,
-    outcomes: Sequence[list[tuple[str, float]] | CheckpointFailure],
-    non_finite: NonFinitePolicy,
-) -> pd.DataFrame:
-    rows: list[dict[str, float]] = []
-    cut: dict[str, int | str | None] | None = None
-    for checkpoint, outcome in zip(run.checkpoints, outcomes, strict=True):
-        if isinstance(outcome, list):
-            if cut is None:
-                rows.append({"step": checkpoint.step, **dict(outcome)})
-            continue
-        if outcome.kind != "non_finite":
-            raise InputError(f"{_name(run, checkpoint)}: {outcome.message}")
-        if non_finite == "stop":
-            raise InputError(
-                f"{_name(run, checkpoint)}: {outcome.message}; training diverged. Set non_finite "
-                "to 'drop' to leave such runs out, or to 'cut' to use their checkpoints up to there"
-            )
-        cut = cut or {"step": checkpoint.step, "tensor": outcome.tensor}
-    table = metrics_table(rows, selection)
-    if cut:
-        table.attrs["non_finite"] = cut
-    return table
-
-
-def _check_files(run: Run, threads: int | None) -> None:
-    """Refuse missing files and, on that many `threads`, those that the manifest says otherwise of.
-
-    Raises:
-        InputError: naming file, seed and step of the first one.
-    """
-    for checkpoint in run.checkpoints:
-        if not checkpoint.path.is_file():
-            raise InputError(
-                f"{_name(run, checkpoint)}: {checkpoint.path} is missing. Train the run again, or "
-                "put the file back"
-            )
-    if threads is None:
-        return
-    listed = [checkpoint for checkpoint in run.checkpoints if checkpoint.sha256]
-    with ThreadPoolExecutor(threads) as pool:
-        for checkpoint, digest in zip(listed, pool.map(_sha256, listed), strict=True):
-            if digest != checkpoint.sha256:
-                raise InputError(
-                    f"{_name(run, checkpoint)}: {checkpoint.path} is truncated or has changed: its "
-                    "SHA-256 is not the one that the manifest gives. Train the run again, or put "
-                    "the file back"
-                )
-
-
-def _sha256(checkpoint: Checkpoint) -> str:
-    with checkpoint.path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _name(run: Run, checkpoint: Checkpoint) -> str:
-    seed = "" if run.seed is None else f"seed {run.seed}, "
-    return f"{seed}step {checkpoint.step}"
+    given = [c for c in columns if selection.biases or c not in BIAS_COLUMNS]
+    table = pd.DataFrame(list(rows), columns=["step", *given])
+    return table.astype({"step": np.int64, **dict.fromkeys(given, np.float64)})
 
 
 def _as_floats(name: str, array: ArrayLike) -> NDArray[np.float32] | NDArray[np.float64]:
@@ -312,6 +376,12 @@ def _as_floats(name: str, array: ArrayLike) -> NDArray[np.float32] | NDArray[np.
         )
     dtype = np.float64 if taken.dtype.itemsize == 8 else np.float32
     return np.require(taken, dtype, ["ALIGNED"])
+
+
+def _typed(name: str, array: ArrayLike) -> tuple[str, NDArray[Any]]:
+    """`array` as the extension takes named tensors: in C order, with its type."""
+    taken = np.require(_as_floats(name, array), requirements=["C"])
+    return ("F64" if taken.dtype == np.float64 else "F32"), taken
 
 
 def _as_matrices(array: NDArray[np.float32] | NDArray[np.float64]) -> NDArray[np.floating]:

@@ -2,46 +2,29 @@
 
 Hu et al. 2023, Appendix B: the metrics are those of weight matrices and biases; embeddings,
 unembeddings and normalisation layers are left out of everything. What a tensor is follows from its
-name, type and shape, by the first of `RULES` that applies. How a weight tensor splits into matrices
-follows from `LAYOUTS`.
+name, type and shape, by the rules of `tensor_rules`, unless patterns (`Overrides`) say otherwise.
 """
 
 from __future__ import annotations
 
+import difflib
 import math
-import re
-from collections.abc import Callable, Iterable, Mapping
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal, NamedTuple
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
 
 from training_maps.errors import InputError
-
-Kind = Literal["weight", "bias", "left out"]
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """A tensor as a checkpoint's header describes it."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-
-    @property
-    def module(self) -> str:
-        """The name without its last part: the layer that the tensor belongs to."""
-        return self.name.rpartition(".")[0]
-
-    @property
-    def parameter(self) -> str:
-        """The last part of the name in lower case: what the tensor is to its layer."""
-        return self.name.rpartition(".")[2].lower()
-
-    @cached_property
-    def words(self) -> frozenset[str]:
-        """The letters-only words of the name in lower case: "h.0.ln_1.weight" has h, ln, weight."""
-        return frozenset(re.findall("[a-z]+", self.name.lower()))
+from training_maps.tensor_rules import (
+    LAYOUTS,
+    RULES,
+    Kind,
+    Network,
+    Tensor,
+    is_integer,
+    is_transposed,
+)
 
 
 class MatrixSpec(NamedTuple):
@@ -51,15 +34,6 @@ class MatrixSpec(NamedTuple):
     n_blocks: int
     rows: int
     cols: int
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What tensors are for which `applies(tensor, shapes)` holds; `shapes` has all by name."""
-
-    kind: Kind
-    reason: str
-    applies: Callable[[Tensor, Mapping[str, tuple[int, ...]]], bool]
 
 
 @dataclass(frozen=True)
@@ -93,110 +67,225 @@ class ParameterSelection:
         """Reason by name of each tensor that does not count."""
         return {d.tensor.name: d.reason for d in self.decisions if d.kind == "left out"}
 
-
-_BUFFERS = {"running_mean", "running_var", "num_batches_tracked", "inv_freq", "masked_bias"}
-_INTEGER = re.compile(r"BOOL|[IU]\d+")
-# Also torch's recurrent layers ("bias_ih_l0") and attention ("bias_k").
-_BIAS = re.compile(r"\w*bias([_\d]\w*)?|b([_\d]\w*)?")
-
-
-def _is_normalisation(tensor: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> bool:
-    if tensor.words & {"ln", "bn"} or any(
-        word.endswith("norm") or word.startswith("normali") for word in tensor.words
-    ):
-        return True
-    # Whatever its name (say "downsample.1"), a layer whose weight is a vector only scales.
-    return len(shapes.get(f"{tensor.module}.weight", (0, 0))) == 1
-
-
-def _is_embedding(tensor: Tensor) -> bool:
-    return (
-        any(word.startswith(("embed", "unembed")) for word in tensor.words)
-        or bool(tensor.words & {"wte", "wpe"})
-        or "lm_head" in tensor.name.split(".")
-    )
-
-
-def _is_bias(tensor: Tensor) -> bool:
-    return _BIAS.fullmatch(tensor.parameter) is not None
-
-
-def _is_stack_of_squares(tensor: Tensor) -> bool:
-    return len(tensor.shape) > 2 and tensor.shape[-1] == tensor.shape[-2]
-
-
-RULES: tuple[Rule, ...] = (
-    Rule("left out", "has no values", lambda t, _: math.prod(t.shape) == 0),
-    Rule("left out", "integers", lambda t, _: _INTEGER.fullmatch(t.dtype) is not None),
-    Rule("left out", "a buffer, not trained", lambda t, _: t.parameter in _BUFFERS),
-    Rule("left out", "a mask", lambda t, _: "mask" in t.words),
-    # GPT-2 keeps its causal mask as ".attn.bias" of shape (1, 1, n, n).
-    Rule("left out", "a mask", lambda t, _: _is_bias(t) and _is_stack_of_squares(t)),
-    Rule("left out", "embedding or unembedding", lambda t, _: _is_embedding(t)),
-    Rule("left out", "normalisation layer", _is_normalisation),
-    Rule("bias", "named a bias", lambda t, _: _is_bias(t) and len(t.shape) > 0),
-    Rule("weight", "two or more dimensions", lambda t, _: len(t.shape) >= 2),
-    Rule("left out", "neither a matrix nor named a bias", lambda _t, _s: True),
-)
+    def n_values(self, kind: Kind) -> int:
+        """How many numbers the tensors of one kind hold."""
+        return sum(math.prod(d.tensor.shape) for d in self.decisions if d.kind == kind)
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How weight tensors for which `applies` holds are viewed: (n_blocks, rows, cols)."""
+class Overrides:
+    """Patterns on tensor names that overrule the rules, as in `fnmatch`: * matches dots too.
 
-    name: str
-    applies: Callable[[Tensor], bool]
-    view: Callable[[tuple[int, ...]], tuple[int, int, int]]
+    `left_out` goes before `biases`, and that before `weights`. `blocks` says of weights into how
+    many matrices their rows fall, each of as many consecutive rows: heads of a projection, or
+    query, key and value of a fused one.
+    """
+
+    weights: tuple[str, ...] = ()
+    biases: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    blocks: tuple[tuple[str, int], ...] = ()
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Overrides:
+        """The section `parameters` of an experiment: lists of patterns, and `blocks` by pattern."""
+        return cls(
+            tuple(settings.get("weights", ())),
+            tuple(settings.get("biases", ())),
+            tuple(settings.get("left_out", ())),
+            tuple(sorted(settings.get("blocks", {}).items())),
+        )
+
+    @classmethod
+    def from_arguments(cls, arguments: Namespace) -> Overrides:
+        """What the options that `add_arguments` declares say.
+
+        Raises:
+            InputError: if --blocks is not PATTERN=NUMBER.
+        """
+        blocks = []
+        for text in arguments.blocks:
+            pattern, separator, number = text.rpartition("=")
+            if not separator or not number.isascii() or not number.isdigit() or int(number) < 1:
+                raise InputError(
+                    f"--blocks {text}: expected PATTERN=NUMBER, such as '*.query.weight=12'"
+                )
+            blocks.append((pattern, int(number)))
+        return cls(
+            tuple(arguments.weights),
+            tuple(arguments.biases),
+            tuple(arguments.left_out),
+            tuple(blocks),
+        )
+
+    def to_arguments(self) -> list[str]:
+        """The options of the command line that say the same."""
+        options = {
+            "--weights": list(self.weights),
+            "--biases": list(self.biases),
+            "--left-out": list(self.left_out),
+            "--blocks": [f"{pattern}={number}" for pattern, number in self.blocks],
+        }
+        return [word for option, values in options.items() if values for word in (option, *values)]
 
 
-LAYOUTS: tuple[Layout, ...] = (
-    Layout("one matrix", lambda t: len(t.shape) == 2, lambda s: (1, s[0], s[1])),
-    Layout(
-        "one matrix a head",
-        lambda t: len(t.shape) == 3 and not any(word.startswith("conv") for word in t.words),
-        lambda s: (s[0], s[1], s[2]),
-    ),
-    Layout(
-        "convolution: (out, in x kernel)", lambda _: True, lambda s: (1, s[0], math.prod(s[1:]))
-    ),
-)
+NO_OVERRIDES = Overrides()
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the options that overrule the rules, for every command that selects tensors."""
+    group = parser.add_argument_group(
+        "which tensors count",
+        "patterns on tensor names that overrule the rules; 'training-maps inspect' shows the rest",
+    )
+    for option, meaning in (
+        ("--weights", "tensors that are weight matrices"),
+        ("--biases", "tensors that are biases"),
+        ("--left-out", "tensors that do not count"),
+    ):
+        group.add_argument(option, nargs="+", default=[], metavar="PATTERN", help=meaning)
+    group.add_argument(
+        "--blocks", nargs="+", default=[], metavar="PATTERN=NUMBER",
+        help="weights whose rows fall into that many matrices, such as heads",
+    )  # fmt: skip
 
 
 def select_parameters(
-    tensors: Iterable[tuple[str, str, Iterable[int]]], where: object = "checkpoint"
+    tensors: Iterable[tuple[str, str, Iterable[int]]],
+    where: object = "checkpoint",
+    overrides: Overrides = NO_OVERRIDES,
 ) -> ParameterSelection:
     """Decide for each tensor whether it is a weight, a bias, or left out.
 
     Args:
         tensors: name, dtype (as safetensors names it: "F32", "I64", ...) and shape of each.
         where: what they come from, for the error message.
+        overrides: patterns that overrule the rules.
 
     Returns:
         The decisions, sorted by tensor name.
 
     Raises:
-        InputError: if no tensor is a weight matrix.
+        InputError: if no tensor is a weight matrix; or if a pattern of `overrides` matches nothing,
+            or something that cannot be what it says.
     """
-    described = sorted(
-        (Tensor(name, dtype, tuple(shape)) for name, dtype, shape in tensors),
-        key=lambda tensor: tensor.name,
-    )
-    shapes = {tensor.name: tensor.shape for tensor in described}
-    selection = ParameterSelection(tuple(_decide(tensor, shapes) for tensor in described))
+    selection = decide(tensors, where, overrides)
     if not selection.matrices:
         found = ", ".join(f"{name} ({reason})" for name, reason in selection.left_out.items())
         raise InputError(
-            f"{where}: no weight matrix among its {len(described)} tensors; expected a tensor of "
-            f"two or more dimensions that is no embedding and no normalisation layer. Left out: "
-            f"{found or 'none'}"
+            f"{where}: no weight matrix among its {len(selection.decisions)} tensors; expected a "
+            "tensor of two or more dimensions that is no embedding and no normalisation layer. If "
+            "one of them is a weight all the same, name it in the section 'parameters' of the "
+            f"experiment, or with --weights. Left out: {found or 'none'}"
         )
     return selection
 
 
-def _decide(tensor: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> Decision:
-    rule = next(rule for rule in RULES if rule.applies(tensor, shapes))
-    if rule.kind != "weight":
-        return Decision(tensor, rule.kind, rule.reason)
+def decide(
+    tensors: Iterable[tuple[str, str, Iterable[int]]],
+    where: object = "checkpoint",
+    overrides: Overrides = NO_OVERRIDES,
+) -> ParameterSelection:
+    """What `select_parameters` gives, even if nothing counts."""
+    described = sorted(
+        (Tensor(name, dtype, tuple(shape)) for name, dtype, shape in tensors),
+        key=lambda tensor: tensor.name,
+    )
+    _check_patterns(overrides, [tensor.name for tensor in described], where)
+    network = Network(described)
+    decisions = [_decide(tensor, network, overrides, where) for tensor in described]
+    return ParameterSelection(_in_blocks(decisions, overrides, where))
+
+
+def _decide(tensor: Tensor, network: Network, overrides: Overrides, where: object) -> Decision:
+    kind, reason = _overruled(tensor, overrides, where)
+    if kind is None:
+        rule = next(rule for rule in RULES if rule.applies(tensor, network))
+        kind, reason = rule.kind, rule.reason
+    if kind != "weight":
+        return Decision(tensor, kind, reason)
     layout = next(layout for layout in LAYOUTS if layout.applies(tensor))
     matrix = MatrixSpec(tensor.name, *layout.view(tensor.shape))
-    return Decision(tensor, "weight", layout.name, matrix)
+    named = f"{reason}: " if reason.startswith("parameters.") else ""
+    return Decision(tensor, "weight", f"{named}{layout.name}", matrix)
+
+
+def _overruled(tensor: Tensor, overrides: Overrides, where: object) -> tuple[Kind | None, str]:
+    """What the patterns say of a tensor, and which of them; None if nothing."""
+    kinds: tuple[tuple[Kind, str, tuple[str, ...], int], ...] = (
+        ("left out", "left_out", overrides.left_out, 0),
+        ("bias", "biases", overrides.biases, 1),
+        ("weight", "weights", overrides.weights, 2),
+    )
+    for kind, key, patterns, dimensions in kinds:
+        pattern = next((p for p in patterns if fnmatchcase(tensor.name, p)), None)
+        if pattern is None:
+            continue
+        if kind != "left out" and (
+            is_integer(tensor) or len(tensor.shape) < dimensions or not math.prod(tensor.shape)
+        ):
+            raise InputError(
+                f"{where}: parameters.{key}: {pattern!r} matches {tensor.name}, which is no "
+                f"{kind}: its type is {tensor.dtype} and its shape {tensor.shape}; expected floats "
+                f"in at least {dimensions} dimension{'s' * (dimensions > 1)}. Make the pattern "
+                "narrower, or name the tensor in left_out"
+            )
+        return kind, f"parameters.{key} {pattern!r}"
+    return None, ""
+
+
+def _in_blocks(
+    decisions: Iterable[Decision], overrides: Overrides, where: object
+) -> tuple[Decision, ...]:
+    """The decisions with the rows of those weights split that `overrides.blocks` names."""
+    decisions = tuple(decisions)
+    for pattern, n_blocks in overrides.blocks:
+        weights = [d for d in decisions if d.matrix and fnmatchcase(d.tensor.name, pattern)]
+        if not weights:
+            raise InputError(
+                f"{where}: parameters.blocks: {pattern!r} matches no weight; the tensors that it "
+                "matches are biases or left out"
+            )
+        split = {d.tensor.name: _split(d, pattern, n_blocks, where) for d in weights}
+        decisions = tuple(split.get(d.tensor.name, d) for d in decisions)
+    return decisions
+
+
+def _split(decision: Decision, pattern: str, n_blocks: int, where: object) -> Decision:
+    matrix = decision.matrix
+    assert matrix is not None
+    fault = None
+    if "parameters.blocks" in decision.reason:
+        fault = "another pattern of blocks names it too"
+    elif is_transposed(decision.tensor):
+        fault = "GPT-2 stores its layers transposed, so that heads are columns and not rows"
+    elif matrix.rows % n_blocks:
+        fault = f"its {matrix.rows} rows do not fall into {n_blocks} equal blocks"
+    if fault:
+        raise InputError(
+            f"{where}: parameters.blocks: {pattern!r}: {decision.tensor.name} cannot be split into "
+            f"{n_blocks}: {fault}"
+        )
+    rows = matrix.rows // n_blocks
+    reason = f"{decision.reason}; parameters.blocks {pattern!r}: blocks of {rows} rows"
+    split = MatrixSpec(matrix.tensor, matrix.n_blocks * n_blocks, rows, matrix.cols)
+    return Decision(decision.tensor, decision.kind, reason, split)
+
+
+def _check_patterns(overrides: Overrides, names: list[str], where: object) -> None:
+    """Refuse a pattern that matches no name: it is a slip of the pen, or for another network."""
+    patterns = {
+        "weights": overrides.weights,
+        "biases": overrides.biases,
+        "left_out": overrides.left_out,
+        "blocks": tuple(pattern for pattern, _ in overrides.blocks),
+    }
+    for key, of_key in patterns.items():
+        for pattern in of_key:
+            if any(fnmatchcase(name, pattern) for name in names):
+                continue
+            near = difflib.get_close_matches(pattern.strip("*"), names, n=3, cutoff=0.3)
+            raise InputError(
+                f"{where}: parameters.{key}: the pattern {pattern!r} matches none of its "
+                f"{len(names)} tensors; the nearest are {', '.join(near or names[:3]) or 'none'}"
+            )

@@ -1,8 +1,9 @@
 """One experiment's results, read from its folder: what figures, report and summary work on.
 
-The map, the model selection, its stability and the state paths must be there. The other files are
-optional, because a run that was brought from elsewhere may have no training log, and without
-convergence there is no regression: whoever draws or tells asks what is there.
+The map and the state paths must be there; so must the model selection and its stability where a
+model was fitted. The other files are optional, because a run that was brought from elsewhere may
+have no training log, and without convergence there is no regression: whoever draws or tells asks
+what is there.
 """
 
 from __future__ import annotations
@@ -71,10 +72,12 @@ class ExperimentResults:
         folder: the folder that was read.
         experiment: the experiment's name.
         training_map: `training_map.json` as a dict.
-        model_selection: one row a restart, columns of `MODEL_SELECTION_COLUMNS` and more.
-        stability: `hmm/stability.json` as a dict.
+        model_selection: one row a restart, columns of `MODEL_SELECTION_COLUMNS` and more; empty
+            where no model was fitted.
+        stability: `hmm/stability.json` as a dict; empty where no model was fitted.
         state_paths: `seed, step, state`, one row a checkpoint, sorted by seed and step.
-        logs: training log of each seed (columns `LOG_COLUMNS`); empty where there are none.
+        logs: training log of each seed (columns `LOG_COLUMNS`, null where a log lacks one); empty
+            where there are none.
         convergence: `seed, step, epoch, fraction, converged`; empty where it is not defined.
         coefficients: regression coefficients, one row a state; empty without a regression.
         regression: `regression.json` as a dict; empty where there is none.
@@ -113,15 +116,14 @@ class ExperimentResults:
         paths = paths.sort_values(["seed", "step"], ignore_index=True)
         regression_file = folder / "regression.json"
         regression = read_json(regression_file) if regression_file.exists() else {}
+        selection, stability = _read_selection(folder, training_map)
         validation_seeds, notes = _read_observations(folder / "observations.parquet")
         return cls(
             folder=folder,
             experiment=str(training_map["experiment"] or folder.name),
             training_map=training_map,
-            model_selection=read_table(
-                folder / "hmm" / "model_selection.csv", MODEL_SELECTION_COLUMNS
-            ),
-            stability=_read_keys(folder / "hmm" / "stability.json", _STABILITY_KEYS),
+            model_selection=selection,
+            stability=stability,
             state_paths=paths,
             logs=_read_logs(folder, paths["seed"].unique()),
             convergence=_read_optional(folder / "convergence.csv", CONVERGENCE_COLUMNS),
@@ -143,13 +145,20 @@ class ExperimentResults:
         return sorted(int(state["state"]) for state in self.training_map["states"])
 
     @property
+    def has_model(self) -> bool:
+        """Whether a model was fitted; state paths may also be brought along."""
+        return bool(self.training_map["selected_model"])
+
+    @property
     def n_runs(self) -> int:
         """Number of runs on the map."""
         return len(self.seeds)
 
     @property
-    def n_converged(self) -> int:
-        """Number of runs whose evaluation accuracy passed the threshold."""
+    def n_converged(self) -> int | None:
+        """Number of runs that converged; None where convergence is not defined."""
+        if self.convergence.empty:
+            return None
         return int(self.convergence["converged"].sum())
 
     @property
@@ -168,8 +177,10 @@ class ExperimentResults:
         return sorted(int(state) for state in self.regression.get("detour_states") or ())
 
     def time_axis(self, wanted: Time) -> Time:
-        """The time axis that can be drawn: `wanted`, or steps where a run has no training log."""
-        complete = all(seed in self.logs for seed in self.seeds)
+        """The time axis that can be drawn: `wanted`, or steps where a run has no log of epochs."""
+        complete = all(
+            seed in self.logs and self.logs[seed]["epoch"].notna().all() for seed in self.seeds
+        )
         return "epoch" if wanted == "epoch" and complete else "step"
 
     def times(self, seed: int, steps: Sequence[int] | np.ndarray, time: Time) -> np.ndarray:
@@ -234,7 +245,7 @@ def time_argument(parser: Any) -> None:
         "--time",
         choices=("epoch", "step"),
         default="epoch",
-        help="time axis (default: epoch; steps are used where a run has no training log)",
+        help="time axis (default: epoch; steps are used where a run has no log of epochs)",
     )
 
 
@@ -254,6 +265,18 @@ def _read_keys(path: Path, keys: Sequence[str]) -> dict[str, Any]:
     return dict(data)
 
 
+def _read_selection(
+    folder: Path, training_map: dict[str, Any]
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The scores of all models and how stable the choice is; empty where no model was fitted."""
+    if not training_map["selected_model"]:
+        import pandas as pd
+
+        return pd.DataFrame({column: [] for column in MODEL_SELECTION_COLUMNS}), {}
+    table = read_table(folder / "hmm" / "model_selection.csv", MODEL_SELECTION_COLUMNS)
+    return table, _read_keys(folder / "hmm" / "stability.json", _STABILITY_KEYS)
+
+
 def _read_optional(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """A table that may be missing: then an empty one with the same columns."""
     import pandas as pd
@@ -271,8 +294,9 @@ def _read_logs(folder: Path, seeds: np.ndarray) -> dict[int, pd.DataFrame]:
     for seed in seeds:
         path = folder / "runs" / f"seed-{seed}" / "training_log.parquet"
         if path.exists():
-            log = read_table(path, LOG_COLUMNS)
-            logs[int(seed)] = log.sort_values("step", ignore_index=True)
+            log = read_table(path, ("step",)).sort_values("step", ignore_index=True)
+            others = [column for column in log.columns if column not in LOG_COLUMNS]
+            logs[int(seed)] = log.reindex(columns=[*LOG_COLUMNS, *others])
     return logs
 
 

@@ -1,21 +1,48 @@
-"""What states mean for training: how the time spent in each relates to convergence time.
+"""What states mean for training: how the time spent in each relates to an outcome of the run.
 
 A run is described by the share of its checkpoints in each state, and those shares predict by
-linear regression when it converges. A state that slows runs down and that some run converges
-without is a detour. Source: Hu et al. 2023, sections 2.3 and 3.4, equation 2.
+linear regression when it converges, or another outcome. A state that slows runs down and that some
+run converges without is a detour. Source: Hu et al. 2023, sections 2.3 and 3.4, equation 2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.special import fdtrc, stdtr
 
+from training_maps.alternatives import compare_alternatives
+from training_maps.censored import (
+    NoEstimateError,
+    Tobit,
+    fit_tobit,
+    resampled_tobit,
+    shuffled_statistics,
+)
 from training_maps.errors import InputError
+from training_maps.least_squares import (
+    ROUNDING,
+    LeastSquares,
+    fit_least_squares,
+    left_out_predictions,
+    percentile_interval,
+    permutation_p_value,
+    predictive_r_squared,
+    resampled_fits,
+    shuffled_r_squared,
+)
+from training_maps.outcomes import Outcome, convergence_times
+from training_maps.semantics_words import (
+    censoring_notes,
+    dependence_notes,
+    explain_state,
+    listed,
+    missing_notes,
+    why_no_regression,
+)
 from training_maps.state_paths import state_shares
 
 __all__ = [
@@ -32,142 +59,157 @@ COEFFICIENT_COLUMNS = {
     "coefficient": "float64",
     "standard_error": "float64",
     "p_value": "float64",
+    "interval_low": "float64",
+    "interval_high": "float64",
+    "n_resamples": "int64",
     "n_runs_visiting": "int64",
+    "n_converging_without": "Int64",
+    "mean_outcome_visiting": "float64",
+    "mean_outcome_without": "float64",
     "is_detour": "bool",
+    "explanation": "str",
 }
 
-# Shares and fractions are quotients of small integers. Differences below this are rounding.
-_ROUNDING = 1e-12
+CensoredPolicy = Literal["last_step", "drop", "tobit"]
+DetourRule = Literal["sign", "interval"]
+
+CENSORED_POLICIES = ("last_step", "drop", "tobit")
+DETOUR_RULES = ("sign", "interval")
+N_RESAMPLES = 1000
+N_PERMUTATIONS = 1999
+# Each takes a fit by maximum likelihood, so fewer.
+N_TOBIT_PERMUTATIONS = 199
+LEVEL = 0.95
 
 
 def _no_coefficients() -> pd.DataFrame:
     return pd.DataFrame(columns=list(COEFFICIENT_COLUMNS)).astype(COEFFICIENT_COLUMNS)
 
 
+def _no_predictions() -> pd.DataFrame:
+    return pd.DataFrame({"seed": [], "predicted": []}).astype({"seed": int, "predicted": float})
+
+
 @dataclass(frozen=True, eq=False)
 class Regression:
-    """Convergence time regressed on the shares of checkpoints in each state.
+    """An outcome regressed on the shares of checkpoints in each state.
 
     Numbers are None where they are undefined, and `reason` then says why in a sentence.
 
     Attributes:
         n_runs: runs in the regression.
-        n_converged: runs among them that converged; the others count as their last step.
-        significance: level that the F test's p-value must be below to interpret coefficients.
-        r_squared: centred coefficient of determination, in [0, 1].
-        adjusted_r_squared: the same, adjusted for the number of states.
+        n_converged: runs among them that converged; None if the outcome is not a time.
+        significance: level that the p-value must be below to interpret coefficients.
+        censored: what is done with runs that do not converge: "last_step", "drop" or "tobit".
+        method: "ordinary least squares" or "Tobit".
+        r_squared: centred coefficient of determination, in [0, 1]; of a Tobit model that of
+            McKelvey and Zavoina.
+        r_squared_interval: 95 % interval over resampled runs.
+        adjusted_r_squared: `r_squared`, adjusted for the number of states; None for Tobit.
+        leave_one_out_r_squared: how well each run is predicted by the regression on the others;
+            0 is no better than their mean. None for Tobit.
         f_statistic: of the hypothesis that no share matters; None for an exact fit, where it is
-            infinite.
-        p_value: of that F test.
+            infinite, and for Tobit.
+        likelihood_ratio: the same of a Tobit model, chi-squared; None otherwise.
+        p_value: of that test.
+        sigma: standard deviation of a Tobit model; None otherwise.
+        bootstrap: `level`, `n_resamples`, `n_degenerate` (resamples without R²), `random_state`.
+        shuffled: the same regression on shuffled outcomes: `n_permutations`, `mean_r_squared`,
+            `p_value` (the share of permutations that do as well), `random_state`.
+        alternatives: ridge and random forest beside it; see `alternatives.compare_alternatives`.
         coefficients: table of the columns `COEFFICIENT_COLUMNS`, a row a state; a coefficient is
-            the convergence time, as a fraction of the run's length, that a run spending all its
-            time in the state would have. Header only where there is no regression.
+            the outcome that a run spending all its time in the state would have. Header only where
+            there is no regression.
+        predictions: `seed` and `predicted`, by the regression on all other runs; header only where
+            there is none.
         detour_states: states that are detours, ascending; none unless significant.
+        detour_rule: "sign" or "interval"; see `regress`.
         reason: why there is no regression; None where there is one.
         notes: what a reader should know, in plain sentences.
     """
 
     n_runs: int
-    n_converged: int
+    n_converged: int | None
     significance: float
+    censored: CensoredPolicy = "last_step"
+    method: str | None = None
     r_squared: float | None = None
+    r_squared_interval: tuple[float, float] | None = None
     adjusted_r_squared: float | None = None
+    leave_one_out_r_squared: float | None = None
     f_statistic: float | None = None
+    likelihood_ratio: float | None = None
     p_value: float | None = None
+    sigma: float | None = None
+    bootstrap: dict[str, Any] | None = None
+    shuffled: dict[str, Any] | None = None
+    alternatives: dict[str, Any] | None = None
     coefficients: pd.DataFrame = field(default_factory=_no_coefficients)
+    predictions: pd.DataFrame = field(default_factory=_no_predictions)
     detour_states: tuple[int, ...] = ()
+    detour_rule: DetourRule = "sign"
     reason: str | None = None
     notes: tuple[str, ...] = ()
 
     @property
     def significant(self) -> bool:
-        """Whether the F test's p-value is below `significance`."""
+        """Whether the p-value is below `significance`."""
         return self.p_value is not None and self.p_value < self.significance
 
     def to_dict(self) -> dict[str, Any]:
-        """All but the coefficients, ready for JSON."""
-        return {
-            "n_runs": self.n_runs,
-            "n_converged": self.n_converged,
-            "r_squared": self.r_squared,
-            "adjusted_r_squared": self.adjusted_r_squared,
-            "f_statistic": self.f_statistic,
-            "p_value": self.p_value,
-            "significance": self.significance,
+        """All but the coefficients and predictions, ready for JSON; and a sentence a state."""
+        tables = ("coefficients", "predictions")
+        data = {name: value for name, value in vars(self).items() if name not in tables}
+        interval = self.r_squared_interval
+        states = self.coefficients[["state", "explanation"]].to_dict("records")
+        return data | {
+            "r_squared_interval": None if interval is None else list(interval),
             "significant": self.significant,
             "detour_states": list(self.detour_states),
-            "reason": self.reason,
+            "states": states,
             "notes": list(self.notes),
         }
 
 
-def convergence_times(
-    logs: Mapping[int, pd.DataFrame], threshold: float, column: str = "eval_accuracy"
-) -> pd.DataFrame:
-    """When each run converges: its first checkpoint with `column` strictly above `threshold`.
+@dataclass(frozen=True, eq=False)
+class _Runs:
+    """The runs of a regression: shares (n, k), outcome (n,) and whether it is censored (n,)."""
 
-    A run that never gets there is censored: it counts as its last checkpoint and is marked as not
-    converged. A null in `column` (a diverged run) is not above any threshold.
+    shares: pd.DataFrame
+    outcome: np.ndarray
+    censored: np.ndarray
+    about: Outcome
 
-    Args:
-        logs: training log of each seed, with the columns `step`, `epoch` and `column`; the first
-            checkpoint, step 0 included, counts like any other.
-        threshold: what `column` must exceed, in its own units (accuracies are in [0, 1]).
-        column: the logged quantity.
+    @property
+    def converged(self) -> pd.Index:
+        return self.shares.index[~self.censored]
 
-    Returns:
-        Table of `seed` (ascending), `step` (optimiser updates), `epoch`, `fraction` (step as a
-        fraction of the longest run's last step, in [0, 1]) and `converged`.
-
-    Raises:
-        InputError: if a log is empty, lacks a column or has nulls in `step` or `epoch`.
-
-    Source: Hu et al. 2023, section 3.4.
-    """
-    rows = [_convergence_of_run(seed, logs[seed], threshold, column) for seed in sorted(logs)]
-    table = pd.DataFrame(rows, columns=["seed", "step", "epoch", "last", "converged"])
-    length = table.pop("last").max()
-    # Runs of nothing but step 0 have no length; a censored run is at its end by definition.
-    fraction = table["step"] / length if length > 0 else (~table["converged"]).astype(float)
-    table.insert(3, "fraction", fraction)
-    return table.astype(
-        {"seed": int, "step": int, "epoch": float, "fraction": float, "converged": bool}
-    )
-
-
-def _convergence_of_run(
-    seed: int, log: pd.DataFrame, threshold: float, column: str
-) -> tuple[int, int, float, int, bool]:
-    missing = [name for name in ("step", "epoch", column) if name not in log.columns]
-    if missing:
-        raise InputError(
-            f"the training log of seed {seed} has no column {', '.join(missing)}; "
-            f"it has {', '.join(map(str, log.columns)) or 'none'}"
+    def without(self, runs: np.ndarray) -> _Runs:
+        """The same less the runs marked in `runs` (n,), and less states that none visits then."""
+        shares = self.shares[~runs]
+        return _Runs(
+            shares.loc[:, (shares > 0).any(axis=0).to_numpy()],
+            self.outcome[~runs],
+            self.censored[~runs],
+            self.about,
         )
-    if log.empty:
-        raise InputError(f"the training log of seed {seed} is empty; expected a row a checkpoint")
-    if not np.isfinite(log[["step", "epoch"]].to_numpy(dtype=float)).all():
-        raise InputError(f"the training log of seed {seed} has a null step or epoch")
-    log = log.sort_values("step", kind="stable")
-    try:
-        above = log[column].to_numpy(dtype=float, na_value=np.nan) > threshold
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"the training log of seed {seed}: column {column} is not numeric"
-        ) from error
-    converged = bool(above.any())
-    row = int(above.argmax()) if converged else len(log) - 1
-    step, last = int(log["step"].iloc[row]), int(log["step"].iloc[-1])
-    return seed, step, float(log["epoch"].iloc[row]), last, converged
 
 
 def regress(
-    shares: pd.DataFrame, convergence: pd.DataFrame, significance: float = 0.001
+    shares: pd.DataFrame,
+    outcome: Outcome,
+    *,
+    censored: CensoredPolicy = "last_step",
+    significance: float = 0.001,
+    detour_rule: DetourRule = "sign",
+    n_resamples: int = N_RESAMPLES,
+    alternatives: bool = True,
+    random_state: int = 0,
 ) -> Regression:
-    """Regress convergence time on the shares of checkpoints in each state; find detours.
+    """Regress an outcome on the shares of checkpoints in each state; find detours.
 
-    Ordinary least squares of `fraction` on the shares, without an intercept: the shares sum to
-    1, so it is implied, and R² and the F test are those of a model with one.
+    Least squares on the shares, without an intercept: the shares sum to 1, so it is implied, and R²
+    and the F test are those of a model with one.
 
     Where shares are linearly dependent beyond that, some coefficients are not determined by the
     data, though R² and the F test are (with the rank for the number of states). Two rules then:
@@ -179,52 +221,214 @@ def regress(
 
     Notes name the states concerned.
 
-    There is no regression, and `reason` says why, when no run converges, when all convergence
-    times are equal, when every run has the same shares, or with no more runs than states.
+    There is no regression, and `reason` says why, when no run converges, when all outcomes are
+    equal, when every run has the same shares, or with no more runs than states.
 
     Args:
         shares: as `state_shares` returns them, (n_runs, n_states).
-        convergence: as `convergence_times` returns it; must have every seed of `shares`.
-        significance: level below which the F test's p-value makes coefficients interpretable.
+        outcome: as the functions of `outcomes` return it; must have every seed of `shares`. Runs
+            whose outcome is null are left out, and a note says so.
+        censored: what to do with censored runs: count them as their last step, as the paper does;
+            drop them; or fit a Tobit model, in which their time lies beyond it.
+        significance: level below which the p-value makes coefficients interpretable.
+        detour_rule: whether a detour's coefficient must be positive ("sign", the paper's), or its
+            95 % interval too ("interval").
+        n_resamples: resamples of the runs, drawn with replacement, for the intervals.
+        alternatives: whether to compare with ridge and a random forest, which takes seconds.
+        random_state: seed of resamples, permutations and the random forest.
 
     Raises:
-        InputError: if `convergence` lacks a seed of `shares`.
+        InputError: if `outcome` lacks a seed of `shares`.
 
     Source: Hu et al. 2023, sections 2.3 and 3.4.
     """
-    times = convergence.set_index("seed")
-    missing = shares.index.difference(times.index)
-    if len(missing):
-        raise InputError(f"there is no convergence time for {_listed('seed', missing)}")
-    times = times.loc[shares.index]
-    converged = shares.index[times["converged"].to_numpy(dtype=bool)]
-    outcome = times["fraction"].to_numpy(dtype=float)
-    counts: dict[str, Any] = {
-        "n_runs": len(shares),
-        "n_converged": len(converged),
+    runs = _runs_of(shares, outcome)
+    notes = missing_notes(runs.shares.index[np.isnan(runs.outcome)], len(shares), outcome.name)
+    runs = runs.without(np.isnan(runs.outcome))
+    notes += censoring_notes(runs.censored, censored)
+    if censored == "drop":
+        runs = runs.without(runs.censored)
+    about: dict[str, Any] = {
+        "n_runs": len(runs.shares),
+        "n_converged": len(runs.converged) if outcome.is_time else None,
         "significance": significance,
+        "censored": censored,
+        "detour_rule": detour_rule,
     }
-    notes = _censoring_notes(len(shares), len(converged))
-    reason = _why_no_regression(shares, outcome, len(converged))
+    reason = why_no_regression(runs.shares, runs.outcome, runs.censored, outcome)
     if reason:
-        return Regression(**counts, reason=reason, notes=tuple(notes))
+        return Regression(**about, reason=reason, notes=tuple(notes))
 
-    varying = shares.loc[:, np.ptp(shares.to_numpy(), axis=0) > _ROUNDING]
-    fit = _least_squares(varying.to_numpy(dtype=float), outcome)
-    notes += _dependence_notes(shares.columns.difference(varying.columns), varying, fit)
-    estimable = [int(state) for state in varying.columns[fit.determined]]
-    coefficients = dict(zip(estimable, fit.coefficients[fit.determined].tolist(), strict=True))
-    significant = fit.p_value < significance
-    detours = detour_states(coefficients, shares, converged) if significant else []
+    varying = runs.shares.loc[:, np.ptp(runs.shares.to_numpy(), axis=0) > ROUNDING]
+    x = varying.to_numpy(dtype=float)
+    use_tobit = censored == "tobit" and bool(runs.censored.any())
+    try:
+        fit = fit_tobit(x, runs.outcome, runs.censored) if use_tobit else None
+    except NoEstimateError as error:
+        return Regression(**about, reason=str(error), notes=tuple(notes))
+    if fit is None:
+        estimates = _least_squares_estimates(runs, x, n_resamples, random_state)
+    else:
+        estimates = _tobit_estimates(runs, x, fit, n_resamples, random_state)
+    notes += dependence_notes(shares.columns, runs.shares, varying, estimates.fit)
+    if alternatives:
+        about["alternatives"] = compare_alternatives(
+            x,
+            runs.outcome,
+            left_out_predictions(x, runs.outcome),
+            [int(state) for state in varying.columns],
+            random_state,
+        )
+    about |= estimates.numbers | {"notes": tuple(notes)}
+    return _with_coefficients(about, runs, varying, estimates)
+
+
+@dataclass(frozen=True, eq=False)
+class _Estimates:
+    """A fit, what `Regression` says of it, the coefficients of resamples, and predictions."""
+
+    fit: LeastSquares | Tobit
+    numbers: dict[str, Any]
+    resampled: np.ndarray
+    predicted: np.ndarray | None = None
+
+
+def _least_squares_estimates(
+    runs: _Runs, x: np.ndarray, n_resamples: int, random_state: int
+) -> _Estimates:
+    y = runs.outcome
+    fit = fit_least_squares(x, y)
+    resampled, r_squared = resampled_fits(x, y, n_resamples, random_state)
+    shuffled = shuffled_r_squared(x, y, N_PERMUTATIONS, random_state)
+    predicted = left_out_predictions(x, y)
+    numbers = {
+        "method": "ordinary least squares",
+        "r_squared": fit.r_squared,
+        "adjusted_r_squared": fit.adjusted_r_squared,
+        "leave_one_out_r_squared": predictive_r_squared(y, predicted),
+        "f_statistic": fit.f_statistic,
+        "p_value": fit.p_value,
+        **_resampling(r_squared, random_state),
+        "shuffled": {
+            "n_permutations": len(shuffled),
+            "mean_r_squared": float(shuffled.mean()),
+            "p_value": permutation_p_value(fit.r_squared, shuffled),
+            "random_state": random_state,
+        },
+    }
+    return _Estimates(fit, numbers, resampled, predicted)
+
+
+def _tobit_estimates(
+    runs: _Runs, x: np.ndarray, fit: Tobit, n_resamples: int, random_state: int
+) -> _Estimates:
+    y, censored = runs.outcome, runs.censored
+    resampled, r_squared = resampled_tobit(x, y, censored, n_resamples, random_state)
+    statistics, shuffled = shuffled_statistics(x, y, censored, N_TOBIT_PERMUTATIONS, random_state)
+    numbers = {
+        "method": "Tobit",
+        "r_squared": fit.r_squared,
+        "likelihood_ratio": fit.statistic,
+        "p_value": fit.p_value,
+        "sigma": fit.sigma,
+        **_resampling(r_squared, random_state),
+        "shuffled": {
+            "n_permutations": len(statistics),
+            "mean_r_squared": float(shuffled.mean()) if len(shuffled) else None,
+            "p_value": permutation_p_value(fit.statistic, statistics) if len(shuffled) else None,
+            "random_state": random_state,
+        },
+    }
+    return _Estimates(fit, numbers, resampled)
+
+
+def _resampling(r_squared: np.ndarray, random_state: int) -> dict[str, Any]:
+    """The interval of R² over resamples, (n_resamples,), and how it was come by."""
+    known = r_squared[np.isfinite(r_squared)]
+    interval = None
+    if len(known):
+        low, high = percentile_interval(known, LEVEL)
+        interval = (min(max(low, 0.0), 1.0), min(max(high, 0.0), 1.0))
+    return {
+        "r_squared_interval": interval,
+        "bootstrap": {
+            "level": LEVEL,
+            "n_resamples": len(r_squared),
+            "n_degenerate": len(r_squared) - len(known),
+            "random_state": random_state,
+        },
+    }
+
+
+def _with_coefficients(
+    about: dict[str, Any], runs: _Runs, varying: pd.DataFrame, estimates: _Estimates
+) -> Regression:
+    """The regression with its table of coefficients, and the detours among them."""
+    fit = estimates.fit
+    states = [int(state) for state in varying.columns[fit.determined]]
+    table = pd.DataFrame({"state": states})
+    for name in ("coefficient", "standard_error", "p_value"):
+        table[name] = getattr(fit, f"{name}s")[fit.determined]
+    resampled = estimates.resampled[:, fit.determined]
+    known = np.isfinite(resampled).sum(axis=0)
+    intervals = [
+        percentile_interval(values, LEVEL) if n else (np.nan, np.nan)
+        for values, n in zip(resampled.T, known, strict=True)
+    ]
+    table[["interval_low", "interval_high"]] = np.array(intervals).reshape(-1, 2)
+    table["n_resamples"] = known
+    _add_visits(table, runs)
+    significant = about["p_value"] < about["significance"]
+    detours: list[int] = []
+    if runs.about.is_time and significant:
+        by = "coefficient" if about["detour_rule"] == "sign" else "interval_low"
+        detours = detour_states(
+            dict(zip(states, table[by].tolist(), strict=True)), runs.shares, runs.converged
+        )
+    table["is_detour"] = table["state"].isin(detours)
+    level = float(runs.outcome.mean() / varying.to_numpy().sum(axis=1).mean())
+    table["explanation"] = [
+        explain_state(row, runs.about, about["n_runs"], significant, level)
+        for _, row in table.iterrows()
+    ]
     return Regression(
-        **counts,
-        r_squared=fit.r_squared,
-        adjusted_r_squared=fit.adjusted_r_squared,
-        f_statistic=fit.f_statistic,
-        p_value=fit.p_value,
-        coefficients=_coefficient_table(fit, estimable, shares, detours),
+        **about,
+        coefficients=table[list(COEFFICIENT_COLUMNS)].astype(COEFFICIENT_COLUMNS),
+        predictions=_predictions(runs, estimates.predicted),
         detour_states=tuple(detours),
-        notes=tuple(notes),
+    )
+
+
+def _add_visits(table: pd.DataFrame, runs: _Runs) -> None:
+    """Columns that say how the runs that visit a state differ from those that do not."""
+    visiting = runs.shares[table["state"].tolist()].to_numpy() > 0
+    table["n_runs_visiting"] = visiting.sum(axis=0)
+    without = (~visiting & ~runs.censored[:, None]).sum(axis=0)
+    table["n_converging_without"] = without if runs.about.is_time else pd.NA
+    for name, chosen in (("visiting", visiting), ("without", ~visiting)):
+        table[f"mean_outcome_{name}"] = [
+            runs.outcome[column].mean() if column.any() else np.nan for column in chosen.T
+        ]
+
+
+def _predictions(runs: _Runs, predicted: np.ndarray | None) -> pd.DataFrame:
+    if predicted is None:
+        return _no_predictions()
+    return pd.DataFrame({"seed": runs.shares.index, "predicted": predicted})
+
+
+def _runs_of(shares: pd.DataFrame, outcome: Outcome) -> _Runs:
+    """The outcomes in the order of the shares."""
+    values = outcome.per_run.set_index("seed")
+    missing = shares.index.difference(values.index)
+    if len(missing):
+        raise InputError(f"there is no {outcome.name} for {listed('seed', missing)}")
+    values = values.loc[shares.index]
+    return _Runs(
+        shares,
+        values["outcome"].to_numpy(dtype=float),
+        values["censored"].to_numpy(dtype=bool),
+        outcome,
     )
 
 
@@ -248,126 +452,3 @@ def detour_states(
     return sorted(
         int(state) for state, value in coefficients.items() if value > 0 and state in optional
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Fit:
-    """A least-squares fit whose columns' span holds the constant; p_values etc. are (k,)."""
-
-    coefficients: np.ndarray
-    standard_errors: np.ndarray
-    p_values: np.ndarray
-    determined: np.ndarray
-    r_squared: float
-    adjusted_r_squared: float
-    f_statistic: float | None
-    p_value: float
-
-
-def _least_squares(x: np.ndarray, y: np.ndarray) -> _Fit:
-    """Fit y (n,) on x (n, k), n > k, with an implied intercept; minimum norm if dependent.
-
-    Degrees of freedom are (r - 1, n - r) with r the rank of x, r > 1.
-    """
-    n, k = x.shape
-    left, singular, right = np.linalg.svd(x, full_matrices=False)
-    rank = int((singular > singular[0] * max(n, k) * np.finfo(float).eps).sum())
-    left, singular, null, right = left[:, :rank], singular[:rank], right[rank:], right[:rank]
-    coefficients = right.T @ (left.T @ y / singular)
-    residual = y - x @ coefficients
-    rss = float(residual @ residual)
-    tss = float(((y - y.mean()) ** 2).sum())
-    if rss <= _ROUNDING**2 * float(y @ y):
-        rss = 0.0  # exact but for rounding
-    r_squared = min(max(1 - rss / tss, 0.0), 1.0)
-    free = n - rank
-    errors = np.sqrt(rss / free * ((right.T / singular) ** 2).sum(axis=1))
-    # An exact fit has infinite t and F: their p-values are 0, except for a coefficient of 0.
-    exact_p = np.where(np.abs(coefficients) > _ROUNDING, 0.0, 1.0)
-    f_statistic, p_value, p_values = None, 0.0, exact_p
-    if rss > 0:
-        f_statistic = max(tss - rss, 0.0) / (rank - 1) / (rss / free)
-        p_value = float(fdtrc(rank - 1, free, f_statistic))
-        p_values = 2 * stdtr(free, -np.abs(coefficients) / errors)
-    return _Fit(
-        coefficients=coefficients,
-        standard_errors=errors,
-        p_values=p_values,
-        determined=(np.abs(null) < 1e-8).all(axis=0),
-        r_squared=r_squared,
-        adjusted_r_squared=1 - (1 - r_squared) * (n - 1) / free,
-        f_statistic=f_statistic,
-        p_value=p_value,
-    )
-
-
-def _coefficient_table(
-    fit: _Fit, states: Sequence[int], shares: pd.DataFrame, detours: Collection[int]
-) -> pd.DataFrame:
-    """Rows of `COEFFICIENT_COLUMNS` for `states`, those whose coefficients are determined."""
-    table = pd.DataFrame(
-        {
-            "state": states,
-            "coefficient": fit.coefficients[fit.determined],
-            "standard_error": fit.standard_errors[fit.determined],
-            "p_value": fit.p_values[fit.determined],
-            "n_runs_visiting": (shares[list(states)] > 0).sum().to_numpy(),
-            "is_detour": [state in detours for state in states],
-        }
-    )
-    return table.astype(COEFFICIENT_COLUMNS)
-
-
-def _why_no_regression(shares: pd.DataFrame, outcome: np.ndarray, n_converged: int) -> str | None:
-    """A sentence if the regression is undefined or says nothing, else None."""
-    n_runs, n_states = shares.shape
-    if n_converged == 0:
-        return "No run converges: none exceeds the threshold at any checkpoint."
-    if n_states == 1:
-        return f"Every run stays in state {shares.columns[0]}, so shares of time explain nothing."
-    if n_runs <= n_states:
-        return (
-            f"{n_runs} runs are too few for {n_states} states: a regression with as many "
-            "states as runs fits anything."
-        )
-    if np.ptp(outcome) <= _ROUNDING:
-        return "All runs converge at the same fraction of their length: nothing varies."
-    if (np.ptp(shares.to_numpy(), axis=0) <= _ROUNDING).all():
-        return "Every run spends the same share of its time in each state."
-    return None
-
-
-def _censoring_notes(n_runs: int, n_converged: int) -> list[str]:
-    if n_converged in (0, n_runs):
-        return []
-    return [
-        f"{n_runs - n_converged} of {n_runs} runs do not converge; their convergence time counts "
-        "as their last step."
-    ]
-
-
-def _dependence_notes(constant: pd.Index, varying: pd.DataFrame, fit: _Fit) -> list[str]:
-    """Which states have no coefficient, and that an exact fit is one."""
-    notes = []
-    if len(constant):
-        notes.append(
-            f"Every run spends the same share of its checkpoints in {_listed('state', constant)}: "
-            "left out of the regression."
-        )
-    tied = varying.columns[~fit.determined]
-    if len(tied):
-        notes.append(
-            f"The shares of {_listed('state', tied)} are linearly dependent over these runs: their "
-            "effects cannot be told apart, and they have no coefficients."
-        )
-    if fit.f_statistic is None:
-        notes.append("The regression fits exactly; its F statistic is infinite.")
-    return notes
-
-
-def _listed(noun: str, numbers: Sequence[int] | pd.Index) -> str:
-    """`state 3`, `states 1, 2 and 3`."""
-    texts = [str(number) for number in numbers]
-    if len(texts) == 1:
-        return f"{noun} {texts[0]}"
-    return f"{noun}s {', '.join(texts[:-1])} and {texts[-1]}"

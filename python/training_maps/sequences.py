@@ -146,7 +146,8 @@ def observations(
         tables: one table a run, by seed (a list: seeds 0, 1, ...), with `step`, strictly
             ascending, and the same metric columns; `seed` and `epoch` are no metrics. Where
             `attrs["non_finite"]` is `{"step": ..., "tensor": ...}`, the run reached a non-finite
-            weight there and the table ends before it.
+            weight there and the table ends before it; `attrs["unreadable"]` has step and reason of
+            each checkpoint that has no row because it could not be read.
         max_checkpoints: checkpoints kept of a run, from its first.
         min_checkpoints: a run with fewer is refused.
         validation_share: share of the runs held out, rounded down.
@@ -168,6 +169,7 @@ def observations(
     for seed, table in kept.items():
         _check_run(seed, table, columns, min_checkpoints)
     used = {seed: table.iloc[:max_checkpoints] for seed, table in kept.items()}
+    notes += _unreadable_notes(used)
     notes += _missing_notes(used, columns)
     scored = {seed: _z_scores(table, columns) for seed, table in used.items()}
     constant = {c: [s for s, (_, flat) in scored.items() if c in flat] for c in columns}
@@ -176,6 +178,56 @@ def observations(
     runs = [run.assign(seed=seed, split=split[seed]) for seed, (run, _) in scored.items()]
     table = pd.concat(runs, ignore_index=True)[["seed", "step", "split", *varying]]
     return Observations(table, tuple(varying), tuple(notes))
+
+
+def with_log_columns(
+    tables: Mapping[int, pd.DataFrame],
+    logs: Mapping[int, pd.DataFrame],
+    columns: Sequence[str],
+) -> dict[int, pd.DataFrame]:
+    """The runs' metrics with columns of their training logs beside them, by step.
+
+    Nothing is interpolated: at a checkpoint whose step was not logged the column is missing (NaN).
+
+    Args:
+        tables: one table of metrics a run, by seed.
+        logs: the training log of each of them, with `step`.
+        columns: which columns of the logs.
+
+    Returns:
+        The tables with those columns after their own; `attrs` are kept.
+
+    Raises:
+        InputError: if a log lacks a column or has a step twice, a column is already a metric, or no
+            step of a log is one of the run's checkpoints.
+    """
+    joined = {}
+    for seed, table in tables.items():
+        log = logs[seed]
+        missing = [column for column in columns if column not in log.columns]
+        if missing:
+            raise InputError(
+                f"seed {seed}: the training log has no column {', '.join(missing)} (log_columns); "
+                f"it has {', '.join(map(str, log.columns))}"
+            )
+        taken = [column for column in columns if column in (*table.columns, *BOOKKEEPING)]
+        if taken:
+            raise InputError(
+                f"seed {seed}: {', '.join(taken)} (log_columns) is already a column of the metrics"
+            )
+        by_step = log.set_index("step")[list(columns)]
+        if not by_step.index.is_unique:
+            step = by_step.index[by_step.index.duplicated()][0]
+            raise InputError(f"seed {seed}: the training log has step {step} twice")
+        if len(table) and not table["step"].isin(by_step.index).any():
+            raise InputError(
+                f"seed {seed}: none of the training log's steps (the first is "
+                f"{by_step.index.min()}) is that of a checkpoint (the first is "
+                f"{table['step'].min()}), so that no log_columns can join the metrics"
+            )
+        joined[seed] = table.join(by_step, on="step")
+        joined[seed].attrs = dict(table.attrs)
+    return joined
 
 
 def _check_settings(
@@ -295,6 +347,21 @@ def _numbers(seed: int, table: pd.DataFrame, column: str) -> NDArray[np.float64]
     return values
 
 
+def _unreadable_notes(tables: Mapping[int, pd.DataFrame]) -> list[str]:
+    """A sentence on every run that has no rows for checkpoints that could not be read."""
+    notes = []
+    for seed, table in tables.items():
+        left_out = table.attrs.get("unreadable") or []
+        if left_out:
+            steps = ", ".join(str(found["step"]) for found in left_out)
+            notes.append(
+                f"seed {seed}: {len(left_out)} checkpoint{'' if len(left_out) == 1 else 's'} could "
+                f"not be read and {'is' if len(left_out) == 1 else 'are'} left out (step {steps}; "
+                f"the first because {left_out[0]['reason']})."
+            )
+    return notes
+
+
 def _missing_notes(tables: Mapping[int, pd.DataFrame], columns: Sequence[str]) -> list[str]:
     """A sentence on every metric that is missing somewhere; refuses one missing too often."""
     notes = []
@@ -306,7 +373,8 @@ def _missing_notes(tables: Mapping[int, pd.DataFrame], columns: Sequence[str]) -
                 raise InputError(
                     f"seed {seed}: metric {column} is missing at {where.sum()} of {len(where)} "
                     f"checkpoints, the first at step {step}; at most {MISSING_SHARE:.0%} may be "
-                    "(leave the metric out with 'metrics', or the run)"
+                    "(leave the metric out with 'metrics', or the run; of tables of your own, "
+                    "incomplete_steps: drop uses only the steps that have all metrics)"
                 )
         seeds = [seed for seed, where in missing.items() if where.any()]
         if seeds:

@@ -18,7 +18,20 @@ _PACKAGE = Path(__file__).parent
 STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "fetch": ("commands/fetch", "datasets/*"),
     "train": ("commands/train", "training/*", "recipe", "checkpoints", "tasks/__init__"),
-    "metrics": ("commands/metrics", "metrics", "parameters"),
+    "collect": ("commands/collect", "collect", "checkpoints"),
+    "tables": ("commands/tables", "tables/*"),
+    "metrics": (
+        "commands/metrics",
+        "metrics",
+        "measuring",
+        "own_metrics",
+        "checkpoint_files",
+        "torch_checkpoints",
+        "parameters",
+        "tensor_rules",
+    ),
+    "inspect": ("commands/inspect", "parameters", "tensor_rules", "checkpoint_files"),
+    "hub": ("commands/hub", "hub", "hub_downloads", "hub_files", "hub_plan", "checkpoints"),
     "observations": ("commands/observations", "sequences"),
     "hmm": (
         "commands/hmm",
@@ -42,11 +55,41 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
         "stability_words",
         "agreement",
         "training_map",
+        "map_parts",
+        "map_extraction",
+        "map_formats",
         "state_features",
+        "posterior_gradient",
         "state_paths",
     ),
-    "semantics": ("commands/semantics", "semantics"),
+    "convert": ("commands/convert",),
+    # In place of the map stage, so its modules are named again.
+    "state_paths": (
+        "commands/state_paths",
+        "training_map",
+        "map_parts",
+        "map_extraction",
+        "state_paths",
+    ),
+    "forks": ("commands/forks", "forks", "permutations", "training_logs"),
+    "phase_transitions": (
+        "commands/phase_transitions",
+        "phase_transitions",
+        "phase_curves",
+        "coincidences",
+    ),
+    "semantics": (
+        "commands/semantics",
+        "semantics",
+        "semantics_words",
+        "outcomes",
+        "least_squares",
+        "censored",
+        "alternatives",
+    ),
     "dissimilarity": ("commands/dissimilarity", "dissimilarity"),
+    "outliers": ("commands/outliers", "outliers"),
+    "spread": ("commands/spread", "spread"),
     "summary": ("commands/summary", "results", "report/summary", "report/words"),
     "figures": ("commands/figures", "figures/*"),
     "report": ("commands/report", "report/*", "figures/*"),
@@ -59,7 +102,17 @@ STAGE_RUST: dict[str, tuple[str, ...]] = {
     "metrics": ("core/src/**/*.rs", "python/src/**/*.rs", "Cargo.lock"),
     "hmm": ("hmm/src/**/*.rs", "python/src/hmm.rs"),
 }
-PLUMBING = ("cli", "config", "errors", "files", "progress", "seeds", "sources")
+PLUMBING = (
+    "cli",
+    "config",
+    "own_runs",
+    "errors",
+    "files",
+    "interrupts",
+    "progress",
+    "seeds",
+    "sources",
+)
 _SOURCES = (".py", ".j2", ".css")
 
 

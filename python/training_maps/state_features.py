@@ -5,9 +5,17 @@ Source: Hu et al. 2023, section 2.2, Proposition 1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from training_maps.map_parts import Feature, FeatureChange
+
+if TYPE_CHECKING:
+    from training_maps.hmm import SelectedModel
+
+INVERSE_COVARIANCE = "inverse_covariance"
 
 # Condition number of a state's correlations beyond which the ranking of its features says little.
 NEARLY_SINGULAR = 1e10
@@ -62,3 +70,43 @@ def rank_features(metrics: Sequence[str], inverse_covariance: np.ndarray) -> lis
     """Metrics by decreasing inverse covariance, (n_metrics,); ties in the order of `metrics`."""
     order = np.argsort(-inverse_covariance, kind="stable")
     return [metrics[i] for i in order]
+
+
+def features_by_inverse_covariance(
+    model: SelectedModel,
+    inverse: Mapping[int, np.ndarray],
+    transitions: Sequence[tuple[int, int]],
+    n_features: int,
+) -> tuple[dict[int, tuple[Feature, ...]], dict[tuple[int, int], tuple[FeatureChange, ...]]]:
+    """Top features of states, and how they change along transitions.
+
+    A transition's features are those of the state it enters, and their changes mu_target -
+    mu_source (section 2.2).
+
+    Args:
+        model: the selected model.
+        inverse: diagonal of the inverse covariance, (n_metrics,), of each visited state.
+        transitions: pairs of visited states.
+        n_features: how many features a state has.
+
+    Returns:
+        The features of each state, most important first, and the changes of each transition.
+    """
+    metrics, means = tuple(model.observations.metrics), model.hmm.means_
+    column = {metric: i for i, metric in enumerate(metrics)}
+    ranked = {state: rank_features(metrics, of)[:n_features] for state, of in inverse.items()}
+    features = {
+        state: tuple(
+            Feature(m, float(inverse[state][column[m]]), float(means[state][column[m]]))
+            for m in names
+        )
+        for state, names in ranked.items()
+    }
+    changes = {
+        (source, target): tuple(
+            FeatureChange(m, float((means[target] - means[source])[column[m]]))
+            for m in ranked[target]
+        )
+        for source, target in transitions
+    }
+    return features, changes

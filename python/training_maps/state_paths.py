@@ -6,7 +6,7 @@ Source: Hu et al. 2023, sections 2.2 and 2.3.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,16 @@ from training_maps.seeds import format_seeds
 # How a note begins that explains a fork which is one by the letter only.
 FORKS_ONLY_BECAUSE = "The map forks only because"
 PATH_COLUMNS = ("seed", "step", "state")
+PATH_TIME_COLUMNS = (
+    "seed",
+    "visit",
+    "state",
+    "step",
+    "epoch",
+    "fraction",
+    "n_checkpoints",
+    "is_first",
+)
 
 
 @dataclass(frozen=True)
@@ -44,17 +54,35 @@ def read_state_paths(path: str | os.PathLike[str]) -> pd.DataFrame:
         InputError: if the file is missing, empty, or holds anything but whole numbers, or a seed's
             step twice.
     """
-    table = read_table(path, PATH_COLUMNS)[list(PATH_COLUMNS)]
+    return check_state_paths(read_table(path, PATH_COLUMNS), str(path))
+
+
+def check_state_paths(table: pd.DataFrame, where: str = "the table of state paths") -> pd.DataFrame:
+    """The columns `seed`, `step`, `state` of a table, sorted, checked to be state paths.
+
+    Args:
+        table: one row a checkpoint; further columns are left out.
+        where: what the table is, for the error's message.
+
+    Raises:
+        InputError: as `read_state_paths`.
+    """
+    missing = [column for column in PATH_COLUMNS if column not in table.columns]
+    if missing:
+        raise InputError(
+            f"{where}: has no column {', '.join(missing)}; it has {', '.join(map(str, table))}"
+        )
+    table = table[list(PATH_COLUMNS)]
     if table.empty:
-        raise InputError(f"{path}: has no rows; expected one for each checkpoint of each run")
+        raise InputError(f"{where}: has no rows; expected one for each checkpoint of each run")
     for column in PATH_COLUMNS:
-        if not pd.api.types.is_integer_dtype(table[column]):
-            raise InputError(f"{path}: column {column} must hold whole numbers in every row")
+        if not pd.api.types.is_integer_dtype(table[column]) or table[column].hasnans:
+            raise InputError(f"{where}: column {column} must hold whole numbers in every row")
     repeated = table[table.duplicated(["seed", "step"])]
     if len(repeated):
         seed, step = repeated[["seed", "step"]].iloc[0]
-        raise InputError(f"{path}: seed {seed} has step {step} twice")
-    return table.sort_values(["seed", "step"], ignore_index=True)
+        raise InputError(f"{where}: seed {seed} has step {step} twice")
+    return table.astype(int).sort_values(["seed", "step"], ignore_index=True)
 
 
 def state_shares(state_paths: pd.DataFrame) -> pd.DataFrame:
@@ -92,6 +120,42 @@ def find_routes(state_paths: pd.DataFrame) -> tuple[Route, ...]:
         seeds_of.setdefault(tuple(route), []).append(seed)
     routes = [Route(states, tuple(seeds)) for states, seeds in seeds_of.items()]
     return tuple(sorted(routes, key=lambda route: (-len(route.seeds), route.states)))
+
+
+def path_times(
+    state_paths: pd.DataFrame, logs: Mapping[int, pd.DataFrame] | None = None
+) -> pd.DataFrame:
+    """When each run enters each state of its path.
+
+    Args:
+        state_paths: table of `seed`, `step`, `state`, one row a checkpoint.
+        logs: training log of some seeds, with `step` and `epoch`.
+
+    Returns:
+        Table with a row for each stay of a run in a state, in order: `seed`; `visit`, the number of
+        the stay in the run, from 0; `state`; `step` of its first checkpoint; `epoch` of that, by
+        the run's log (NaN without one); `fraction`, the step as a fraction of the longest run's
+        last step; `n_checkpoints` of the stay; and `is_first`, whether the run was never in the
+        state before.
+    """
+    ordered = state_paths.sort_values(["seed", "step"], ignore_index=True)
+    seeds, states = ordered["seed"].to_numpy(), ordered["state"].to_numpy()
+    enters = np.ones(len(ordered), dtype=bool)
+    enters[1:] = (seeds[1:] != seeds[:-1]) | (states[1:] != states[:-1])
+    stays = ordered[enters].reset_index(drop=True)
+    stays["n_checkpoints"] = np.diff(np.append(np.flatnonzero(enters), len(ordered)))
+    stays["visit"] = stays.groupby("seed").cumcount()
+    stays["is_first"] = ~stays.duplicated(["seed", "state"])
+    length = float(ordered["step"].max())
+    stays["fraction"] = stays["step"] / length if length > 0 else 0.0
+    stays["epoch"] = np.nan
+    for seed, log in (logs or {}).items():
+        here = stays["seed"] == seed
+        known = log.sort_values("step")
+        stays.loc[here, "epoch"] = np.interp(
+            stays.loc[here, "step"], known["step"].to_numpy(float), known["epoch"].to_numpy(float)
+        )
+    return stays[list(PATH_TIME_COLUMNS)]
 
 
 def explain_routes(routes: Sequence[Route]) -> list[str]:

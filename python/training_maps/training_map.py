@@ -7,11 +7,9 @@ visits, edges the transitions that some run uses; both carry the metrics that ch
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,9 +17,40 @@ import pandas as pd
 
 from training_maps.errors import InputError
 from training_maps.files import made_by, read_json, write_json
-from training_maps.metrics import METRICS
-from training_maps.state_features import inverse_diagonals, rank_features
-from training_maps.state_paths import Route, explain_routes, find_routes, read_state_paths
+from training_maps.map_extraction import (
+    numbering_notes,
+    scarcity_notes,
+    states_of_model,
+    states_of_paths,
+    transitions_of_model,
+    transitions_of_paths,
+    used_transitions,
+    viterbi_paths,
+)
+from training_maps.map_formats import write_dot, write_graphml
+from training_maps.map_parts import (
+    State,
+    Transition,
+    state_from_dict,
+    transition_from_dict,
+    transition_to_dict,
+)
+from training_maps.posterior_gradient import (
+    POSTERIOR_GRADIENT,
+    features_by_posterior_gradient,
+)
+from training_maps.state_features import (
+    INVERSE_COVARIANCE,
+    features_by_inverse_covariance,
+    inverse_diagonals,
+)
+from training_maps.state_paths import (
+    Route,
+    check_state_paths,
+    explain_routes,
+    find_routes,
+    read_state_paths,
+)
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -30,68 +59,7 @@ if TYPE_CHECKING:
 
     from training_maps.hmm import SelectedModel
 
-
-@dataclass(frozen=True)
-class Feature:
-    """A metric that characterises a state: the larger `inverse_covariance`, the more."""
-
-    metric: str
-    inverse_covariance: float
-    mean: float
-
-
-@dataclass(frozen=True)
-class FeatureChange:
-    """How far a metric moves along a transition, in standard deviations of the metric."""
-
-    metric: str
-    change: float
-
-
-@dataclass(frozen=True)
-class State:
-    """A vertex of the map.
-
-    Attributes:
-        state: its number; states are numbered in the order in which runs visit them.
-        name: symbols of its top features, for labels.
-        features: its top features, most important first.
-        share_of_checkpoints: share of all runs' checkpoints that are in this state, in (0, 1].
-        n_runs: number of runs that visit it.
-        stay_probability: probability to stay in it from one checkpoint to the next.
-        mean: mean of each metric (z-scored).
-        inverse_covariance: diagonal of the inverse covariance, of each metric.
-    """
-
-    state: int
-    name: str
-    features: tuple[Feature, ...]
-    share_of_checkpoints: float
-    n_runs: int
-    stay_probability: float
-    mean: Mapping[str, float]
-    inverse_covariance: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Transition:
-    """An edge of the map, from one state to another.
-
-    Attributes:
-        source: state it leaves.
-        target: state it enters.
-        probability: the model's transition probability.
-        n_runs: number of runs that use it.
-        n_uses: number of times it is used; more than `n_runs` where runs return.
-        feature_changes: difference of the states' means in the top features of `target`.
-    """
-
-    source: int
-    target: int
-    probability: float
-    n_runs: int
-    n_uses: int
-    feature_changes: tuple[FeatureChange, ...]
+FEATURE_RANKINGS = (INVERSE_COVARIANCE, POSTERIOR_GRADIENT)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -103,9 +71,11 @@ class TrainingMap:
         transitions: transitions between different states that some run uses, ascending.
         paths: table of `seed`, `step`, `state`, a row a checkpoint: every run's most likely
             (Viterbi) path.
-        metrics: columns of the observations.
+        metrics: columns of the observations; none without a model.
         selected_model: kind of `model`, its `n_states` (visited or not), `restart`, `criterion`,
-            `aggregate`, `covariance` and `value` of the criterion.
+            `aggregate`, `covariance` and `value` of the criterion; None without a model.
+        feature_ranking: what ranks features: "inverse_covariance" or "posterior_gradient"; None
+            without a model.
         notes: what a reader should know, in plain sentences.
         experiment: name of the experiment, if it has one.
     """
@@ -114,54 +84,83 @@ class TrainingMap:
     transitions: tuple[Transition, ...]
     paths: pd.DataFrame
     metrics: tuple[str, ...]
-    selected_model: Mapping[str, Any] = field(default_factory=dict)
+    selected_model: Mapping[str, Any] | None = field(default_factory=dict)
+    feature_ranking: str | None = INVERSE_COVARIANCE
     notes: tuple[str, ...] = ()
     experiment: str | None = None
 
     @classmethod
     def from_model(
-        cls, model: SelectedModel, *, n_features: int = 3, experiment: str | None = None
+        cls,
+        model: SelectedModel,
+        *,
+        n_features: int = 3,
+        features: str = INVERSE_COVARIANCE,
+        experiment: str | None = None,
     ) -> TrainingMap:
         """Extract the map from a selected model and decode every run's path.
-
-        Features of a state are ranked by the diagonal of its inverse covariance, largest first
-        (Proposition 1).
 
         Args:
             model: as `training_maps.select_hmm` returns it.
             n_features: how many features label a state; the paper shows 3.
+            features: what ranks them: "inverse_covariance", the diagonal of a state's inverse
+                covariance (Proposition 1), or "posterior_gradient", how much they change the
+                state's posterior probability where runs enter it (`posterior_gradient`).
             experiment: name to keep with the map.
 
         Raises:
-            InputError: if `n_features` is not positive.
+            InputError: if `n_features` is not positive, or `features` is not one of the two.
         """
         if n_features < 1:
             raise InputError(f"n_features must be at least 1, not {n_features}")
-        observations, hmm = model.observations, model.hmm
-        metrics = tuple(observations.metrics)
-        paths = _viterbi_paths(model)
+        if features not in FEATURE_RANKINGS:
+            raise InputError(f"features: {features!r} is none of {', '.join(FEATURE_RANKINGS)}")
+        paths = viterbi_paths(model)
         visited = [int(state) for state in np.unique(paths["state"])]
-        inverse, notes = inverse_diagonals(hmm.covars_, visited)
-        notes += _scarcity_notes(paths, model)
-        ranked = {state: rank_features(metrics, inverse[state])[:n_features] for state in visited}
-        routes = find_routes(paths)
+        inverse, notes = inverse_diagonals(model.hmm.covars_, visited)
+        notes += scarcity_notes(paths, model)
+        if features == POSTERIOR_GRADIENT:
+            top, changes, more = features_by_posterior_gradient(model, paths, inverse, n_features)
+            notes += more
+        else:
+            edges = used_transitions(paths)
+            top, changes = features_by_inverse_covariance(model, inverse, edges, n_features)
+        notes += explain_routes(find_routes(paths))
         return cls(
-            states=_states(visited, paths, model, inverse, ranked),
-            transitions=_transitions(paths, model, ranked),
+            states=states_of_model(paths, model, top, inverse),
+            transitions=transitions_of_model(paths, model, changes),
             paths=paths,
-            metrics=metrics,
-            selected_model={
-                "model": model.kind,
-                "n_states": int(model.n_states),
-                "restart": int(model.restart),
-                "criterion": model.criterion,
-                "aggregate": model.aggregate,
-                "covariance": model.covariance,
-                "value": float(model.value),
-            },
-            notes=tuple(
-                dict.fromkeys([*observations.notes, *model.notes, *notes, *explain_routes(routes)])
-            ),
+            metrics=tuple(model.observations.metrics),
+            selected_model=_settings_of(model),
+            feature_ranking=features,
+            notes=tuple(dict.fromkeys([*model.observations.notes, *model.notes, *notes])),
+            experiment=experiment,
+        )
+
+    @classmethod
+    def from_paths(cls, state_paths: pd.DataFrame, experiment: str | None = None) -> TrainingMap:
+        """The map of runs whose states are known, from whatever source; there is no model.
+
+        States have no features, means or covariances, and `selected_model` is None. Probabilities
+        are shares of the checkpoints that are followed by another.
+
+        Args:
+            state_paths: table of `seed`, `step`, `state`, one row a checkpoint, all whole numbers.
+            experiment: name to keep with the map.
+
+        Raises:
+            InputError: if the table is empty, lacks a column, holds anything but whole numbers, or
+                has a step of a seed twice.
+        """
+        paths = check_state_paths(state_paths)
+        return cls(
+            states=states_of_paths(paths),
+            transitions=transitions_of_paths(paths),
+            paths=paths,
+            metrics=(),
+            selected_model=None,
+            feature_ranking=None,
+            notes=(*numbering_notes(paths), *explain_routes(find_routes(paths))),
             experiment=experiment,
         )
 
@@ -182,9 +181,11 @@ class TrainingMap:
         return len(self.routes) == 1
 
     @property
-    def means(self) -> pd.DataFrame:
-        """Means of the states, (n_states, n_metrics), indexed by state."""
-        rows = [[state.mean[metric] for metric in self.metrics] for state in self.states]
+    def means(self) -> pd.DataFrame | None:
+        """Means of the states, (n_states, n_metrics), indexed by state; None without a model."""
+        rows = [state.mean for state in self.states if state.mean is not None]
+        if len(rows) < len(self.states):
+            return None
         index = pd.Index([state.state for state in self.states], name="state")
         return pd.DataFrame(rows, index=index, columns=list(self.metrics))
 
@@ -194,15 +195,18 @@ class TrainingMap:
             "experiment": self.experiment,
             "metrics": list(self.metrics),
             "linear": self.is_linear,
-            "selected_model": dict(self.selected_model),
-            "feature_ranking": "inverse_covariance",
+            "selected_model": self._model_settings(),
+            "feature_ranking": self.feature_ranking,
             "states": [asdict(state) for state in self.states],
-            "transitions": [_transition_to_dict(edge) for edge in self.transitions],
+            "transitions": [transition_to_dict(edge) for edge in self.transitions],
             "paths": [
                 {"states": list(route.states), "seeds": list(route.seeds)} for route in self.routes
             ],
             "notes": list(self.notes),
         }
+
+    def _model_settings(self) -> dict[str, Any] | None:
+        return None if self.selected_model is None else dict(self.selected_model)
 
     def to_json(self, path: str | os.PathLike[str], **settings: Any) -> None:
         """Write `to_dict()` to `path`, with `settings` in its `made_by`."""
@@ -225,11 +229,12 @@ class TrainingMap:
         table = paths if isinstance(paths, pd.DataFrame) else read_state_paths(paths)
         try:
             return cls(
-                states=tuple(_state_from_dict(state) for state in data["states"]),
-                transitions=tuple(_transition_from_dict(edge) for edge in data["transitions"]),
+                states=tuple(state_from_dict(state) for state in data["states"]),
+                transitions=tuple(transition_from_dict(edge) for edge in data["transitions"]),
                 paths=table,
                 metrics=tuple(data["metrics"]),
                 selected_model=data["selected_model"],
+                feature_ranking=data["feature_ranking"],
                 notes=tuple(data["notes"]),
                 experiment=data["experiment"],
             )
@@ -243,7 +248,7 @@ class TrainingMap:
         graph = nx.DiGraph(
             experiment=self.experiment,
             linear=self.is_linear,
-            selected_model=dict(self.selected_model),
+            selected_model=self._model_settings(),
         )
         for state in self.states:
             graph.add_node(state.state, **asdict(state))
@@ -251,6 +256,14 @@ class TrainingMap:
             attributes = asdict(edge)
             graph.add_edge(attributes.pop("source"), attributes.pop("target"), **attributes)
         return graph
+
+    def to_graphml(self, path: str | os.PathLike[str]) -> None:
+        """Write the map as GraphML; see `training_maps.map_formats`."""
+        write_graphml(self.to_dict(), path)
+
+    def to_dot(self, path: str | os.PathLike[str]) -> None:
+        """Write the map in Graphviz's language; see `training_maps.map_formats`."""
+        write_dot(self.to_dict(), path)
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Figure:
         """Draw the map, on `ax` if given; options are those of `draw_training_map`.
@@ -270,116 +283,22 @@ class TrainingMap:
             f"{n_runs} runs, {shape}",
         ]
         lines += [
-            f"  state {state.state}: {state.name} ({state.share_of_checkpoints:.0%} of "
-            f"checkpoints, {state.n_runs} runs)"
+            f"  state {state.state}{f': {state.name}' if state.features else ''} "
+            f"({state.share_of_checkpoints:.0%} of checkpoints, {state.n_runs} runs)"
             for state in self.states
         ]
         lines += [f"  {route}" for route in self.routes]
         return "\n".join(lines)
 
 
-def _viterbi_paths(model: SelectedModel) -> pd.DataFrame:
-    """Most likely path of every run, train and validation: `seed`, `step`, `state`."""
-    observations = model.observations
-    x, lengths, seeds = observations.sequences()
-    states = model.hmm.predict(x, lengths)
-    steps_of = observations.table.groupby("seed")["step"]
-    table = pd.DataFrame(
-        {
-            "seed": np.repeat(np.asarray(seeds, dtype=int), lengths),
-            "step": np.concatenate([steps_of.get_group(seed).to_numpy() for seed in seeds]),
-            "state": states.astype(int),
-        }
-    )
-    return table.sort_values(["seed", "step"], ignore_index=True)
-
-
-def _states(
-    visited: Sequence[int],
-    paths: pd.DataFrame,
-    model: SelectedModel,
-    inverse: Mapping[int, np.ndarray],
-    ranked: Mapping[int, Sequence[str]],
-) -> tuple[State, ...]:
-    metrics = tuple(model.observations.metrics)
-    symbols = {metric.column: metric.symbol for metric in METRICS}  # of the user's own: none
-    shares = paths["state"].value_counts(normalize=True)
-    n_runs = paths.groupby("state")["seed"].nunique()
-    states = []
-    for state in visited:
-        mean = dict(zip(metrics, model.hmm.means_[state].tolist(), strict=True))
-        precision = dict(zip(metrics, inverse[state].tolist(), strict=True))
-        states.append(
-            State(
-                state=state,
-                name=", ".join(symbols.get(m, m) for m in ranked[state]),
-                features=tuple(Feature(m, precision[m], mean[m]) for m in ranked[state]),
-                share_of_checkpoints=float(shares[state]),
-                n_runs=int(n_runs[state]),
-                stay_probability=float(model.hmm.transmat_[state, state]),
-                mean=mean,
-                inverse_covariance=precision,
-            )
-        )
-    return tuple(states)
-
-
-def _transitions(
-    paths: pd.DataFrame, model: SelectedModel, ranked: Mapping[int, Sequence[str]]
-) -> tuple[Transition, ...]:
-    """Transitions that some run uses (pruning, section 2.2), with mu_target - mu_source."""
-    metrics = tuple(model.observations.metrics)
-    n_uses: Counter[tuple[int, int]] = Counter()
-    n_runs: Counter[tuple[int, int]] = Counter()
-    for route in find_routes(paths):
-        uses = Counter(pairwise(route.states))
-        for edge, count in uses.items():
-            n_uses[edge] += count * len(route.seeds)
-            n_runs[edge] += len(route.seeds)
-    transitions = []
-    for source, target in sorted(n_uses):
-        movement = model.hmm.means_[target] - model.hmm.means_[source]
-        changes = dict(zip(metrics, movement.tolist(), strict=True))
-        transitions.append(
-            Transition(
-                source=source,
-                target=target,
-                probability=float(model.hmm.transmat_[source, target]),
-                n_runs=n_runs[source, target],
-                n_uses=n_uses[source, target],
-                feature_changes=tuple(FeatureChange(m, changes[m]) for m in ranked[target]),
-            )
-        )
-    return tuple(transitions)
-
-
-def _scarcity_notes(paths: pd.DataFrame, model: SelectedModel) -> list[str]:
-    """A full covariance of d metrics is singular but for its prior on d checkpoints or fewer."""
-    n_metrics = len(model.observations.metrics)
-    if model.covariance != "full" or n_metrics == 1:
-        return []
-    return [
-        f"State {state} has {count} checkpoints for {n_metrics} metrics: its covariance, and with "
-        "it the ranking of its features, is not determined by the data."
-        for state, count in paths["state"].value_counts().sort_index().items()
-        if count <= n_metrics
-    ]
-
-
-def _transition_to_dict(edge: Transition) -> dict[str, Any]:
-    fields = asdict(edge)
-    return {"from": fields.pop("source"), "to": fields.pop("target"), **fields}
-
-
-def _transition_from_dict(data: Mapping[str, Any]) -> Transition:
-    fields = dict(data)
-    changes = tuple(FeatureChange(**change) for change in fields.pop("feature_changes"))
-    return Transition(
-        source=fields.pop("from"), target=fields.pop("to"), feature_changes=changes, **fields
-    )
-
-
-def _state_from_dict(data: Mapping[str, Any]) -> State:
-    fields = dict(data)
-    features = tuple(Feature(**feature) for feature in fields.pop("features"))
-    return State(features=features, **fields)
+def _settings_of(model: SelectedModel) -> dict[str, Any]:
+    """What a map says of its model."""
+    return {
+        "model": model.kind,
+        "n_states": int(model.n_states),
+        "restart": int(model.restart),
+        "criterion": model.criterion,
+        "aggregate": model.aggregate,
+        "covariance": model.covariance,
+        "value": float(model.value),
+    }

@@ -8,6 +8,7 @@ from training_maps.checkpoints import read_manifest
 from training_maps.errors import InputError
 from training_maps.files import table_metadata
 from training_maps.metrics import run_metrics
+from training_maps.parameters import Overrides
 from training_maps.recipe import Recipe
 from training_maps.tasks import make_task
 from training_maps.training import Recording, train
@@ -25,11 +26,14 @@ RECIPE = Recipe(batch_size=20, length=25, checkpoint_every=4, unit="step")
 def test_metrics_from_memory_equal_those_of_the_checkpoints(which, lenet, tmp_path):
     task = {"parities": PARITIES, "sums": SUMS, "lenet": lenet}[which]
     train(task, "mnist", RECIPE, [1, 2], Recording(tmp_path / "two"), device="cpu")
-    train(task, "mnist", RECIPE, [1, 2], Recording(tmp_path / "one", "metrics"), device="cpu")
+    columns = ("paper", "distance_from_start", "distance_from_previous")
+    recording = Recording(tmp_path / "one", "metrics", columns=columns)
+    train(task, "mnist", RECIPE, [1, 2], recording, device="cpu")
     for seed in (1, 2):
         run = tmp_path / "one" / f"seed-{seed}"
         table = pd.read_parquet(run / "metrics.parquet")
-        expected = run_metrics(tmp_path / "two" / f"seed-{seed}")
+        expected = run_metrics(tmp_path / "two" / f"seed-{seed}", columns=columns)
+        assert list(table.columns[-2:]) == list(columns[-2:])
         pd.testing.assert_frame_equal(table, expected, check_exact=True)
         logs = [
             pd.read_parquet(tmp_path / way / f"seed-{seed}/training_log.parquet")
@@ -40,6 +44,18 @@ def test_metrics_from_memory_equal_those_of_the_checkpoints(which, lenet, tmp_pa
             "metrics.parquet",
             "training_log.parquet",
         ]
+
+
+def test_columns_and_patterns_choose_what_is_recorded(tmp_path):
+    overrides = Overrides(left_out=("output.*",))
+    recording = Recording(tmp_path, "metrics", columns=("l2", "mean_b"), overrides=overrides)
+    train(PARITIES, "parities", RECIPE, [1], recording, device="cpu")
+    train(PARITIES, "parities", RECIPE, [1], Recording(tmp_path / "kept"), device="cpu")
+    table = pd.read_parquet(tmp_path / "seed-1/metrics.parquet")
+    kept = tmp_path / "kept" / "seed-1"
+    expected = run_metrics(kept, columns=["l2", "mean_b"], overrides=overrides)
+    pd.testing.assert_frame_equal(table, expected, check_exact=True)
+    assert not np.array_equal(table["l2"], run_metrics(kept)["l2"])
 
 
 @pytest.fixture

@@ -128,14 +128,17 @@ def test_what_is_not_of_this_training_is_not_gone_on_from(change, tmp_path, monk
 
 
 def test_metrics_from_memory_go_on_too(tmp_path, monkeypatch):
-    run(PARITIES, [3], tmp_path / "undisturbed", what="metrics")
-    killed_at(monkeypatch, SideBySide, 18, PARITIES, [3], tmp_path / "killed", what="metrics")
-    run(PARITIES, [3], tmp_path / "killed", what="metrics")
+    columns = ("paper", "distance_from_previous", "distance_from_start")
+    options = {"what": "metrics", "columns": columns}
+    run(PARITIES, [3], tmp_path / "undisturbed", **options)
+    killed_at(monkeypatch, SideBySide, 18, PARITIES, [3], tmp_path / "killed", **options)
+    run(PARITIES, [3], tmp_path / "killed", **options)
     tables = [
         pd.read_parquet(tmp_path / which / "seed-3/metrics.parquet")
         for which in ("undisturbed", "killed")
     ]
     assert tables[0]["step"].tolist() == [0, 4, 8, 12, 16, 20, 24, 25]
+    assert (tables[0]["distance_from_start"][1:] > 0).all()
     pd.testing.assert_frame_equal(*tables, check_exact=True)
 
 

@@ -82,6 +82,7 @@ def test_the_log_is_what_the_checkpoints_do(tmp_path):
     log = pd.read_parquet(tmp_path / "seed-2/training_log.parquet")
     assert list(log.columns) == [
         "step", "epoch", "train_loss", "eval_loss", "train_accuracy", "eval_accuracy",
+        "gradient_norm",
     ]  # fmt: skip
     assert (
         log["step"].tolist() == [checkpoint.step for checkpoint in run.checkpoints] == [0, 12, 18]

@@ -5,7 +5,7 @@ from collections import Counter
 import pandas as pd
 import pytest
 
-MAP = {"map": 1, "semantics": 1, "dissimilarity": 1}
+MAP = {"map": 1, "semantics": 1, "dissimilarity": 1, "outliers": 1}
 LAST = {"summary": 1, "figures": 1, "report": 1, "compare": 1}
 FROM_HMM = {"hmm": 3, **MAP, **LAST}
 FROM_OBSERVATIONS = {"observations": 1, **FROM_HMM}

@@ -13,6 +13,7 @@ TABLES = {
         "n_iterations", "converged",
     ],
     "state_paths.csv": ["seed", "step", "state"],
+    "run_paths.csv": ["seed", "visit", "state", "step", "epoch"],
     "convergence.csv": ["seed", "step", "epoch", "fraction", "converged"],
     "coefficients.csv": [
         "state", "coefficient", "standard_error", "p_value", "n_runs_visiting", "is_detour",
@@ -31,6 +32,9 @@ def test_every_file_is_there_and_has_its_columns(finished):
         table = pd.read_csv(results / name)
         assert list(table.columns)[: len(columns)] == columns, name
         assert not table.isna().to_numpy().any(), name
+    assert len(pd.read_csv(results / "phase_transitions.csv")) == 2 * 6
+    assert json.loads((results / "phase_transitions.json").read_text())["n_runs"] == 6
+    assert json.loads((results / "forks.json").read_text())["n_runs"] == 6
     for seed in range(6):
         run = results / "runs" / f"seed-{seed}"
         metrics = pd.read_parquet(run / "metrics.parquet")
@@ -76,7 +80,8 @@ def test_the_terminal_ends_with_the_summary_and_where_the_report_is(finished):
 def test_every_job_has_a_log_and_a_benchmark(finished):
     results = finished[0].results
     for name in ("train_0", "train_1", "metrics/seed-0", "observations", "hmm/states-2", "map",
-                 "semantics", "dissimilarity", "figures", "report", "summary"):  # fmt: skip
+                 "semantics", "dissimilarity", "outliers", "figures", "report",
+                 "summary"):  # fmt: skip
         assert (results / f"logs/{name}.log").is_file(), name
         assert (results / f"benchmarks/{name}.jsonl").is_file(), name
     assert (

@@ -3,11 +3,17 @@
 import json
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
+from training_maps.collect import Pattern, find_runs, run_digest
 from training_maps.config import load_schema, resolve
 from training_maps.datasets import use_data_folder
 from training_maps.errors import InputError
+from training_maps.hub_plan import format_steps, hub_run
+from training_maps.own_metrics import identity
+from training_maps.own_runs import files_of_tables, find_seeds, has_training_log
+from training_maps.parameters import Overrides
 from training_maps.recipe import Recipe
 from training_maps.seeds import format_seeds
 from training_maps.sources import stage_digest
@@ -15,17 +21,36 @@ from training_maps.tasks import make_task
 
 ROOT = Path(workflow.basedir)
 
+# The files that an experiment's tables of metrics and training logs are made of.
+TABLE_FILES = {}
+
 try:
     CONFIG = resolve(
         config,
         ROOT / "experiments",
         load_schema(ROOT / "workflow/schemas/config.schema.yaml"),
     )
+    for experiment, settings in CONFIG.experiments.items():
+        settings["seeds"] = find_seeds(settings, f"experiment {experiment}")
+        TABLE_FILES[experiment] = files_of_tables(settings)
 except InputError as error:
     # A traceback through Snakemake would bury the message.
     sys.exit(f"The config is not valid, so nothing was run.\n{error}")
 
 EXPERIMENTS = list(CONFIG.experiments)
+
+
+def experiments_from(*sources):
+    """The experiments whose runs come from one of the sources."""
+    return [
+        experiment
+        for experiment, settings in CONFIG.experiments.items()
+        if settings["source"] in sources
+    ]
+
+
+# State paths that are brought along have been through a model already.
+WITH_MODEL = experiments_from("training", "checkpoints", "hub", "metrics")
 
 # Through the environment, because where the data are changes no result.
 use_data_folder(CONFIG.data_dir)
@@ -47,18 +72,21 @@ wildcard_constraints:
     kind=r"(autoregressive_)?",
 
 
-ANALYSIS = [
-    f"<results>/{{experiment}}/{name}"
-    for name in (
-        "training_map.json",
-        "state_paths.csv",
-        "hmm/model_selection.csv",
-        "hmm/stability.json",
-        "convergence.csv",
-        "coefficients.csv",
-        "regression.json",
-        "dissimilarity.csv",
-    )
+OF_MODEL = ["hmm/model_selection.csv", "hmm/stability.json"]
+OF_STATE_PATHS = [
+    "training_map.json",
+    "state_paths.csv",
+    "convergence.csv",
+    "coefficients.csv",
+    "outcomes.csv",
+    "regression.json",
+    "dissimilarity.csv",
+    "forks.json",
+    "run_paths.csv",
+    "phase_transitions.csv",
+    "phase_transitions.json",
+    "dissimilarity_per_run.csv",
+    "outliers.csv",
 ]
 FIGURES = [
     f"<results>/{{experiment}}/figures/{figure}.{suffix}"
@@ -95,6 +123,11 @@ def numbers(*path):
     return text
 
 
+def called(wildcards):
+    """What the config calls the experiment: its name, or its file's path."""
+    return CONFIG.called[wildcards.experiment]
+
+
 def experiment_settings(wildcards):
     """The experiment's whole settings as JSON, for its report."""
     return json.dumps(CONFIG.experiments[wildcards.experiment])
@@ -110,6 +143,22 @@ def run_paths(experiment, seeds, name):
     )
 
 
+def analysis_of(experiment):
+    """What the analysis of an experiment writes: the first is in the folder of its results."""
+    names = OF_STATE_PATHS + (OF_MODEL if experiment in WITH_MODEL else [])
+    return expand("<results>/{experiment}/{name}", experiment=experiment, name=names)
+
+
+def analysis(wildcards):
+    """What the analysis of the experiment writes."""
+    return analysis_of(wildcards.experiment)
+
+
+def runs_folder(wildcards):
+    """The folder of the experiment's runs."""
+    return f"{CONFIG.results}/{wildcards.experiment}/runs"
+
+
 def all_metrics(wildcards):
     """Every run's table of metrics."""
     return run_paths(
@@ -118,10 +167,94 @@ def all_metrics(wildcards):
 
 
 def all_training_logs(wildcards):
-    """Every run's training log."""
+    """Every run's training log; none where runs are brought along without."""
+    if not has_training_log(CONFIG.experiments[wildcards.experiment]):
+        return []
     return run_paths(
         wildcards.experiment, setting("seeds")(wildcards), "training_log.parquet"
     )
+
+
+def runs_with_logs(wildcards):
+    """The option that names the folder of the training logs, where there are any."""
+    if not all_training_logs(wildcards):
+        return []
+    return ["--runs", runs_folder(wildcards)]
+
+
+def chance_option(wildcards):
+    """The option that gives the accuracy at chance, if the config does."""
+    chance = setting("phase_transitions", "chance")(wildcards)
+    return [] if chance is None else ["--chance", chance]
+
+
+def outcome_table(wildcards):
+    """The table of one's own that the outcome of the regression is in, if it is."""
+    semantics = setting("semantics")(wildcards)
+    return semantics["table"]["path"] if semantics["outcome"] == "table" else []
+
+
+def outcome_options(wildcards):
+    """What the semantics stage is given only where it is there: logs, a direction, a table."""
+    semantics = setting("semantics")(wildcards)
+    options = []
+    if all_training_logs(wildcards):
+        options += ["--runs", runs_folder(wildcards)]
+    if semantics["direction"] is not None:
+        options += ["--direction", semantics["direction"]]
+    if semantics["outcome"] == "table":
+        options += ["--table", semantics["table"]["path"], semantics["table"]["column"]]
+    return options
+
+
+def own_metrics(wildcards):
+    """The users' metrics that are computed, with their versions: an update computes them again."""
+    return identity(setting("metrics", "columns")(wildcards))
+
+
+def logs_to_join(wildcards):
+    """The training logs, if columns of theirs join the observations."""
+    if not setting("observations", "log_columns")(wildcards):
+        return []
+    return all_training_logs(wildcards)
+
+
+def made_of_tables(experiment):
+    """What the tables that an experiment brings along become: metrics, training logs, or both."""
+    settings = CONFIG.experiments[experiment]
+    names = ["metrics.parquet"] if settings["source"] == "metrics" else []
+    names += ["training_log.parquet"] if has_training_log(settings) else []
+    return [
+        path
+        for name in names
+        for path in run_paths(experiment, settings["seeds"], name)
+    ]
+
+
+def table_options(settings):
+    """Which tables an experiment brings along, and which of their columns are which."""
+    tables, log = settings.get("tables"), settings["training_log"]
+    options = options_of(tables, "--", "path", "seed", "step", "repeated_steps")
+    if tables:
+        options += options_of(tables, "--", "metrics", "incomplete_steps")
+        options += options_of(settings["metrics"], "--", "non_finite")
+    if has_training_log(settings):
+        # The log may be in the tables of metrics: then their steps and seeds are its own.
+        whole = log if log["path"] else tables
+        options += options_of(whole, "--log-", "path", "seed", "step", "repeated_steps")
+        options += options_of(log, "--log-", "epoch")
+        options += ["--log-columns", *assignments(log["columns"])]
+    return options
+
+
+def options_of(section, prefix, *keys):
+    """A section's settings as options of a command; those that are null or empty are left out."""
+    options = []
+    for key in keys:
+        value = (section or {}).get(key) or []
+        values = [value] if isinstance(value, str) else value
+        options += [prefix + key.replace("_", "-"), *values] if values else []
+    return options
 
 
 def fitted_models(wildcards):
@@ -152,15 +285,17 @@ def kind_of_model(wildcards):
 def all_results(wildcards):
     """Every result of every experiment: whichever of them is deleted is made again."""
     of_experiments = expand(
-        [*ANALYSIS, *FIGURES, "<results>/{experiment}/{name}"],
+        [*FIGURES, "<results>/{experiment}/{name}"],
         experiment=EXPERIMENTS,
         name=["summary.json", "report.html"],
     )
     of_runs = [
-        run_paths(experiment, settings["seeds"], "metrics.parquet")
-        for experiment, settings in CONFIG.experiments.items()
+        run_paths(
+            experiment, CONFIG.experiments[experiment]["seeds"], "metrics.parquet"
+        )
+        for experiment in WITH_MODEL
     ]
-    return of_experiments + sum(of_runs, [])
+    return sum([*map(analysis_of, EXPERIMENTS), *of_runs], of_experiments)
 
 
 def task_of(settings):
@@ -207,7 +342,12 @@ def recording_options(settings):
     """With metrics_during_training: true, the options that ask for it."""
     if not settings["training"]["metrics_during_training"]:
         return []
-    return ["--metrics", "--non-finite", settings["metrics"]["non_finite"]]
+    columns = settings["metrics"]["columns"]
+    return [
+        *["--metrics", "--non-finite", settings["metrics"]["non_finite"]],
+        *(["--columns", *columns] if columns else []),
+        *Overrides.from_settings(settings["parameters"]).to_arguments(),
+    ]
 
 
 def training_code(settings):
@@ -215,6 +355,7 @@ def training_code(settings):
     digest = stage_digest("train", task=settings["training"]["task"])
     if settings["training"]["metrics_during_training"]:
         digest += stage_digest("metrics", rust=ROOT / "rust_metrics")
+        digest += identity(settings["metrics"]["columns"])
     return digest
 
 
@@ -233,9 +374,56 @@ def recipe_of(settings):
 
 def checkpoints_to_use(wildcards):
     """With keep_checkpoints: false, a run's checkpoint folder, so that it is kept until used."""
-    if setting("training", "keep_checkpoints")(wildcards):
+    settings = CONFIG.experiments[wildcards.experiment]
+    if settings["source"] != "training" or settings["training"]["keep_checkpoints"]:
         return []
     return run_paths(wildcards.experiment, wildcards.seed, "checkpoints")
+
+
+@cache
+def found_checkpoints(experiment):
+    """The checkpoints of each brought run, by seed and step: all are looked for at once."""
+    settings = CONFIG.experiments[experiment]
+    return find_runs(Pattern.read(settings["checkpoints"]["path"]))
+
+
+def checkpoints_there(wildcards):
+    """A digest of the checkpoints that one brought run has: which, how large, last changed when.
+
+    Their files are no inputs, because Snakemake takes seconds for thousands of them, and would not
+    notice one that is removed, nor what changes in a folder.
+    """
+    return run_digest(found_checkpoints(wildcards.experiment)[int(wildcards.seed)])
+
+
+def on_hub(key):
+    """A function of the wildcards: where a run's checkpoints on the hub are, by the field's name."""
+
+    def value(wildcards):
+        settings = CONFIG.experiments[wildcards.experiment]
+        run = hub_run(settings["hub"], settings["seeds"], int(wildcards.seed))
+        return format_steps(run.steps) if key == "steps" else getattr(run, key)
+
+    return value
+
+
+def hub_options(wildcards):
+    """Files to look for and a mirror to use, if the settings say so."""
+    hub = setting("hub")(wildcards)
+    files = ["--files", *hub["files"]] if hub["files"] else []
+    return files + (["--endpoint", hub["endpoint"]] if hub["endpoint"] else [])
+
+
+def parameter_options(wildcards):
+    """The patterns that say which tensors count, if the settings have any."""
+    return Overrides.from_settings(setting("parameters")(wildcards)).to_arguments()
+
+
+def reading_options(wildcards):
+    """What of a checkpoint's file is the network, and which of its tensors count, if said."""
+    settings = CONFIG.experiments[wildcards.experiment]
+    key = settings.get("checkpoints", {}).get("state_dict_key")
+    return (["--state-dict-key", key] if key else []) + parameter_options(wildcards)
 
 
 def show_summaries():

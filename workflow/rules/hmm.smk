@@ -5,6 +5,7 @@
 rule observations:
     input:
         all_metrics,
+        logs_to_join,
     output:
         "<results>/{experiment}/observations.parquet",
     log:
@@ -16,6 +17,7 @@ rule observations:
         runs=subpath(input[0], ancestor=2),
         seeds=numbers("seeds"),
         metrics=setting("observations", "metrics"),
+        log_columns=setting("observations", "log_columns"),
         max_checkpoints=setting("observations", "max_checkpoints"),
         min_checkpoints=setting("observations", "min_checkpoints"),
         validation_share=setting("observations", "validation_share"),
@@ -24,7 +26,8 @@ rule observations:
         code=stage_digest("observations"),
     shell:
         "training-maps observations --runs {params.runs:q} --seeds {params.seeds}"
-        " --metrics {params.metrics:q} --max-checkpoints {params.max_checkpoints}"
+        " --metrics {params.metrics:q} --log-columns {params.log_columns:q}"
+        " --max-checkpoints {params.max_checkpoints}"
         " --min-checkpoints {params.min_checkpoints}"
         " --validation-share {params.validation_share} --split-seed {params.split_seed}"
         " --non-finite {params.non_finite} --output {output:q} --log {log:q}"

@@ -1,11 +1,28 @@
-# Metrics: one job a run, from its checkpoints to a table of 14 columns. Where training computes them
-# from memory there are no checkpoints, and nothing is left to do here.
+# Metrics: one job a run, from its checkpoints to a table with a column a metric. Where training
+# computes them from memory there are no checkpoints, and nothing is left to do here.
 
 with_checkpoints = [
     experiment
-    for experiment, settings in CONFIG.experiments.items()
-    if not settings["training"]["metrics_during_training"]
+    for experiment in experiments_from("training", "checkpoints")
+    if not CONFIG.experiments[experiment]["training"].get("metrics_during_training")
 ]
+
+
+rule collect:
+    output:
+        "<results>/{experiment}/runs/seed-{seed}/checkpoints.json",
+    log:
+        "<results>/{experiment}/logs/collect/seed-{seed}.log",
+    wildcard_constraints:
+        experiment=any_of(experiments_from("checkpoints")),
+    threads: 1
+    params:
+        pattern=setting("checkpoints", "path"),
+        there=checkpoints_there,
+        code=stage_digest("collect"),
+    shell:
+        "training-maps collect --pattern {params.pattern:q} --seed {wildcards.seed}"
+        " --output {output:q} --log {log:q}"
 
 
 rule metrics:
@@ -24,8 +41,13 @@ rule metrics:
     priority: 1
     threads: 1
     params:
+        columns=setting("metrics", "columns"),
+        own_metrics=own_metrics,
         non_finite=setting("metrics", "non_finite"),
+        unreadable=setting("metrics", "unreadable"),
+        reading=reading_options,
         code=stage_digest("metrics", rust=ROOT / "rust_metrics"),
     shell:
-        "training-maps metrics --checkpoints {input.manifest:q} --non-finite {params.non_finite}"
+        "training-maps metrics --checkpoints {input.manifest:q} --columns {params.columns:q}"
+        " --non-finite {params.non_finite} --unreadable {params.unreadable} {params.reading:q}"
         " --threads {threads} --output {output:q} --log {log:q}"

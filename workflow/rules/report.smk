@@ -3,7 +3,7 @@
 
 rule summary:
     input:
-        ANALYSIS,
+        analysis,
     output:
         "<results>/{experiment}/summary.json",
     log:
@@ -21,7 +21,7 @@ rule summary:
 
 rule figures:
     input:
-        ANALYSIS,
+        analysis,
         "<results>/{experiment}/summary.json",
         all_training_logs,
     output:
@@ -43,7 +43,7 @@ rule figures:
 
 rule report:
     input:
-        ANALYSIS,
+        analysis,
         "<results>/{experiment}/summary.json",
         all_training_logs,
     output:
@@ -57,10 +57,11 @@ rule report:
         results=subpath(input[0], parent=True),
         time=setting("training", "unit"),
         settings=experiment_settings,
+        experiment=called,
         code=stage_digest("report"),
     shell:
         "training-maps report --results {params.results:q} --time {params.time}"
-        " --settings {params.settings:q} --output {output:q} --log {log:q}"
+        " --experiment {params.experiment:q} --settings {params.settings:q} --output {output:q} --log {log:q}"
 
 
 rule compare:

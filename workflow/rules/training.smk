@@ -13,7 +13,8 @@ rule fetch:
         "training-maps fetch --dataset {wildcards.dataset} --output {output:q} --log {log:q}"
 
 
-for experiment, settings in CONFIG.experiments.items():
+for experiment in experiments_from("training"):
+    settings = CONFIG.experiments[experiment]
     code = training_code(settings)
     for block, seeds in training_blocks(settings).items():
 
@@ -44,5 +45,5 @@ for experiment, settings in CONFIG.experiments.items():
             shell:
                 "training-maps train --task {params.task:q} --set {params.task_settings:q}"
                 " --recipe {params.recipe:q} --seeds {params.seeds}"
-                " --device {params.device} --threads {threads} {params.recording}"
+                " --device {params.device} --threads {threads} {params.recording:q}"
                 " --runs {params.runs:q} --log {log:q}"

@@ -19,17 +19,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--state-paths", type=Path, required=True, metavar="CSV")
     parser.add_argument("--training-map", type=Path, required=True, metavar="JSON")
-    parser.add_argument("--output", type=Path, required=True, metavar="CSV", help="output")
+    parser.add_argument("--output", type=Path, required=True, metavar="CSV", help="output: pairs")
+    parser.add_argument(
+        "--per-run", type=Path, required=True, metavar="CSV", help="output: means of each run"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write the table of pairs."""
-    from training_maps.dissimilarity import dissimilarity, trajectory_dissimilarity
+    """Write the table of pairs and that of runs."""
+    from training_maps.dissimilarity import dissimilarity, mean_per_run, trajectory_dissimilarity
     from training_maps.training_map import TrainingMap
 
     training_map = TrainingMap.from_json(arguments.training_map, arguments.state_paths)
     table = dissimilarity(training_map.paths, training_map.means)
     write_table(table, arguments.output)
+    write_table(mean_per_run(table), arguments.per_run)
     means = trajectory_dissimilarity(table)
     logger.info(
         "trajectory dissimilarity: %s",

@@ -53,6 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--n-features", type=int, default=3, help="features that label a state (default: 3)"
     )
+    parser.add_argument(
+        "--features",
+        choices=("inverse_covariance", "posterior_gradient"),
+        default="inverse_covariance",
+        help="what ranks them (default: inverse_covariance)",
+    )
     parser.add_argument("--experiment", metavar="NAME", help="name to write into the map")
     parser.add_argument(
         "--selection",
@@ -92,7 +98,10 @@ def run(arguments: argparse.Namespace) -> None:
         model=arguments.model,
     )
     training_map = TrainingMap.from_model(
-        model, n_features=arguments.n_features, experiment=arguments.experiment
+        model,
+        n_features=arguments.n_features,
+        features=arguments.features,
+        experiment=arguments.experiment,
     )
     settings = {
         "model": arguments.model,
@@ -103,7 +112,12 @@ def run(arguments: argparse.Namespace) -> None:
     write_table(model.scores, arguments.selection)
     write_json({**model.stability.to_dict(), "made_by": made_by(**settings)}, arguments.stability)
     write_table(training_map.paths, arguments.state_paths)
-    training_map.to_json(arguments.output, **settings, n_features=arguments.n_features)
+    training_map.to_json(
+        arguments.output,
+        **settings,
+        n_features=arguments.n_features,
+        features=arguments.features,
+    )
     logger.info("%r", training_map)
     logger.info("%s", model.stability.sentence)
     for note in training_map.notes:

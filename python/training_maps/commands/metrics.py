@@ -1,6 +1,8 @@
 """Compute the metrics of every checkpoint of one run.
 
-Writes a Parquet table: `step` and the columns of the table of metrics, one row a checkpoint.
+Writes a Parquet table: `step` and the columns asked for, one row a checkpoint. A checkpoint may be
+a safetensors file, a torch file with a state dict, an index of shards of either, or a folder with
+one of these.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ import time
 from pathlib import Path
 
 from training_maps.files import made_by, write_table
+from training_maps.parameters import Overrides
+from training_maps.parameters import add_arguments as add_parameter_arguments
 
 logger = logging.getLogger("training_maps")
 
@@ -25,6 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the run's manifest (checkpoints.json), or a folder of step-*.safetensors",
     )
     parser.add_argument(
+        "--columns",
+        nargs="*",
+        default=[],
+        metavar="METRIC",
+        help="the metrics to compute; 'paper' stands for the paper's 14 (default: these)",
+    )
+    parser.add_argument(
         "--non-finite",
         choices=("stop", "drop", "cut"),
         default="stop",
@@ -32,32 +43,53 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "before it, so that the run is dropped or used as cut there",
     )
     parser.add_argument(
+        "--unreadable",
+        choices=("stop", "skip"),
+        default="stop",
+        help="on a checkpoint that is missing, truncated, corrupt or changed: stop with an error "
+        "(default), or leave it out of the table",
+    )
+    parser.add_argument(
+        "--state-dict-key",
+        metavar="KEY",
+        help="where torch files have the network's state dict, such as weights or ema.model "
+        "(default: whichever of the usual keys is there)",
+    )
+    parser.add_argument(
         "--threads", type=int, metavar="N", help="number of threads (default: all cores allowed)"
     )
     parser.add_argument(
         "--no-verify",
         action="store_true",
-        help="do not compare the files with the manifest's SHA-256",
+        help="do not compare the files with what the manifest says of them",
     )
+    add_parameter_arguments(parser)
     parser.add_argument("--output", type=Path, required=True, metavar="PARQUET")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the run's table of metrics."""
     from training_maps.checkpoints import find_run
+    from training_maps.interrupts import ends_soon_after_interrupt
     from training_maps.metrics import run_metrics
 
     start = time.perf_counter()
-    table = run_metrics(
-        arguments.checkpoints,
-        threads=arguments.threads,
-        non_finite=arguments.non_finite,
-        verify=not arguments.no_verify,
-    )
+    with ends_soon_after_interrupt():
+        table = run_metrics(
+            arguments.checkpoints,
+            columns=arguments.columns,
+            threads=arguments.threads,
+            non_finite=arguments.non_finite,
+            unreadable=arguments.unreadable,
+            verify=not arguments.no_verify,
+            state_dict_key=arguments.state_dict_key,
+            overrides=Overrides.from_arguments(arguments),
+        )
     seconds = time.perf_counter() - start
     seed = find_run(arguments.checkpoints).seed
-    cut = table.attrs.get("non_finite")
-    write_table(table, arguments.output, made_by(seed=seed, non_finite=cut))
+    cut, left_out = table.attrs.get("non_finite"), table.attrs.get("unreadable", [])
+    made = made_by(seed=seed, non_finite=cut, unreadable=left_out)
+    write_table(table, arguments.output, made)
     name = arguments.checkpoints if seed is None else f"seed {seed}"
     logger.info(
         "metrics of %s: %d checkpoints in %.2f s, %.0f checkpoints/s",
@@ -66,6 +98,8 @@ def run(arguments: argparse.Namespace) -> None:
         seconds,
         len(table) / seconds,
     )
+    if left_out:
+        logger.warning("%s: %d checkpoints could not be read and are left out", name, len(left_out))
     if cut:
         logger.warning(
             "%s: %s is not finite at step %d; the table ends before it (%s)",

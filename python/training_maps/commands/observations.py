@@ -2,6 +2,7 @@
 
 Reads seed-{seed}/metrics.parquet of every seed from the folder of runs. Every metric of every run
 is z-scored over the run's first --max-checkpoints checkpoints, which are also all that is kept.
+With --log-columns, columns of seed-{seed}/training_log.parquet join the metrics, by step.
 """
 
 from __future__ import annotations
@@ -58,6 +59,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--metrics", nargs="*", metavar="NAME", help="metrics to use (default: all)"
     )
     parser.add_argument(
+        "--log-columns",
+        nargs="*",
+        default=[],
+        metavar="NAME",
+        help="columns of the training log to use too, such as gradient_norm (default: none)",
+    )
+    parser.add_argument(
         "--non-finite",
         choices=("stop", "drop", "cut"),
         default="stop",
@@ -71,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the observations."""
-    from training_maps.sequences import observations
+    from training_maps.sequences import observations, with_log_columns
 
     seeds = parse_seeds(arguments.seeds)
     settings = {
@@ -83,6 +91,11 @@ def run(arguments: argparse.Namespace) -> None:
         "non_finite": arguments.non_finite,
     }
     tables = {seed: _read_metrics(arguments.runs, seed) for seed in seeds}
+    if arguments.log_columns:
+        logs = {seed: _read_log(arguments.runs, seed) for seed in seeds}
+        tables = with_log_columns(tables, logs, arguments.log_columns)
+        if arguments.metrics:
+            settings["metrics"] = [*arguments.metrics, *arguments.log_columns]
     result = observations(tables, **settings)
     result.save(arguments.output, {**settings, "seeds": format_seeds(seeds)})
     held_out = result.sequences("validation")[2] if result.has_validation else []
@@ -98,8 +111,15 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _read_metrics(runs: Path, seed: int) -> pd.DataFrame:
-    """One run's table of metrics; where it was cut at a non-finite weight is in its attrs."""
+    """One run's table of metrics; its attrs tell where it was cut, and what could not be read."""
     path = runs / f"seed-{seed}" / "metrics.parquet"
     table = read_table(path, columns=("step",))
-    table.attrs["non_finite"] = table_metadata(path).get("non_finite")
+    metadata = table_metadata(path)
+    for key in ("non_finite", "unreadable"):
+        table.attrs[key] = metadata.get(key)
     return table
+
+
+def _read_log(runs: Path, seed: int) -> pd.DataFrame:
+    """One run's training log."""
+    return read_table(runs / f"seed-{seed}" / "training_log.parquet", columns=("step",))

@@ -26,6 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the page")
     time_argument(parser)
     parser.add_argument(
+        "--experiment",
+        metavar="NAME",
+        help="what the config calls the experiment, its name or its file (default: its name)",
+    )
+    parser.add_argument(
         "--settings",
         default="{}",
         metavar="JSON",
@@ -39,7 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
     from training_maps.report.page import render_report
 
     results = ExperimentResults.read(arguments.results)
-    page = render_report(results, arguments.time, settings)
+    page = render_report(results, arguments.time, settings, arguments.experiment)
     with replace_when_whole(arguments.output) as aside:
         aside.write_text(page, encoding="utf-8")
     logger.info("%s: report in %s", results.experiment, arguments.output)

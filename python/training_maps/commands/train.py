@@ -16,6 +16,8 @@ import yaml
 
 from training_maps.config import check, typed
 from training_maps.errors import InputError
+from training_maps.parameters import Overrides
+from training_maps.parameters import add_arguments as add_parameter_arguments
 from training_maps.recipe import Recipe
 from training_maps.seeds import parse_seeds
 from training_maps.tasks import fields_schema, make_task, settings_schema
@@ -46,6 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--non-finite", choices=("stop", "drop", "cut"), default="stop",
         help="with --metrics: what to do about NaN or infinity (see training-maps metrics)",
     )  # fmt: skip
+    parser.add_argument(
+        "--columns", nargs="*", default=[], metavar="METRIC",
+        help="with --metrics: the metrics to compute (see training-maps metrics)",
+    )  # fmt: skip
+    add_parameter_arguments(parser)
     parser.add_argument("--runs", type=Path, required=True, help="folder of all runs")
 
 
@@ -62,7 +69,11 @@ def run(arguments: argparse.Namespace) -> None:
     recipe = _settings("--recipe", arguments.recipe, fields_schema(Recipe))
     settings = _settings("--set", arguments.settings, settings_schema(arguments.task))
     recording = Recording(
-        arguments.runs, "metrics" if arguments.metrics else "checkpoints", arguments.non_finite
+        arguments.runs,
+        "metrics" if arguments.metrics else "checkpoints",
+        arguments.non_finite,
+        tuple(arguments.columns),
+        Overrides.from_arguments(arguments),
     )
     train(
         make_task(arguments.task, settings),

@@ -38,6 +38,19 @@ def featured_runs(results: ExperimentResults) -> list[tuple[str, int]]:
     return [("fast", seeds[0]), ("median", seeds[(len(seeds) - 1) // 2]), ("slow", seeds[-1])]
 
 
+def logged_curves(results: ExperimentResults) -> list[str]:
+    """Which of "loss" and "accuracy" some run has a log of."""
+    return [
+        what
+        for what in ("loss", "accuracy")
+        if any(
+            log[column].notna().any()
+            for log in results.logs.values()
+            for column in (f"train_{what}", f"eval_{what}")
+        )
+    ]
+
+
 @styled
 def draw_loss_by_state(
     results: ExperimentResults, time: Time = "epoch", *, width: Width = "page"
@@ -54,29 +67,34 @@ def draw_loss_by_state(
         width: "page" or "column".
 
     Returns:
-        The figure; upper axes hold losses, lower axes accuracies, a column a run.
+        The figure; upper axes hold losses, lower axes accuracies (if both are logged), a column a
+        run.
     """
     time = results.time_axis(time)
-    runs = featured_runs(results)
-    figure = new_figure(width, 3.6 if width == "page" else 3.2)
-    if not runs:
-        say(figure.subplots(), "There are no training logs, so there are no loss curves.")
+    runs, curves = featured_runs(results), logged_curves(results)
+    if not runs or not curves:
+        figure = new_figure(width, 1.2)
+        say(figure.subplots(), "There are no logs of loss or accuracy, so there are no curves.")
         return figure
-    axes = figure.subplots(2, len(runs), sharex="col", sharey="row", squeeze=False)
+    figure = new_figure(width, (0.6 if width == "page" else 0.4) + 1.5 * len(curves))
+    axes = figure.subplots(len(curves), len(runs), sharex="col", sharey="row", squeeze=False)
     for column, (name, seed) in enumerate(runs):
-        _draw_run(axes[0, column], results, seed, time, "loss")
-        _draw_run(axes[1, column], results, seed, time, "accuracy")
+        for ax, what in zip(axes[:, column], curves, strict=True):
+            _draw_run(ax, results, seed, time, what)
         axes[0, column].set_title(_title(results, name, seed, time, width))
-        axes[1, column].set_xlabel(time)
-    _scale_losses(axes[0, 0], [results.logs[seed] for _, seed in runs])
-    axes[0, 0].set_ylabel("loss")
-    axes[1, 0].set_ylabel("accuracy")
+        axes[-1, column].set_xlabel(time)
+    for ax, what in zip(axes[:, 0], curves, strict=True):
+        ax.set_ylabel(what)
+        if what == "loss":
+            _scale_losses(ax, [results.logs[seed] for _, seed in runs])
     figure.align_ylabels(axes[:, 0])
     state_legend(figure, results.states)
+    drawn = {line.get_label().split("_")[0] for ax in axes.flat for line in ax.collections}
     lines = [
         Line2D([], [], color=INK, label="evaluation"),
         Line2D([], [], color=INK, linestyle=_DASHES, linewidth=0.8, label="training"),
     ]
+    lines = [line for line, name in zip(lines, ("eval", "train"), strict=True) if name in drawn]
     figure.legend(handles=lines, loc="outside lower center", ncols=2)
     return figure
 
@@ -101,7 +119,10 @@ def _draw_run(ax: Axes, results: ExperimentResults, seed: int, time: Time, what:
         (f"eval_{what}", "-", 1.5),
     ):
         points = np.column_stack([times, log[column].to_numpy(float)])
-        ax.add_collection(_coloured_line(points, states, style, line_width, column))
+        logged = ~np.isnan(points[:, 1])  # not every step has a value of every column
+        if logged.any():
+            line = _coloured_line(points[logged], states[logged], style, line_width, column)
+            ax.add_collection(line)
     reached = results.convergence_time(seed, time)
     if reached is not None and reached[1]:
         ax.axvline(reached[0], color=GREY, linewidth=0.7, linestyle=":", zorder=0)

@@ -34,13 +34,17 @@ def draw_model_selection(
 
     Args:
         model_selection: one row a restart, as in `model_selection.csv`.
-        stability: as in `stability.json`.
+        stability: as in `stability.json`; empty where no model was fitted.
         width: "page" (two by two panels) or "column" (one below the other).
 
     Returns:
         The figure; its axes are BIC, AIC, log-likelihood and shares.
     """
     page = width == "page"
+    if not stability:
+        figure = new_figure(width, 1.2)
+        say(figure.subplots(), "No model was fitted: the state paths were brought along.")
+        return figure
     figure = new_figure(width, 4.5 if page else 7.6)
     axes = figure.subplots(2, 2).ravel() if page else figure.subplots(4, 1)
     chooses = {"log_likelihood": "log_likelihood_validation"}.get(

@@ -17,6 +17,6 @@ def metric_symbol(column: str) -> str:
 
 @cache
 def _symbols() -> dict[str, str]:
-    from training_maps.metrics import METRICS
+    from training_maps.metrics import ALL_METRICS
 
-    return {metric.column: metric.symbol for metric in METRICS}
+    return {metric.column: metric.symbol for metric in ALL_METRICS}

@@ -415,8 +415,12 @@ def _paint_text(
 def explain_map(drawn: Mapping[str, Any], detours: Sequence[int]) -> str:
     """How to read the map, in a few sentences, for a caption."""
     sentences = [
-        "A circle is a state, larger the more checkpoints are in it; below it are the metrics that "
-        "characterise it most and the median time of its first visit.",
+        "A circle is a state, larger the more checkpoints are in it; below it "
+        + (
+            "are the metrics that characterise it most and the median time of its first visit."
+            if drawn["metrics"]
+            else "is the median time of its first visit."
+        ),
         "An arrow is a transition, wider the more runs take it; on it are the number of runs and "
         "the probability of the transition from one checkpoint to the next.",
     ]

@@ -54,7 +54,7 @@ def comparison_table(summaries: Sequence[dict[str, Any]]) -> pd.DataFrame:
                 "n_runs": summary["n_runs"],
                 "n_converged": summary["n_converged"],
                 "n_states": summary["n_states"],
-                "choice": summary["selection"]["verdict"],
+                "choice": (summary["selection"] or {}).get("verdict"),
                 "r_squared": summary["r_squared"],
                 "p_value": summary["p_value"],
                 "dissimilarity_index": summary["dissimilarity"]["index"],

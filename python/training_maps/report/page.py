@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from training_maps.figures.convergence_times import draw_convergence_times
 from training_maps.figures.dissimilarity import draw_dissimilarity
-from training_maps.figures.loss_by_state import draw_loss_by_state
+from training_maps.figures.loss_by_state import draw_loss_by_state, logged_curves
 from training_maps.figures.map_table import format_change
 from training_maps.figures.model_selection import draw_model_selection
 from training_maps.figures.save import inline_svg
@@ -35,7 +35,10 @@ _MOST_ROUTES = 30
 
 
 def render_report(
-    results: ExperimentResults, time: Time = "epoch", settings: Mapping[str, Any] | None = None
+    results: ExperimentResults,
+    time: Time = "epoch",
+    settings: Mapping[str, Any] | None = None,
+    called: str | None = None,
 ) -> str:
     """The whole page as HTML.
 
@@ -43,10 +46,11 @@ def render_report(
         results: an experiment's results.
         time: time axis, "epoch" or "step".
         settings: the experiment's settings, to be listed; may be nested.
+        called: what the config calls the experiment, if that is not its name.
     """
     axis = results.time_axis(time)
     notes = list(results.notes)
-    if axis != time:
+    if axis != time and results.logs:
         notes.append("Time is in steps, because not every run has a training log with epochs.")
     summary = summarise(results)
     return render(
@@ -56,15 +60,14 @@ def render_report(
         headline=headline(
             summary,
             significant=bool(results.regression.get("significant")),
-            convergence_defined=not results.convergence.empty,
         ),
         notes=notes,
         time=axis,
         results=results,
         selected=results.training_map["selected_model"],
         stability=results.stability,
-        candidates=_candidates(results.stability),
-        restarts=_restarts(results),
+        candidates=_candidates(results.stability) if results.has_model else [],
+        restarts=_restarts(results) if results.has_model else [],
         how_to_read_map=explain_map(results.training_map, results.detour_states),
         figures=_figures(results, axis),
         swatches={state: _swatch(state) for state in results.states},
@@ -75,14 +78,24 @@ def render_report(
         glossary=_glossary(results),
         settings=list(_flatten(settings or {})),
         versions=_versions(),
-        command=f"snakemake --cores all {shlex.quote(str(results.folder / 'report.html'))}",
+        command=_command(results, called or results.experiment),
         format_change=format_change,
         symbol=metric_symbol,
     )
 
 
+def _command(results: ExperimentResults, called: str) -> str:
+    """What makes the page again."""
+    target = results.folder / "report.html"
+    experiments = shlex.quote(f"experiments=[{called}]")
+    return f"snakemake --cores all --config {experiments} -- {shlex.quote(str(target))}"
+
+
 def _figures(results: ExperimentResults, time: Time) -> dict[str, Markup]:
-    """Every figure twice: for wide screens and paper, and for phones."""
+    """Every figure that has something to show, for wide screens and paper, and for phones.
+
+    The others are empty.
+    """
     first_visits = results.first_visits(time)
     tmap = results.training_map
     drawings: dict[str, tuple[str, Callable[[Width], Figure]]] = {
@@ -120,9 +133,15 @@ def _figures(results: ExperimentResults, time: Time) -> dict[str, Markup]:
             lambda width: draw_dissimilarity(results.dissimilarity, width=width),
         ),
     }
+    empty = {
+        "model_selection": not results.has_model,
+        "loss_by_state": not logged_curves(results),
+        "convergence_times": results.convergence.empty,
+    }
     titles = _titles(results)
     return {
-        name: _both_widths(name, label, draw, titles) for name, (label, draw) in drawings.items()
+        name: Markup("") if empty.get(name) else _both_widths(name, label, draw, titles)
+        for name, (label, draw) in drawings.items()
     }
 
 
@@ -147,9 +166,9 @@ def _titles(results: ExperimentResults) -> dict[str, str]:
     for state in results.training_map["states"]:
         number = state["state"]
         features = ", ".join(metric_symbol(f["metric"]) for f in state["features"][:3])
-        text = (
-            f"State {number}: {features}; {state['share_of_checkpoints']:.1%} of checkpoints, "
-            f"{plural(state['n_runs'], 'run')}"
+        text = f"State {number}: {features}; " if features else f"State {number}: "
+        text += (
+            f"{state['share_of_checkpoints']:.1%} of checkpoints, {plural(state['n_runs'], 'run')}"
         )
         if number in coefficients:
             text += f", coefficient {decimal(coefficients[number], 2)}"
@@ -161,7 +180,7 @@ def _titles(results: ExperimentResults) -> dict[str, str]:
         )
         titles[f"transition-{edge['from']}-{edge['to']}"] = (
             f"{edge['from']} → {edge['to']}: {plural(edge['n_runs'], 'run')}, "
-            f"probability {edge['probability']:.3g}; {changes}"
+            f"probability {edge['probability']:.3g}" + (f"; {changes}" if changes else "")
         )
     return titles
 
@@ -213,9 +232,9 @@ def _restarts(results: ExperimentResults) -> list[dict[str, Any]]:
 
 def _glossary(results: ExperimentResults) -> list[dict[str, str]]:
     """Rows of the metrics that these runs have; a metric of the user's own has only its name."""
-    from training_maps.metrics import METRICS
+    from training_maps.metrics import ALL_METRICS
 
-    known = {metric.column: metric for metric in METRICS}
+    known = {metric.column: metric for metric in ALL_METRICS}
     rows = []
     for column in results.training_map["metrics"]:
         metric = known.get(column)

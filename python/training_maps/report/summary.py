@@ -60,8 +60,10 @@ def summarise(results: ExperimentResults) -> dict[str, Any]:
     }
 
 
-def _selection(stability: dict[str, Any]) -> dict[str, Any]:
+def _selection(stability: dict[str, Any]) -> dict[str, Any] | None:
     """What was chosen and how firm the choice is: `stability.json` has all of it."""
+    if not stability:
+        return None
     chosen = stability["chosen"]
     (own,) = (row for row in stability["candidates"] if same_candidate(row, chosen))
     return {
@@ -95,7 +97,7 @@ def terminal_table(paths: Sequence[Path]) -> str:
             (
                 summary["experiment"],
                 str(summary["n_runs"]),
-                str(summary["n_converged"]),
+                NONE if summary["n_converged"] is None else str(summary["n_converged"]),
                 str(summary["n_states"]),
                 summary["selection"]["verdict"],
                 decimal(summary["r_squared"]),

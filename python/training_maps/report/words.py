@@ -64,18 +64,15 @@ def route(states: Sequence[int]) -> str:
     return " → ".join(str(state) for state in states)
 
 
-def headline(
-    summary: dict[str, Any], significant: bool, convergence_defined: bool = True
-) -> list[str]:
+def headline(summary: dict[str, Any], significant: bool) -> list[str]:
     """What the runs of a summary did, in a few sentences.
 
     Args:
         summary: as in `summary.json`.
         significant: whether the regression is, so that its coefficients may be interpreted.
-        convergence_defined: whether it is known what converging means for these runs.
     """
     return [
-        _what_ran(summary, convergence_defined),
+        _what_ran(summary),
         *_what_choice(summary),
         _what_shape(summary),
         *_what_regression(summary, significant),
@@ -83,9 +80,9 @@ def headline(
     ]
 
 
-def _what_ran(summary: dict[str, Any], convergence_defined: bool) -> str:
+def _what_ran(summary: dict[str, Any]) -> str:
     n_runs, n_converged = summary["n_runs"], summary["n_converged"]
-    if not convergence_defined:
+    if n_converged is None:
         converged = "convergence is not defined for them"
     elif n_runs == 1:
         converged = "it converged" if n_converged else "it did not converge"
@@ -100,7 +97,7 @@ def _what_ran(summary: dict[str, Any], convergence_defined: bool) -> str:
 
 
 def _what_choice(summary: dict[str, Any]) -> list[str]:
-    if summary["selection"]["verdict"] != "fragile":
+    if summary["selection"] is None or summary["selection"]["verdict"] != "fragile":
         return []
     return ["How many states there are is a fragile choice (see “Model selection”)."]
 

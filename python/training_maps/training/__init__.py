@@ -98,6 +98,7 @@ class Training:
             "settings": self._settings,
             "seeds": seeds,
             "what": recording.what,
+            "metrics": [list(recording.columns), dataclasses.asdict(recording.overrides)],
             "code": _code_behind(task),
         }
         self._writer = ThreadPoolExecutor(1)
@@ -142,6 +143,7 @@ class Training:
             self.networks, self.examples.part("train", size, limit)
         )
         eval_loss, eval_accuracy = measured(self.networks, self.examples.part("eval", size))
+        gradient_norm = self.networks.gradient_norms().cpu().numpy()
         running = self._running()
         lines = [
             {
@@ -151,11 +153,12 @@ class Training:
                 "eval_loss": float(eval_loss[row]),
                 "train_accuracy": float(train_accuracy[row]),
                 "eval_accuracy": float(eval_accuracy[row]),
+                "gradient_norm": float(gradient_norm[row]),
             }
             for row in running
         ]
         # Copies, as training goes on while they are written; a failure shows at the next one.
-        tensors = {name: _copy(value) for name, value in self.networks.tensors().items()}
+        tensors = self._copied_tensors()
         self._written()
         self._writing = self._writer.submit(self._recorder.record, running, lines, tensors)
         for row in running:
@@ -166,6 +169,10 @@ class Training:
             f"mean loss {np.mean(train_loss):.3g} (evaluation {np.mean(eval_loss):.3g}), "
             f"mean accuracy {np.mean(train_accuracy):.3f} (evaluation {np.mean(eval_accuracy):.3f})"
         )
+
+    def _copied_tensors(self) -> dict[str, np.ndarray]:
+        """All networks' tensors as they are now: arrays (n_runs, *shape) by name."""
+        return {name: _copy(value) for name, value in self.networks.tensors().items()}
 
     def _count_down(self, record: Record, eval_accuracy: float) -> None:
         """End a run early if the recipe says so: so many checkpoints after it was good enough."""
@@ -202,7 +209,10 @@ class Training:
             fresh, self._recorder.records = self._recorder.records, records
             gone = self._recorder.missing()
             if gone is None:
+                start = self._copied_tensors()
                 self.networks.restore(state["networks"])
+                if self._recorder.measures_distances:
+                    self._recorder.go_on(start, self._copied_tensors())
                 self.examples.restore(json.loads(state["positions"]))
                 logger.info("%s: going on from step %d", self._name, state["step"])
                 return int(state["step"])

@@ -43,6 +43,13 @@ class Networks(Protocol):
         Inputs and targets are (n_seeds, n, ...), or (1, n, ...) if all seeds share them.
         """
 
+    def gradient_norms(self) -> torch.Tensor:
+        """Each network's gradient in the last step, all parameters as one vector: its L2 norm.
+
+        (n_seeds,) in float64 on the device; NaN before the first step. The gradient is that of the
+        loss on the step's batch, at the parameters before the step; weight decay is not in it.
+        """
+
     def tensors(self) -> dict[str, torch.Tensor]:
         """Parameters and buffers by name, stacked: (n_seeds, *shape), where they lie."""
 
@@ -135,6 +142,10 @@ class SideBySide:
             of_all = vmap(one)(self.parameters, inputs, targets)
         return of_all.T
 
+    def gradient_norms(self) -> torch.Tensor:
+        """Each network's own, from the stacked gradients."""
+        return _norms([value.grad for value in self.parameters.values()], self._n_seeds)
+
     def tensors(self) -> dict[str, torch.Tensor]:
         """The stacked parameters; there are no buffers."""
         return self.parameters
@@ -191,6 +202,13 @@ class Alone:
         outputs = self._outputs(inputs[0]).float()
         return _loss_and_accuracy(self._task, outputs, targets[0])[:, None]
 
+    def gradient_norms(self) -> torch.Tensor:
+        """The one network's."""
+        stacks = [
+            None if value.grad is None else value.grad[None] for value in self._network.parameters()
+        ]
+        return _norms(stacks, 1)
+
     def tensors(self) -> dict[str, torch.Tensor]:
         """Parameters and buffers, each as a stack of one."""
         return {name: value.detach()[None] for name, value in self._network.state_dict().items()}
@@ -212,6 +230,20 @@ def _optimizer(recipe: Recipe, parameters: Iterable[torch.Tensor]) -> torch.opti
     return _OPTIMIZERS[recipe.optimizer](
         list(parameters), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
+
+
+def _norms(gradients: Sequence[torch.Tensor | None], n_seeds: int) -> torch.Tensor:
+    """L2 norm of each network's gradient, from stacks (n_seeds, *shape); a None counts as zeros."""
+    found = [gradient for gradient in gradients if gradient is not None]
+    if not found:
+        return torch.full((n_seeds,), float("nan"), dtype=torch.float64)
+    norms = [
+        torch.linalg.vector_norm(gradient.flatten(1), dim=1, dtype=torch.float64)
+        if gradient.dim() > 1
+        else gradient.double().abs()
+        for gradient in found
+    ]
+    return torch.linalg.vector_norm(torch.stack(norms), dim=0)
 
 
 def _loss_and_accuracy(task: Task, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from training_maps import own_metrics
 from training_maps.checkpoints import (
     FOLDER,
     MANIFEST,
@@ -28,8 +29,20 @@ from training_maps.checkpoints import (
 )
 from training_maps.errors import InputError
 from training_maps.files import made_by, write_table
-from training_maps.metrics import NonFinitePolicy, metrics_table, tensor_metrics
-from training_maps.parameters import ParameterSelection, select_parameters
+from training_maps.measuring import DISTANCES, NonFinitePolicy
+from training_maps.metrics import (
+    metric_columns,
+    metrics_table,
+    own_columns,
+    tensor_distances,
+    tensor_metrics,
+)
+from training_maps.parameters import (
+    NO_OVERRIDES,
+    Overrides,
+    ParameterSelection,
+    select_parameters,
+)
 
 logger = logging.getLogger("training_maps")
 
@@ -47,11 +60,15 @@ class Recording:
         what: "checkpoints", or "metrics": those of each checkpoint's tensors, which are then not
             written to disk.
         non_finite: with "metrics": what to do about NaN or infinity, as in `run_metrics`.
+        columns: with "metrics": those to compute, as in `run_metrics`.
+        overrides: with "metrics": patterns that say which tensors count.
     """
 
     runs: Path
     what: What = "checkpoints"
     non_finite: NonFinitePolicy = "stop"
+    columns: tuple[str, ...] = ()
+    overrides: Overrides = NO_OVERRIDES
 
 
 @dataclass
@@ -78,6 +95,19 @@ class Recorder:
         self._last_step = last_step
         self.records = [Record(seed) for seed in seeds]
         self._selection: ParameterSelection | None = None
+        self._columns = metric_columns(recording.columns)
+        # All runs' tensors at their first checkpoint and at the one before, for distances.
+        self._start: Mapping[str, Any] | None = None
+        self._previous: Mapping[str, Any] | None = None
+
+    @property
+    def measures_distances(self) -> bool:
+        """Whether distances from other checkpoints are among the metrics that are recorded."""
+        return self._recording.what == "metrics" and not set(DISTANCES).isdisjoint(self._columns)
+
+    def go_on(self, start: Mapping[str, Any], previous: Mapping[str, Any]) -> None:
+        """Take up distances where they were: from the tensors at the start and at the last one."""
+        self._start, self._previous = start, previous
 
     def record(
         self, rows: list[int], measurements: list[dict[str, float]], tensors: Mapping[str, Any]
@@ -94,10 +124,10 @@ class Recorder:
         """
         for row, line in zip(rows, measurements, strict=True):
             record = self.records[row]
-            own = {name: array[row, ...] for name, array in tensors.items()}
+            own = _of_run(tensors, row)
             step, epoch = int(line["step"]), line["epoch"]
             if self._recording.what == "metrics":
-                self._record_metrics(record, step, own)
+                self._record_metrics(record, row, step, own)
             else:
                 self._warn_if_diverged(record, step, own)
                 digest = write_checkpoint(
@@ -106,17 +136,29 @@ class Recorder:
                 )  # fmt: skip
                 record.digests.append(digest)
             record.log.append(line)
+        if self.measures_distances:
+            self._start, self._previous = self._start or tensors, tensors
 
-    def _record_metrics(self, record: Record, step: int, tensors: dict[str, np.ndarray]) -> None:
+    def _record_metrics(
+        self, record: Record, row: int, step: int, tensors: dict[str, np.ndarray]
+    ) -> None:
         """A row of metrics, unless the run's table has ended at a value that is not finite."""
         if record.non_finite is not None:
             return
         if self._selection is None:
-            self._selection = select_parameters(
+            described = (
                 (name, _TYPES[array.dtype.str], array.shape) for name, array in tensors.items()
             )
+            self._selection = select_parameters(described, overrides=self._recording.overrides)
         values, culprit = tensor_metrics(tensors, self._selection)
         if values is not None:
+            if self.measures_distances:
+                start, previous = (
+                    tensors if them is None else _of_run(them, row)
+                    for them in (self._start, self._previous)
+                )
+                values |= tensor_distances(tensors, start, previous, self._selection)
+            values |= self._own_metrics(tensors, f"seed {record.seed}, step {step}")
             record.metrics.append({"step": step, **values})
             return
         record.non_finite = {"step": step, "tensor": culprit}
@@ -128,6 +170,16 @@ class Recorder:
                 "on from where it was"
             )
         logger.warning("%s; its table of metrics ends before that", message)
+
+    def _own_metrics(self, tensors: Mapping[str, np.ndarray], where: str) -> dict[str, float]:
+        """The users' metrics of one checkpoint."""
+        names = own_columns(self._columns)
+        if not names:
+            return {}
+        assert self._selection is not None
+        typed = {name: (_TYPES[array.dtype.str], array) for name, array in tensors.items()}
+        weights, biases = own_metrics.arrays_of((None, typed), self._selection)
+        return own_metrics.compute(names, weights, biases, where)
 
     def _warn_if_diverged(self, record: Record, step: int, tensors: dict[str, np.ndarray]) -> None:
         """Say once of a seed that its parameters are no longer finite; the others go on."""
@@ -155,7 +207,7 @@ class Recorder:
                 write_manifest(run, target / MANIFEST)
             else:
                 assert self._selection is not None
-                table = metrics_table(record.metrics, self._selection)
+                table = metrics_table(record.metrics, self._selection, self._columns)
                 made = made_by(seed=record.seed, non_finite=record.non_finite)
                 write_table(table, target / METRICS, made)
 
@@ -193,6 +245,11 @@ class Recorder:
 
     def _checkpoints(self, seed: int) -> Path:
         return run_folder(self._folder, seed) / FOLDER
+
+
+def _of_run(tensors: Mapping[str, Any], row: int) -> dict[str, Any]:
+    """One run's tensors, of arrays (n_runs, *shape) of all runs."""
+    return {name: array[row, ...] for name, array in tensors.items()}
 
 
 # safetensors' names of the types that networks are made of

@@ -39,6 +39,12 @@ pub enum Error {
         /// What the header's validation said.
         reason: String,
     },
+    /// The file was written to while it was read.
+    #[error("{path}: changed while it was read; measure it again when it is whole")]
+    Changed {
+        /// The checkpoint's path.
+        path: String,
+    },
     /// A selected tensor is not in the file.
     #[error("{place} is missing")]
     MissingTensor {

@@ -1,11 +1,12 @@
 //! Metrics of training checkpoints, after Hu et al. 2023, "Latent State Models of Training
 //! Dynamics", Appendix B.
 //!
-//! A checkpoint is a safetensors file; a [`Selection`] says which of its tensors are weight
-//! matrices and which are biases. [`run_metrics`] computes the 14 numbers of [`Metrics`] for every
-//! checkpoint of a run, in parallel; [`array_metrics`] does the same for tensors already in
-//! memory. Results are the same bit for bit for any number of threads: sums run over fixed chunks,
-//! merged in a fixed order.
+//! A checkpoint is a [`Source`]: safetensors files, or named tensors in memory. A [`Selection`] says
+//! which of its tensors are weight matrices and which are biases. [`run_metrics`] computes the
+//! numbers of [`Metrics`] for every checkpoint of a run, in parallel, and [`distances`] how far apart
+//! checkpoints are; [`array_metrics`] measures matrices and biases that have no names. Results are
+//! the same bit for bit for any number of threads: sums run over fixed chunks, merged in a fixed
+//! order.
 //!
 //! This crate knows no Python.
 
@@ -14,7 +15,9 @@ compile_error!("safetensors files are little-endian, and values here are read in
 
 mod blas;
 mod checkpoint;
+mod distance;
 mod error;
+mod header;
 mod matrix;
 mod median;
 mod metrics;
@@ -24,10 +27,10 @@ mod spectrum;
 mod tensor;
 
 pub use blas::{Flavour, flavour};
-pub use checkpoint::{Checkpoint, TensorInfo};
+pub use checkpoint::{Checkpoint, Content, Source, Tensor, TensorInfo, Tensors};
 pub use error::{Error, Place};
 pub use matrix::{MatrixSpec, Selection};
 pub use metrics::{Bias, Metrics, WeightMatrices};
-pub use run::{Cancel, array_metrics, run_metrics};
+pub use run::{Cancel, array_metrics, distances, run_metrics};
 pub use spectrum::{Spectrum, spectrum};
 pub use tensor::{DType, TensorData};

@@ -6,7 +6,8 @@ use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::blas::{SingleThreaded, prepare_thread};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::Source;
+use crate::distance::distance;
 use crate::error::Error;
 use crate::matrix::Selection;
 use crate::metrics::{Bias, Metrics, WeightMatrices, metrics};
@@ -26,7 +27,7 @@ impl Cancel {
     }
 }
 
-/// The metrics of each file of `paths`, in that order, on `threads` threads.
+/// The metrics of each checkpoint of `sources`, in that order, on `threads` threads.
 ///
 /// One checkpoint's error leaves the others' results as they are. With at least twice as many
 /// checkpoints as threads each thread works on a checkpoint of its own, which holds as many maps
@@ -36,26 +37,65 @@ impl Cancel {
 /// # Errors
 /// [`Error::Argument`] for a selection or number of threads that makes no sense.
 pub fn run_metrics(
-    paths: &[String],
+    sources: &[Source<'_>],
     selection: &Selection,
     threads: usize,
     cancel: &Cancel,
 ) -> Result<Vec<Result<Metrics, Error>>, Error> {
     selection.validate()?;
     let _single_threaded = SingleThreaded::new();
-    let pool = pool(threads)?;
-    let by_checkpoint = paths.len() >= 2 * threads;
-    let one = |path: &String| {
+    each(sources, threads, |source, parallel| {
         cancel.check()?;
-        let checkpoint = Checkpoint::open(path)?;
-        let (weights, biases) = checkpoint.header()?.select(selection)?;
-        metrics(&weights, &biases, !by_checkpoint && threads > 1, cancel)
-    };
+        let checkpoint = source.open()?;
+        let (weights, biases) = checkpoint.tensors()?.select(selection)?;
+        let metrics = metrics(&weights, &biases, parallel, cancel);
+        checkpoint.check_unchanged()?;
+        metrics
+    })
+}
+
+/// For each pair of places in `sources`, the Euclidean distance between the selected weights of
+/// the one checkpoint and those of the other, on `threads` threads.
+///
+/// # Errors
+/// As [`run_metrics`], and [`Error::Argument`] for a place that `sources` has not.
+pub fn distances(
+    sources: &[Source<'_>],
+    pairs: &[(usize, usize)],
+    selection: &Selection,
+    threads: usize,
+    cancel: &Cancel,
+) -> Result<Vec<Result<f64, Error>>, Error> {
+    selection.validate()?;
+    if pairs.iter().any(|&(a, b)| a.max(b) >= sources.len()) {
+        let reason = format!("there are {} checkpoints", sources.len());
+        return Err(Error::Argument { name: "pairs".to_owned(), reason });
+    }
+    each(pairs, threads, |&(a, b), parallel| {
+        cancel.check()?;
+        let (a, b) = (sources[a].open()?, sources[b].open()?);
+        let (of_a, of_b) = (a.tensors()?.weights(selection)?, b.tensors()?.weights(selection)?);
+        let distance = distance(&of_a, &of_b, parallel, cancel);
+        a.check_unchanged()?;
+        b.check_unchanged()?;
+        distance
+    })
+}
+
+/// `work` on each item: many items side by side, or few one by one with all threads on each, which
+/// `work`'s second argument tells.
+fn each<T: Sync, R: Send>(
+    items: &[T],
+    threads: usize,
+    work: impl Fn(&T, bool) -> Result<R, Error> + Sync,
+) -> Result<Vec<Result<R, Error>>, Error> {
+    let pool = pool(threads)?;
+    let side_by_side = items.len() >= 2 * threads;
     Ok(pool.install(|| {
-        if by_checkpoint {
-            paths.par_iter().map(one).collect()
+        if side_by_side {
+            items.par_iter().map(|item| work(item, false)).collect()
         } else {
-            paths.iter().map(one).collect()
+            items.iter().map(|item| work(item, threads > 1)).collect()
         }
     }))
 }

@@ -61,6 +61,18 @@ impl<'a> TensorData<'a> {
         TensorData::new(DType::F64, bytes)
     }
 
+    /// Borrow half-precision values, given as their bits.
+    ///
+    /// # Panics
+    /// If `dtype` has not 16 bits.
+    pub fn from_bits(dtype: DType, bits: &'a [u16]) -> Self {
+        assert_eq!(dtype.size(), 2, "size of {dtype:?} in bytes");
+        // SAFETY: integers have no padding, any byte is a valid u8, and the length is in bytes.
+        let bytes =
+            unsafe { std::slice::from_raw_parts(bits.as_ptr().cast::<u8>(), size_of_val(bits)) };
+        TensorData::new(dtype, bytes)
+    }
+
     /// Type of the values.
     pub fn dtype(&self) -> DType {
         self.dtype

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use proptest::prelude::*;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use training_maps_metrics::{
-    Cancel, Checkpoint, Error, MatrixSpec, Metrics, Selection, run_metrics,
+    Cancel, Content, Error, MatrixSpec, Metrics, Selection, Source, Tensor, TensorData, distances,
+    run_metrics,
 };
 
 fn values(seed: u64, len: usize) -> Vec<f32> {
@@ -49,8 +49,16 @@ fn write(folder: &Path, name: &str, content: &[u8]) -> String {
     path.to_str().unwrap().to_owned()
 }
 
+fn source(path: &str) -> Source<'static> {
+    Source { path: Some(path.to_owned()), content: Content::Files(vec![path.into()]) }
+}
+
+fn sources(paths: &[String]) -> Vec<Source<'static>> {
+    paths.iter().map(|path| source(path)).collect()
+}
+
 fn run(paths: &[String], threads: usize) -> Vec<Result<Metrics, Error>> {
-    run_metrics(paths, &selection(), threads, &Cancel::default()).unwrap()
+    run_metrics(&sources(paths), &selection(), threads, &Cancel::default()).unwrap()
 }
 
 #[test]
@@ -96,7 +104,7 @@ fn a_request_to_stop_is_heeded() {
     let path = write(folder.path(), "whole", &checkpoint(1));
     let cancel = Cancel::default();
     cancel.request();
-    let results = run_metrics(&[path], &selection(), 1, &cancel).unwrap();
+    let results = run_metrics(&[source(&path)], &selection(), 1, &cancel).unwrap();
     assert!(matches!(results[0], Err(Error::Cancelled)));
 }
 
@@ -106,11 +114,11 @@ fn tensors_that_are_not_as_selected() {
     let path = write(folder.path(), "whole", &checkpoint(1));
     let mut wrong = selection();
     wrong.matrices[1].rows = 8;
-    let results = run_metrics(std::slice::from_ref(&path), &wrong, 1, &Cancel::default()).unwrap();
+    let results = run_metrics(&[source(&path)], &wrong, 1, &Cancel::default()).unwrap();
     let message = results[0].as_ref().unwrap_err().to_string();
     assert!(message.ends_with("tensor 'matrix' has shape [9, 4]; expected 1 x 8 x 4 values"));
     wrong.matrices[1].rows = usize::MAX;
-    let results = run_metrics(&[path], &wrong, 1, &Cancel::default()).unwrap();
+    let results = run_metrics(&[source(&path)], &wrong, 1, &Cancel::default()).unwrap();
     assert!(matches!(results[0], Err(Error::Shape { .. })));
 }
 
@@ -121,28 +129,67 @@ fn arguments_that_make_no_sense() {
     let result = run_metrics(&[], &selection(), 0, &Cancel::default());
     assert!(matches!(result, Err(Error::Argument { .. })));
 }
+/// A checkpoint of arrays in memory.
+fn in_memory<'a>(values: &'a [(&str, Vec<usize>, Vec<f32>)]) -> Source<'a> {
+    let tensors = values.iter().map(|(name, shape, values)| {
+        let data = TensorData::from_f32(values);
+        ((*name).to_owned(), Tensor { data, shape: shape.clone() })
+    });
+    Source { path: None, content: Content::Tensors(tensors.collect()) }
+}
 
-proptest! {
-    #[test]
-    fn corrupt_files_are_errors_and_never_crash(
-        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
-        keep in any::<prop::sample::Index>(),
-        truncate in any::<bool>(),
-    ) {
-        let mut content = checkpoint(1);
-        let header = 8 + u64::from_le_bytes(content[..8].try_into().unwrap()) as usize;
-        for (position, byte) in changes {
-            content[position.index(header)] = byte;
-        }
-        if truncate {
-            content.truncate(keep.index(content.len()));
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let path = write(folder.path(), "corrupt", &content);
-        // Some changes leave a valid file; any outcome is right that is no crash.
-        if let Ok(checkpoint) = Checkpoint::open(&path) {
-            let _ = checkpoint.header().map(|header| header.tensors());
-        }
-        let _ = run(&[path], 1);
+/// The tensors of `checkpoint(seed)`.
+fn arrays(seed: u64) -> Vec<(&'static str, Vec<usize>, Vec<f32>)> {
+    vec![
+        ("heads", vec![3, 5, 7], values(seed, 105)),
+        ("matrix", vec![9, 4], values(seed + 1, 36)),
+        ("bias", vec![11], values(seed + 2, 11)),
+    ]
+}
+
+#[test]
+fn files_shards_and_arrays_give_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = write(folder.path(), "whole", &checkpoint(4));
+    let given = arrays(4);
+    let shards = given
+        .iter()
+        .map(|(name, shape, values)| {
+            let content = bytes(values);
+            let view = TensorView::new(Dtype::F32, shape.clone(), &content).unwrap();
+            write(folder.path(), name, &serialize([(name, view)], None).unwrap()).into()
+        })
+        .collect();
+    let sources =
+        [source(&whole), Source { path: None, content: Content::Files(shards) }, in_memory(&given)];
+    let found = run_metrics(&sources, &selection(), 1, &Cancel::default()).unwrap();
+    let found: Vec<Metrics> = found.into_iter().map(Result::unwrap).collect();
+    assert_eq!(found[0], found[1]);
+    assert_eq!(found[0], found[2]);
+    let pairs = [(0, 1), (1, 2), (2, 0)];
+    let apart = distances(&sources, &pairs, &selection(), 1, &Cancel::default()).unwrap();
+    assert!(apart.into_iter().all(|distance| distance.unwrap() == 0.0));
+}
+
+#[test]
+fn distances_are_of_weights_alone() {
+    let (a, b) = (arrays(1), arrays(2));
+    let sources = [in_memory(&a), in_memory(&b)];
+    let squares = a.iter().zip(&b).take(2).flat_map(|(a, b)| a.2.iter().zip(&b.2));
+    let expected: f64 =
+        squares.map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum::<f64>().sqrt();
+    for threads in [1, 3] {
+        let found =
+            distances(&sources, &[(0, 1)], &selection(), threads, &Cancel::default()).unwrap();
+        assert!((found[0].as_ref().unwrap() / expected - 1.0).abs() < 1e-14);
     }
+    let refused = distances(&sources, &[(0, 2)], &selection(), 1, &Cancel::default());
+    assert!(matches!(refused, Err(Error::Argument { .. })));
+}
+
+#[test]
+fn what_is_no_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap().to_owned();
+    assert!(matches!(&run(&[path], 1)[0], Err(Error::Open { .. })));
 }

@@ -17,7 +17,8 @@ pub(crate) fn to_python(error: Error) -> PyErr {
 /// Why one checkpoint of a run has no metrics.
 #[pyclass(frozen, get_all, module = "training_maps._rust_metrics")]
 pub(crate) struct CheckpointFailure {
-    /// "non_finite" for NaN or infinity in a selected tensor, "invalid" for all else.
+    /// "non_finite" for NaN or infinity in a selected tensor, "unreadable" for a file that cannot be
+    /// read, "invalid" for all else.
     kind: &'static str,
     /// The tensor at fault, if it is one tensor's.
     tensor: Option<String>,
@@ -30,6 +31,7 @@ impl CheckpointFailure {
         CheckpointFailure {
             kind: match error {
                 Error::NonFinite { .. } | Error::Overflow { .. } => "non_finite",
+                Error::Open { .. } | Error::Format { .. } | Error::Changed { .. } => "unreadable",
                 _ => "invalid",
             },
             tensor: error.place().map(|place| place.tensor.clone()),

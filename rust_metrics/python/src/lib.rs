@@ -7,16 +7,21 @@ mod arrays;
 mod errors;
 mod hmm;
 mod interrupt;
+mod sources;
+
+use std::path::PathBuf;
 
 use pyo3::prelude::*;
 use training_maps_metrics::{
-    Checkpoint, Flavour, MatrixSpec, Metrics, Selection, array_metrics as core_array_metrics,
-    flavour, run_metrics as core_run_metrics,
+    Content, Error, Flavour, MatrixSpec, Metrics, Selection, Source,
+    array_metrics as core_array_metrics, distances as core_distances, flavour,
+    run_metrics as core_run_metrics,
 };
 
 use arrays::{Array, as_biases, as_weights};
 use errors::{CheckpointFailure, to_python};
 use interrupt::interruptible;
+use sources::{GivenSource, HeldSource};
 
 /// (column, value) of each metric that is defined.
 type Columns = Vec<(&'static str, f64)>;
@@ -25,37 +30,63 @@ fn columns(metrics: &Metrics) -> Columns {
     metrics.columns().into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
-/// What became of one checkpoint.
+/// A result, or why there is none.
 #[derive(IntoPyObject)]
-enum Outcome {
-    Metrics(Columns),
+enum Outcome<T> {
+    Result(T),
     Failure(CheckpointFailure),
+}
+
+fn outcomes<T, U>(results: Vec<Result<T, Error>>, convert: impl Fn(T) -> U) -> Vec<Outcome<U>> {
+    let outcome = |result| match result {
+        Ok(found) => Outcome::Result(convert(found)),
+        Err(error) => Outcome::Failure(CheckpointFailure::new(&error)),
+    };
+    results.into_iter().map(outcome).collect()
+}
+
+/// (tensor, number of matrices in it, rows, columns).
+type GivenMatrix = (String, usize, usize, usize);
+
+fn selection(matrices: Vec<GivenMatrix>, biases: Vec<String>) -> Selection {
+    let spec = |(tensor, n_blocks, rows, cols)| MatrixSpec { tensor, n_blocks, rows, cols };
+    Selection { matrices: matrices.into_iter().map(spec).collect(), biases }
 }
 
 /// Metrics of each checkpoint: a list of (column, value), or a `CheckpointFailure`.
 #[pyfunction]
 fn run_metrics(
     py: Python<'_>,
-    paths: Vec<String>,
-    matrices: Vec<(String, usize, usize, usize)>,
+    sources: Vec<GivenSource<'_>>,
+    matrices: Vec<GivenMatrix>,
     biases: Vec<String>,
     threads: usize,
-) -> PyResult<Vec<Outcome>> {
-    let matrices = matrices
-        .into_iter()
-        .map(|(tensor, n_blocks, rows, cols)| MatrixSpec { tensor, n_blocks, rows, cols })
-        .collect();
-    let selection = Selection { matrices, biases };
+) -> PyResult<Vec<Outcome<Columns>>> {
+    let selection = selection(matrices, biases);
+    let held: Vec<_> = sources.into_iter().map(HeldSource::new).collect::<PyResult<_>>()?;
+    let sources: Vec<Source<'_>> = held.iter().map(HeldSource::borrow).collect();
     let results =
-        interruptible(py, |cancel| core_run_metrics(&paths, &selection, threads, cancel))?
+        interruptible(py, |cancel| core_run_metrics(&sources, &selection, threads, cancel))?
             .map_err(to_python)?;
-    Ok(results
-        .into_iter()
-        .map(|result| match result {
-            Ok(metrics) => Outcome::Metrics(columns(&metrics)),
-            Err(error) => Outcome::Failure(CheckpointFailure::new(&error)),
-        })
-        .collect())
+    Ok(outcomes(results, |metrics| columns(&metrics)))
+}
+
+/// Distance between the weights of each pair of checkpoints, or a `CheckpointFailure`.
+#[pyfunction]
+fn distances(
+    py: Python<'_>,
+    sources: Vec<GivenSource<'_>>,
+    pairs: Vec<(usize, usize)>,
+    matrices: Vec<GivenMatrix>,
+    threads: usize,
+) -> PyResult<Vec<Outcome<f64>>> {
+    let selection = selection(matrices, Vec::new());
+    let held: Vec<_> = sources.into_iter().map(HeldSource::new).collect::<PyResult<_>>()?;
+    let sources: Vec<Source<'_>> = held.iter().map(HeldSource::borrow).collect();
+    let results =
+        interruptible(py, |cancel| core_distances(&sources, &pairs, &selection, threads, cancel))?
+            .map_err(to_python)?;
+    Ok(outcomes(results, |distance| distance))
 }
 
 /// Metrics of arrays in memory, as a list of (column, value).
@@ -75,11 +106,11 @@ fn array_metrics(
     Ok(columns(&metrics))
 }
 
-/// (name, dtype, shape) of each tensor of a safetensors file, sorted by name.
+/// (name, dtype, shape) of each tensor of safetensors files, sorted by name.
 #[pyfunction]
-fn tensors(py: Python<'_>, path: &str) -> PyResult<Vec<(String, String, Vec<usize>)>> {
-    let tensors =
-        py.detach(|| Ok(Checkpoint::open(path)?.header()?.tensors())).map_err(to_python)?;
+fn tensors(py: Python<'_>, files: Vec<PathBuf>) -> PyResult<Vec<(String, String, Vec<usize>)>> {
+    let source = Source { path: None, content: Content::Files(files) };
+    let tensors = py.detach(|| Ok(source.open()?.tensors()?.describe())).map_err(to_python)?;
     Ok(tensors.into_iter().map(|tensor| (tensor.name, tensor.dtype, tensor.shape)).collect())
 }
 
@@ -97,6 +128,7 @@ fn blas_flavour() -> &'static str {
 fn _rust_metrics(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<CheckpointFailure>()?;
     module.add_function(wrap_pyfunction!(run_metrics, module)?)?;
+    module.add_function(wrap_pyfunction!(distances, module)?)?;
     module.add_function(wrap_pyfunction!(array_metrics, module)?)?;
     module.add_function(wrap_pyfunction!(tensors, module)?)?;
     module.add_function(wrap_pyfunction!(blas_flavour, module)?)?;

@@ -1,0 +1,99 @@
+"""Say how runs split at each fork, and whether the branch taken tells when they converge.
+
+Writes too when each run enters each state of its path. Convergence times and training logs are
+optional: without them only the splits are told, and times are steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from training_maps.errors import InputError
+from training_maps.files import made_by, read_table, write_json, write_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+logger = logging.getLogger("training_maps")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--state-paths", type=Path, required=True, metavar="CSV")
+    parser.add_argument(
+        "--convergence", type=Path, metavar="CSV", help="seed, step, epoch, converged"
+    )
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        metavar="FOLDER",
+        help="where seed-SEED/training_log.parquet is, for the epochs of steps",
+    )
+    parser.add_argument(
+        "--significance",
+        type=float,
+        default=0.05,
+        help="adjusted p-value below which a branch predicts convergence (default: 0.05)",
+    )
+    parser.add_argument(
+        "--permutations",
+        type=int,
+        default=9999,
+        help="random permutations of a test where all would be too many (default: 9999)",
+    )
+    parser.add_argument(
+        "--random-state", type=int, default=0, help="seed of those permutations (default: 0)"
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="JSON", help="output: forks")
+    parser.add_argument(
+        "--run-paths",
+        type=Path,
+        required=True,
+        metavar="CSV",
+        help="output: when each run enters each state",
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write the forks and the times of all paths."""
+    from training_maps.forks import explain_forks
+    from training_maps.state_paths import path_times, read_state_paths
+    from training_maps.training_logs import find_training_logs
+
+    if not 0 < arguments.significance < 1:
+        raise InputError(f"--significance must be between 0 and 1, not {arguments.significance}")
+    if arguments.permutations < 1:
+        raise InputError(f"--permutations must be at least 1, not {arguments.permutations}")
+    paths = read_state_paths(arguments.state_paths)
+    convergence = None
+    if arguments.convergence is not None:
+        convergence = read_table(arguments.convergence, ("seed", "step", "converged"))
+    logs = find_training_logs(arguments.runs, paths["seed"].unique().tolist())
+    settings = {
+        "significance": arguments.significance,
+        "permutations": arguments.permutations,
+        "random_state": arguments.random_state,
+    }
+    forks = explain_forks(
+        paths,
+        convergence,
+        significance=arguments.significance,
+        n_permutations=arguments.permutations,
+        random_state=arguments.random_state,
+    )
+    with_epochs = {seed: log for seed, log in logs.items() if _has_epochs(log)}
+    write_table(path_times(paths, with_epochs), arguments.run_paths)
+    write_json({**forks.to_dict(), "made_by": made_by(**settings)}, arguments.output)
+    if not forks.forks:
+        logger.info("no fork: as far as they go, all runs enter the same states in the same order")
+    for fork in forks.forks:
+        logger.info("%s", fork.sentence)
+    for note in forks.notes:
+        logger.info("note: %s", note)
+
+
+def _has_epochs(log: pd.DataFrame) -> bool:
+    return "epoch" in log and bool(log["epoch"].notna().all())

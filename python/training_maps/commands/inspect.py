@@ -1,0 +1,99 @@
+"""Show which tensors of a checkpoint count, and as what, before hours are spent on metrics.
+
+Prints a table of all tensors: name, type, shape, what each counts as and why, and for a weight as
+how many matrices of what size it is seen; then the totals. Patterns try out what the section
+'parameters' of an experiment would do.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from training_maps.parameters import Overrides
+from training_maps.parameters import add_arguments as add_pattern_arguments
+
+if TYPE_CHECKING:
+    from training_maps.parameters import Decision, ParameterSelection
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "checkpoint",
+        type=Path,
+        nargs="+",
+        metavar="CHECKPOINT",
+        help="a .safetensors file, torch's .pt or .bin, an index of shards, or a folder with these",
+    )
+    parser.add_argument(
+        "--state-dict-key",
+        metavar="KEY",
+        help="where torch files have the network's state dict, such as weights or ema.model "
+        "(default: whichever of the usual keys is there)",
+    )
+    add_pattern_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the table of each checkpoint; an empty selection is an error after its table."""
+    from training_maps.checkpoint_files import describe
+    from training_maps.parameters import decide, select_parameters
+
+    overrides = Overrides.from_arguments(arguments)
+    for path in arguments.checkpoint:
+        tensors = describe(path, arguments.state_dict_key)
+        print(f"{path}\n\n{selection_text(decide(tensors, path, overrides))}\n")
+        select_parameters(tensors, path, overrides)
+
+
+def selection_text(selection: ParameterSelection) -> str:
+    """The table of a selection's tensors, and its totals, as lines of text."""
+    header = ("tensor", "type", "shape", "counts as", "matrices", "why")
+    return "\n".join([*_aligned([header, *map(_row, selection.decisions)]), "", _totals(selection)])
+
+
+def _row(decision: Decision) -> tuple[str, ...]:
+    tensor, matrix = decision.tensor, decision.matrix
+    return (
+        tensor.name,
+        tensor.dtype,
+        " x ".join(map(str, tensor.shape)) or "a number",
+        decision.kind,
+        f"{matrix.n_blocks} of {matrix.rows} x {matrix.cols}" if matrix else "",
+        decision.reason,
+    )
+
+
+def _totals(selection: ParameterSelection) -> str:
+    matrices, weights, biases = (
+        sum(matrix.n_blocks for matrix in selection.matrices),
+        len(selection.matrices),
+        len(selection.biases),
+    )
+    return "\n".join(
+        [
+            f"weights:  {_counted(matrices, 'matrix', 'matrices')} in "
+            f"{_counted(weights, 'tensor')}, {_counted(selection.n_values('weight'), 'parameter')}",
+            f"biases:   {_counted(biases, 'tensor')}, "
+            f"{_counted(selection.n_values('bias'), 'parameter')}",
+            f"left out: {_counted(len(selection.left_out), 'tensor')}, "
+            f"{_counted(selection.n_values('left out'), 'number')}",
+        ]
+    )
+
+
+def _counted(number: int, what: str, plural: str | None = None) -> str:
+    return f"{number:,} {what if number == 1 else plural or f'{what}s'}"
+
+
+def _aligned(rows: Iterable[Sequence[str]]) -> list[str]:
+    """The rows with each column as wide as its widest entry."""
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

@@ -1,0 +1,162 @@
+"""A permutation test of whether groups of runs differ in a number, and Holm's correction.
+
+The statistic is the F of a one-way analysis of variance (for two groups, the square of Student's
+t). Its distribution is not taken from a table, which would suppose normal values of equal variance:
+it is that of the same values dealt to groups of the same sizes at random, which is exact for any
+values, ties and capped ones included, if the groups do not matter (Fisher 1935; Pitman 1937).
+Permutations keep the total sum of squares, so that F grows with the sum of squares between groups,
+and that is what is compared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+# All ways to deal values to groups are tried if they are no more than this.
+MOST_EXACT = 20_000
+# Sums of squares that differ by less than this share of the total are equal but for rounding.
+_ROUNDING = 1e-9
+_AT_ONCE = 2_000
+
+
+@dataclass(frozen=True)
+class PermutationTest:
+    """Whether groups differ.
+
+    Attributes:
+        f: the statistic; None where values do not vary within groups, so that it is infinite, or
+            where every group has one value.
+        p_value: share of the ways to deal the values to the groups, the real one included, whose
+            statistic is at least as large.
+        exact: whether all ways were tried; else a random sample of them.
+        n_permutations: how many were tried.
+        smallest_p_value: the smallest p-value that groups of these sizes could have had with these
+            values; a test of few values cannot be significant.
+    """
+
+    f: float | None
+    p_value: float
+    exact: bool
+    n_permutations: int
+    smallest_p_value: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, ready for JSON."""
+        return asdict(self)
+
+
+def permutation_test(
+    values: Sequence[float] | np.ndarray,
+    groups: Sequence[Hashable],
+    *,
+    n_permutations: int = 9999,
+    random_state: int = 0,
+) -> PermutationTest:
+    """Test whether the means of two or more groups differ.
+
+    Args:
+        values: (n,) finite numbers.
+        groups: (n,) each value's group; at least two, and values that are not all equal.
+        n_permutations: how many random permutations to try where all would be too many; p is then
+            (1 + those at least as extreme) / (1 + n_permutations), never 0 (Phipson and Smyth
+            2010).
+        random_state: seed of those.
+
+    Raises:
+        ValueError: if there is one group only, the values do not vary, or lengths disagree.
+    """
+    values = np.asarray(values, dtype=float)
+    names = sorted(set(groups), key=str)
+    if len(groups) != len(values) or len(names) < 2 or np.ptp(values) == 0:
+        raise ValueError("a permutation test needs two groups or more and values that vary")
+    labels = np.array([names.index(group) for group in groups])
+    sizes = np.bincount(labels)
+    centred = values - values.mean()
+    total = float(centred @ centred)
+    observed = float(_between(centred[None], labels, sizes)[0])
+    limit = observed - _ROUNDING * total
+    ways = _number_of_ways(sizes)
+    f = _f_statistic(observed, total, len(values), len(sizes))
+    if ways <= MOST_EXACT:
+        dealt = _all_deals(tuple(sizes.tolist()))
+        found = np.concatenate(
+            [_between(centred[part], np.sort(labels), sizes) for part in _blocks(dealt)]
+        )
+        top = float(found.max()) - _ROUNDING * total
+        p, smallest = float((found >= limit).mean()), float((found >= top).mean())
+        return PermutationTest(f, p, True, ways, smallest)
+    rng = np.random.default_rng(random_state)
+    extreme, done = 0, 0
+    while done < n_permutations:
+        n = min(_AT_ONCE, n_permutations - done)
+        shuffled = rng.permuted(np.tile(centred, (n, 1)), axis=1)
+        extreme += int((_between(shuffled, labels, sizes) >= limit).sum())
+        done += n
+    total_tried = n_permutations + 1
+    return PermutationTest(f, (1 + extreme) / total_tried, False, n_permutations, 1 / total_tried)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values adjusted for their number by Holm's (1979) step-down method, in the given order.
+
+    Rejecting those below a level keeps the probability of any false rejection at that level,
+    however the tests depend on each other.
+    """
+    order = np.argsort(p_values, kind="stable")
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, i in enumerate(order.tolist()):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = largest
+    return adjusted
+
+
+def _between(values: np.ndarray, labels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Sum of squares between groups (m,), of rows (m, n) of values whose mean is 0."""
+    members = np.eye(len(sizes))[labels]
+    return (np.square(values @ members) / sizes).sum(axis=1)
+
+
+def _f_statistic(between: float, total: float, n: int, n_groups: int) -> float | None:
+    within = total - between
+    if n <= n_groups or within <= _ROUNDING * total:
+        return None
+    return (between / (n_groups - 1)) / (within / (n - n_groups))
+
+
+def _number_of_ways(sizes: np.ndarray) -> int:
+    """In how many ways values can be dealt to groups of these sizes."""
+    ways, left = 1, int(sizes.sum())
+    for size in sizes.tolist():
+        ways *= math.comb(left, size)
+        left -= size
+    return ways
+
+
+@lru_cache(maxsize=8)
+def _all_deals(sizes: tuple[int, ...]) -> np.ndarray:
+    """All ways (m, n) to deal n positions to groups: a row is the first group's, then the next."""
+    return np.array(list(_deals(sizes, tuple(range(sum(sizes))))), dtype=int)
+
+
+def _deals(sizes: tuple[int, ...], positions: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """All ways to deal positions to groups: the first group's, then the second's, ..."""
+    if len(sizes) == 1:
+        yield positions
+        return
+    for chosen in combinations(positions, sizes[0]):
+        rest = tuple(p for p in positions if p not in chosen)
+        for others in _deals(sizes[1:], rest):
+            yield chosen + others
+
+
+def _blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
+    for begin in range(0, len(rows), _AT_ONCE):
+        yield rows[begin : begin + _AT_ONCE]
