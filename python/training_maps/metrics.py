@@ -1,4 +1,4 @@
-"""The table of metrics, and the calls into Rust that compute them.
+"""The tables of metrics, and the calls into Rust that compute them.
 
 Hu et al. 2023, Appendix B: a checkpoint has K weight matrices W_1..W_K; w are all weights together,
 b all biases, and lambda the singular values of a W_k. `METRICS` needs no extension to be read.
@@ -100,12 +100,43 @@ METRICS: tuple[Metric, ...] = (
         "how unevenly a matrix stretches vectors",
     ),
 )
+# Metrics that tables have only where they are asked for.
+EXTRA_METRICS: tuple[Metric, ...] = (
+    Metric(
+        "stable_rank",
+        "stable rank",
+        "stable rank",
+        "mean over k of (L2 / lambda_max)² of W_k (0 if W_k = 0)",
+        "how many directions a matrix stretches about as much as it does the foremost",
+    ),
+    Metric(
+        "effective_rank",
+        "effective rank",
+        "effective rank",
+        "mean over k of exp of the entropy of the singular values of W_k over their sum "
+        "(0 if W_k = 0; Roy and Vetterli 2007)",
+        "how many directions a matrix uses, each counted by its share",
+    ),
+    Metric(
+        "tail_exponent",
+        "α",
+        r"$\alpha$",
+        "mean, over the W_k with at least 20 singular values that are not 0, of the exponent alpha "
+        "of the power law that fits the largest eigenvalues of W_kᵀ W_k best (Clauset, Shalizi and "
+        "Newman 2009)",
+        "how heavy the spectrum's tail is: low for few, very large singular values",
+    ),
+)
 METRIC_COLUMNS: tuple[str, ...] = tuple(metric.column for metric in METRICS)
 BIAS_COLUMNS: tuple[str, ...] = ("mean_b", "median_b", "var_b")
 
 
 def checkpoint_metrics(
-    weights: Iterable[ArrayLike], biases: Iterable[ArrayLike] = (), *, threads: int | None = None
+    weights: Iterable[ArrayLike],
+    biases: Iterable[ArrayLike] = (),
+    *,
+    columns: Sequence[str] = METRIC_COLUMNS,
+    threads: int | None = None,
 ) -> dict[str, float]:
     """Metrics of one network, from arrays already in memory.
 
@@ -116,17 +147,24 @@ def checkpoint_metrics(
         weights: matrices (rows, cols); an array (n, rows, cols) is n matrices, and a kernel
             (out, in, height, width) counts as the matrix (out, in * height * width).
         biases: arrays of any shape; none for a network without biases.
+        columns: names of `METRICS` and of those of `EXTRA_METRICS` that one network has: its ranks
+            and `tail_exponent`.
         threads: number of threads; None for as many as the process may use.
 
     Returns:
-        Value by column of `METRICS`, in its order. Without biases, the bias columns are absent.
+        Value by column, in the order of `columns`. Those that are undefined are absent: the bias
+        columns without biases, `tail_exponent` where no matrix has one.
 
     Raises:
-        InputError: if there is no weight matrix, or an array is empty, is not of floats, has no
+        InputError: if a column is unknown; if there is no weight matrix, or an array is empty, is not of floats, has no
             such shape, or holds a value that is not finite.
     """
     from training_maps import _rust_metrics
 
+    known = (*METRIC_COLUMNS, *(metric.column for metric in EXTRA_METRICS))
+    for column in columns:
+        if column not in known:
+            raise InputError(f"columns: {column!r} is none of {', '.join(known)}")
     try:
         pairs = _rust_metrics.array_metrics(
             [_as_matrices(_as_floats(f"weights[{i}]", a)) for i, a in enumerate(weights)],
@@ -135,7 +173,8 @@ def checkpoint_metrics(
         )
     except ValueError as error:
         raise InputError(str(error)) from error
-    return dict(pairs)
+    values = dict(pairs)
+    return {column: values[column] for column in columns if column in values}
 
 
 def run_metrics(
@@ -214,7 +253,7 @@ def tensor_metrics(
         [_as_floats(name, tensors[name]) for name in selection.biases],
         _threads(threads),
     )
-    values = dict(pairs)
+    values = {column: value for column, value in pairs if column in METRIC_COLUMNS}
     return (values, None) if all(map(math.isfinite, values.values())) else (None, None)
 
 

@@ -14,6 +14,7 @@ compile_error!("safetensors files are little-endian, and values here are read in
 
 mod blas;
 mod checkpoint;
+mod eigenvalues;
 mod error;
 mod matrix;
 mod median;
@@ -21,7 +22,9 @@ mod metrics;
 mod moments;
 mod run;
 mod spectrum;
+mod tail;
 mod tensor;
+mod tridiagonal;
 
 pub use blas::{Flavour, flavour};
 pub use checkpoint::{Checkpoint, TensorInfo};
