@@ -156,8 +156,8 @@ def checkpoint_metrics(
         columns without biases, `tail_exponent` where no matrix has one.
 
     Raises:
-        InputError: if a column is unknown; if there is no weight matrix, or an array is empty, is not of floats, has no
-            such shape, or holds a value that is not finite.
+        InputError: if a column is unknown, there is no weight matrix, or an array is empty, is not
+            of floats, has no such shape, or holds a value that is not finite.
     """
     from training_maps import _rust_metrics
 

@@ -22,6 +22,8 @@ mod metrics;
 mod moments;
 mod run;
 mod spectrum;
+#[cfg(test)]
+mod stages;
 mod tail;
 mod tensor;
 mod tridiagonal;

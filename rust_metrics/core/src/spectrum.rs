@@ -43,7 +43,7 @@ impl Spectrum {
     pub(crate) const ZERO: Spectrum =
         Spectrum { max: 0.0, mean: 0.0, variance: 0.0, effective_rank: 0.0, tail_exponent: None };
 
-    fn of(singular_values: &[f64], sides: usize) -> Spectrum {
+    pub(crate) fn of(singular_values: &[f64], sides: usize) -> Spectrum {
         let n = singular_values.len() as f64;
         let sum = singular_values.iter().sum::<f64>();
         let mean = sum / n;
@@ -233,6 +233,39 @@ mod tests {
         assert!(!gram_is_exact(&singular_values, by_gram, 150));
         let spectrum = spectrum(&mut matrix, 60, 90).unwrap();
         assert!(close(spectrum, expected, 1e-12), "{spectrum:?}");
+    }
+
+    /// The largest error of an eigenvalue of the Gram matrix in the units of `EIGENVALUE_ERROR`.
+    fn eigenvalue_error(matrix: &[f64], rows: usize, cols: usize) -> f64 {
+        let mut found = by_gram(matrix, rows, cols).unwrap();
+        let mut expected = by_svd(&mut matrix.to_vec(), rows, cols).unwrap();
+        found.sort_by(f64::total_cmp);
+        expected.sort_by(f64::total_cmp);
+        let largest = expected[expected.len() - 1];
+        let unit = f64::EPSILON * largest * largest * ((rows + cols) as f64).sqrt();
+        let errors = found.iter().zip(&expected).map(|(a, b)| (a * a - b * b).abs() / unit);
+        errors.fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn an_eigenvalue_is_off_by_a_quarter_of_what_is_assumed() {
+        let mut largest = 0.0_f64;
+        for (rows, cols) in [(2, 2), (2, 900), (30, 50), (128, 128), (400, 90), (450, 500)] {
+            let uniform = values(5, rows * cols);
+            let shifted: Vec<f64> = uniform.iter().map(|x| x + 3.0).collect();
+            let factors = (values(6, 2 * rows), values(7, 2 * cols));
+            let low_rank: Vec<f64> = (0..rows * cols)
+                .map(|k| (k / cols, k % cols))
+                .map(|(i, j)| {
+                    (0..2).map(|r| factors.0[2 * i + r] * factors.1[2 * j + r]).sum::<f64>()
+                })
+                .collect();
+            for matrix in [uniform, shifted, low_rank] {
+                largest = largest.max(eigenvalue_error(&matrix, rows, cols));
+            }
+        }
+        println!("largest error: {largest:.2}");
+        assert!(largest <= EIGENVALUE_ERROR / 4.0, "{largest}");
     }
 
     #[test]
