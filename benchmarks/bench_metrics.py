@@ -46,10 +46,12 @@ ROOT = Path(__file__).parents[1]
 Arrays = list[NDArray[np.float32]]
 
 PEAK_MEMORY = """
-import resource, sys
+import re, sys
+from pathlib import Path
 from training_maps.metrics import run_metrics
 run_metrics(sys.argv[1], threads=int(sys.argv[2]))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+# Of this program alone: what getrusage tells includes the process that started it.
+print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024)
 """
 
 
