@@ -1,6 +1,7 @@
-"""An independent computation of the 14 metrics: float64, full decompositions, plain NumPy.
+"""An independent computation of the metrics: float64, full decompositions, plain NumPy.
 
-Written from the formulas of Hu et al. 2023, Appendix B, sharing no code with the package.
+Written from the formulas of Hu et al. 2023, Appendix B, and of the papers named below, sharing no
+code with the package.
 """
 
 import numpy as np
@@ -37,6 +38,40 @@ def twin(weights, biases=()):
         b = np.concatenate([np.asarray(bias, np.float64).ravel() for bias in biases])
         metrics |= {"mean_b": b.mean(), "median_b": np.median(b), "var_b": b.var()}
     return metrics
+
+
+def spectral_twin(weights):
+    """Stable rank, effective rank and tail exponent of matrices (rows, cols), none of them 0."""
+    spectra = [np.linalg.svd(np.asarray(weight, np.float64))[1] for weight in weights]
+    shares = [spectrum / spectrum.sum() for spectrum in spectra]
+    entropies = [-np.sum(p[p > 0] * np.log(p[p > 0])) for p in shares]
+    tails = [
+        tail_exponent_twin(spectrum[spectrum > spectrum.max() * max(weight.shape) * 2.0**-52] ** 2)
+        for spectrum, weight in zip(spectra, weights, strict=True)
+    ]
+    tails = [tail for tail in tails if tail is not None]
+    metrics = {
+        "stable_rank": np.mean([np.sum(s**2) / s.max() ** 2 for s in spectra]),
+        "effective_rank": np.mean(np.exp(entropies)),
+    }
+    return metrics | ({"tail_exponent": np.mean(tails)} if tails else {})
+
+
+def tail_exponent_twin(values):
+    """Clauset, Shalizi and Newman 2009: the likeliest exponent over the nearest tail."""
+    if len(values) < 20:
+        return None
+    nearest, best = np.inf, None
+    for start in np.unique(values)[:-1]:
+        tail = np.sort(values[values >= start])
+        if np.log(tail[-1] / start) <= 1e-6:
+            break
+        alpha = 1 + len(tail) / np.sum(np.log(tail / start))
+        fitted = 1 - (tail / start) ** (1 - alpha)
+        distance = np.max(np.abs(fitted - np.arange(len(tail)) / len(tail)))
+        if distance < nearest:
+            nearest, best = distance, alpha
+    return best
 
 
 def assert_close(metrics, expected, relative=1e-9):

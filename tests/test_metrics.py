@@ -164,18 +164,32 @@ def test_a_metric_that_overflows_is_an_error():
         checkpoint_metrics([np.array([[1e300, -1e300]])])
 
 
-@given(st.integers(0, 2**32), st.integers(1, 12), st.integers(1, 12))
+@given(st.integers(0, 2**32), st.integers(1, 40), st.integers(1, 40))
 def test_invariance(seed, rows, cols):
-    """Transposing changes nothing; permuting and rotating rows leave the spectrum."""
+    """Transposing changes nothing; permuting or rotating rows and columns leaves the spectrum."""
     rng = np.random.default_rng(seed)
     weight = rng.normal(size=(rows, cols))
     reference = checkpoint_metrics([weight], threads=1)
     assert_close(checkpoint_metrics([weight.T], threads=1), reference)
-    rotation, _ = np.linalg.qr(rng.normal(size=(rows, rows)))
-    for moved in (rng.permutation(weight), rotation @ weight):
+    left, _ = np.linalg.qr(rng.normal(size=(rows, rows)))
+    right, _ = np.linalg.qr(rng.normal(size=(cols, cols)))
+    for moved in (rng.permutation(weight), rng.permutation(weight, axis=1), left @ weight @ right):
         metrics = checkpoint_metrics([moved], threads=1)
-        for column in ("l2", "lambda_max", "mean_lambda"):
-            assert metrics[column] == pytest.approx(reference[column], rel=1e-9)
+        for column in ("l2", "lambda_max", "mean_lambda", "var_lambda"):
+            assert metrics[column] == pytest.approx(reference[column], rel=1e-9, abs=1e-13)
+
+
+@given(st.integers(0, 2**32), st.integers(1, 40), st.integers(1, 40), st.floats(-100, 100))
+def test_scaling(seed, rows, cols, decades):
+    """A factor comes out of every metric as often as its formula says."""
+    rng = np.random.default_rng(seed)
+    weight, bias, factor = rng.normal(size=(rows, cols)), rng.normal(size=5), 10.0**decades
+    reference = checkpoint_metrics([weight], [bias], threads=1)
+    metrics = checkpoint_metrics([factor * weight], [factor * bias], threads=1)
+    for column in METRIC_COLUMNS:
+        power = 2 if column.startswith("var") else 0 if "_over_" in column else 1
+        terms = max(abs(reference[column]), reference["l2"] / reference["lambda_max"] * 1e-3)
+        assert abs(metrics[column] / factor**power - reference[column]) <= 1e-9 * terms
 
 
 def test_views_are_read_as_they_look():

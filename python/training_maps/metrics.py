@@ -1,4 +1,4 @@
-"""The table of metrics, and the calls into Rust that compute them.
+"""The tables of metrics, and the calls into Rust that compute them.
 
 Hu et al. 2023, Appendix B: a checkpoint has K weight matrices W_1..W_K; w are all weights together,
 b all biases, and lambda the singular values of a W_k. `METRICS` needs no extension to be read.
@@ -106,6 +106,30 @@ METRICS: tuple[Metric, ...] = (
 # Metrics that are computed where they are asked for.
 EXTRA_METRICS: tuple[Metric, ...] = (
     Metric(
+        "stable_rank",
+        "stable rank",
+        "stable rank",
+        "mean over k of (L2 / lambda_max)² of W_k (0 if W_k = 0)",
+        "how many directions a matrix stretches about as much as it does the foremost",
+    ),
+    Metric(
+        "effective_rank",
+        "effective rank",
+        "effective rank",
+        "mean over k of exp of the entropy of the singular values of W_k over their sum "
+        "(0 if W_k = 0; Roy and Vetterli 2007)",
+        "how many directions a matrix uses, each counted by its share",
+    ),
+    Metric(
+        "tail_exponent",
+        "α",
+        r"$\alpha$",
+        "mean, over the W_k with at least 20 singular values that are not 0, of the exponent alpha "
+        "of the power law that fits the largest eigenvalues of W_kᵀ W_k best (Clauset, Shalizi and "
+        "Newman 2009)",
+        "how heavy the spectrum's tail is: low for few, very large singular values",
+    ),
+    Metric(
         FROM_START,
         "|w − w₀|",
         r"$|w - w_0|$",
@@ -131,7 +155,11 @@ BIAS_COLUMNS: tuple[str, ...] = ("mean_b", "median_b", "var_b")
 
 
 def checkpoint_metrics(
-    weights: Iterable[ArrayLike], biases: Iterable[ArrayLike] = (), *, threads: int | None = None
+    weights: Iterable[ArrayLike],
+    biases: Iterable[ArrayLike] = (),
+    *,
+    columns: Sequence[str] = (),
+    threads: int | None = None,
 ) -> dict[str, float]:
     """Metrics of one network, from arrays already in memory.
 
@@ -142,17 +170,26 @@ def checkpoint_metrics(
         weights: matrices (rows, cols); an array (n, rows, cols) is n matrices, and a kernel
             (out, in, height, width) counts as the matrix (out, in * height * width).
         biases: arrays of any shape; none for a network without biases.
+        columns: names of `METRICS` and of those of `EXTRA_METRICS` that one network has: its ranks
+            and `tail_exponent`. "paper" stands for all of `METRICS`, and so does naming none.
         threads: number of threads; None for as many as the process may use.
 
     Returns:
-        Value by column of `METRICS`, in its order. Without biases, the bias columns are absent.
+        Value by column, in the order of `columns`. Those that are undefined are absent: the bias
+        columns without biases, `tail_exponent` where no matrix has one.
 
     Raises:
-        InputError: if there is no weight matrix, or an array is empty, is not of floats, has no
-            such shape, or holds a value that is not finite.
+        InputError: if a column is unknown, there is no weight matrix, or an array is empty, is not
+            of floats, has no such shape, or holds a value that is not finite.
     """
     from training_maps import _rust_metrics
 
+    names = metric_columns(columns)
+    for column in names:
+        if column in DISTANCES or column not in _COLUMNS:
+            raise InputError(
+                f"columns: {column} is no metric of arrays in memory; it takes a run's checkpoints"
+            )
     try:
         pairs = _rust_metrics.array_metrics(
             [_as_matrices(_as_floats(f"weights[{i}]", a)) for i, a in enumerate(weights)],
@@ -161,7 +198,8 @@ def checkpoint_metrics(
         )
     except ValueError as error:
         raise InputError(str(error)) from error
-    return dict(pairs)
+    values = dict(pairs)
+    return {column: values[column] for column in names if column in values}
 
 
 def run_metrics(

@@ -16,6 +16,7 @@ compile_error!("safetensors files are little-endian, and values here are read in
 mod blas;
 mod checkpoint;
 mod distance;
+mod eigenvalues;
 mod error;
 mod header;
 mod matrix;
@@ -24,7 +25,11 @@ mod metrics;
 mod moments;
 mod run;
 mod spectrum;
+#[cfg(test)]
+mod stages;
+mod tail;
 mod tensor;
+mod tridiagonal;
 
 pub use blas::{Flavour, flavour};
 pub use checkpoint::{Checkpoint, Content, Source, Tensor, TensorInfo, Tensors};

@@ -11,7 +11,7 @@ use crate::tensor::{DType, TensorData, from_key};
 /// Up to this many values, a copy (1 MiB) is quicker than clearing and reading histograms.
 const SMALL: usize = 1 << 17;
 /// Values a parallel task counts.
-const TASK: usize = 1 << 20;
+const TASK: usize = 1 << 18;
 const BINS: usize = 1 << 16;
 
 /// Median of all values of `tensors` as one set: the average of the two middle ones for an even

@@ -1,10 +1,12 @@
-//! The 14 metrics of one checkpoint (Hu et al. 2023, Appendix B).
+//! The metrics of one checkpoint: the 14 of Hu et al. 2023, Appendix B, and three of its spectra.
 //!
 //! With K weight matrices W_k of singular values lambda, all N weights w and all biases b:
 //! `l1`, `l2`, `trace`, `lambda_*` and the ratios are means over k; `*_w` and `*_b` run over all
 //! weights, or biases, as one set.
 
-use rayon::prelude::*;
+use std::cell::RefCell;
+use std::cmp::Reverse;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::{Error, Place};
 use crate::median::median;
@@ -47,11 +49,18 @@ pub struct Metrics {
     pub mean_lambda: f64,
     /// Mean over k of the variance of the singular values, without Bessel's correction.
     pub var_lambda: f64,
+    /// Mean over k of the stable rank, (L2 / lambda_max)² of W_k, 0 for an all-zero W_k.
+    pub stable_rank: f64,
+    /// Mean over k of the effective rank (`Spectrum::effective_rank`).
+    pub effective_rank: f64,
+    /// Mean, over those k that have one, of the power-law exponent of the eigenvalues of W_kᵀ W_k
+    /// (`Spectrum::tail_exponent`); `None` if none has.
+    pub tail_exponent: Option<f64>,
 }
 
 impl Metrics {
-    /// Column names and values, in the order of the table of metrics.
-    pub fn columns(&self) -> [(&'static str, Option<f64>); 14] {
+    /// Column names and values: the 14 of the paper in their order, then the others.
+    pub fn columns(&self) -> [(&'static str, Option<f64>); 17] {
         [
             ("l1", Some(self.l1)),
             ("l2", Some(self.l2)),
@@ -67,6 +76,9 @@ impl Metrics {
             ("trace_over_lambda_max", Some(self.trace_over_lambda_max)),
             ("mean_lambda", Some(self.mean_lambda)),
             ("var_lambda", Some(self.var_lambda)),
+            ("stable_rank", Some(self.stable_rank)),
+            ("effective_rank", Some(self.effective_rank)),
+            ("tail_exponent", self.tail_exponent),
         ]
     }
 }
@@ -100,6 +112,13 @@ impl<'a> WeightMatrices<'a> {
         }
         Ok(WeightMatrices { place, data, shape, n_blocks, rows, cols })
     }
+
+    /// About how long one of its matrices takes, in multiplications: the Gram matrix, and its
+    /// eigenvalues, whose multiplications take four times as long.
+    fn cost(&self) -> usize {
+        let (side, other) = (self.rows.min(self.cols), self.rows.max(self.cols));
+        side.saturating_mul(side).saturating_mul(other.saturating_add(4 * side))
+    }
 }
 
 /// A bias tensor.
@@ -122,9 +141,20 @@ struct MatrixSummary {
     spectrum: Spectrum,
 }
 
+/// What a thread keeps from one matrix to the next.
+#[derive(Default)]
+struct Buffers {
+    values: Vec<f64>,
+    gram: Vec<f64>,
+}
+
+thread_local! {
+    static BUFFERS: RefCell<Buffers> = RefCell::default();
+}
+
 /// The metrics of one checkpoint. `parallel` spreads the matrices over rayon's threads.
 ///
-/// Each thread holds a copy, as f64, of one matrix at a time.
+/// Each thread holds a copy, as f64, of one matrix at a time, and its Gram matrix.
 ///
 /// # Errors
 /// [`Error::NonFinite`] for the first non-finite value in the order given, weights first;
@@ -139,17 +169,17 @@ pub(crate) fn metrics(
         .iter()
         .flat_map(|tensor| (0..tensor.n_blocks).map(move |block| (tensor, block)))
         .collect();
-    let one = |buffer: &mut Vec<f64>, &(tensor, block): &(&WeightMatrices<'_>, usize)| {
+    let one = |&(tensor, block): &(&WeightMatrices<'_>, usize)| {
         cancel.check()?;
-        summarise(tensor, block, buffer)
+        BUFFERS.with_borrow_mut(|buffers| summarise(tensor, block, buffers))
     };
     let summaries: Vec<MatrixSummary> = if parallel {
         // Collected first and searched in order, so that of two errors the first is told.
-        let all: Vec<_> = matrices.par_iter().map_init(Vec::new, one).collect();
-        all.into_iter().collect::<Result<_, _>>()?
+        in_parallel(&matrices, |(tensor, _)| tensor.cost(), one)
+            .into_iter()
+            .collect::<Result<_, _>>()?
     } else {
-        let mut buffer = Vec::new();
-        matrices.iter().map(|matrix| one(&mut buffer, matrix)).collect::<Result<_, _>>()?
+        matrices.iter().map(one).collect::<Result<_, _>>()?
     };
     let bias_moments = biases.iter().try_fold(Moments::EMPTY, |total, bias| {
         let moments = Moments::of_tensor(bias.data);
@@ -164,6 +194,26 @@ pub(crate) fn metrics(
     combine(&summaries, median_w, &bias_moments, median_b)
 }
 
+/// `work` on each item, spread over rayon's threads; results are in the order of `items`.
+///
+/// The most costly are begun first, so that no thread has a large one left when the others end.
+fn in_parallel<T: Sync, R: Send>(
+    items: &[T],
+    cost: impl Fn(&T) -> usize,
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
+    let mut order: Vec<usize> = (0..items.len()).collect();
+    order.sort_by_key(|&i| Reverse(cost(&items[i])));
+    let next = AtomicUsize::new(0);
+    let done = rayon::broadcast(|_| {
+        let take = || order.get(next.fetch_add(1, Ordering::Relaxed)).copied();
+        std::iter::from_fn(take).map(|i| (i, work(&items[i]))).collect::<Vec<_>>()
+    });
+    let mut results: Vec<(usize, R)> = done.into_iter().flatten().collect();
+    results.sort_by_key(|&(i, _)| i);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
 fn combine(
     summaries: &[MatrixSummary],
     median_w: f64,
@@ -172,6 +222,7 @@ fn combine(
 ) -> Result<Metrics, Error> {
     let k = summaries.len() as f64;
     let mean = |value: &dyn Fn(&MatrixSummary) -> f64| summaries.iter().map(value).sum::<f64>() / k;
+    let tails: Vec<f64> = summaries.iter().filter_map(|s| s.spectrum.tail_exponent).collect();
     let weights = summaries.iter().map(|s| s.moments).fold(Moments::EMPTY, Moments::merge);
     let metrics = Metrics {
         l1: mean(&|s| s.moments.sum_abs),
@@ -188,6 +239,9 @@ fn combine(
         trace_over_lambda_max: mean(&|s| ratio(s.trace, s.spectrum.max)),
         mean_lambda: mean(&|s| s.spectrum.mean),
         var_lambda: mean(&|s| s.spectrum.variance),
+        stable_rank: mean(&|s| ratio(s.l2, s.spectrum.max).powi(2)),
+        effective_rank: mean(&|s| s.spectrum.effective_rank),
+        tail_exponent: (!tails.is_empty()).then(|| tails.iter().sum::<f64>() / tails.len() as f64),
     };
     match metrics.columns().iter().find(|(_, value)| value.is_some_and(|v| !v.is_finite())) {
         Some((metric, _)) => Err(Error::Overflow { metric }),
@@ -203,7 +257,7 @@ fn ratio(a: f64, b: f64) -> f64 {
 fn summarise(
     tensor: &WeightMatrices<'_>,
     block: usize,
-    buffer: &mut Vec<f64>,
+    Buffers { values: buffer, gram }: &mut Buffers,
 ) -> Result<MatrixSummary, Error> {
     let (rows, cols) = (tensor.rows, tensor.cols);
     let start = block * rows * cols;
@@ -215,18 +269,17 @@ fn summarise(
     let trace = (0..rows.min(cols)).map(|i| buffer[i * cols + i]).sum();
     let largest = moments.max_abs();
     if largest == 0.0 {
-        let spectrum = Spectrum { max: 0.0, mean: 0.0, variance: 0.0 };
-        return Ok(MatrixSummary { moments, l2: 0.0, trace, spectrum });
+        return Ok(MatrixSummary { moments, l2: 0.0, trace, spectrum: Spectrum::ZERO });
     }
     let (sum_squares, scale) = if SAFE_MAGNITUDES.contains(&largest) {
         (moments.sum_squares, 1.0)
     } else {
         // Squares would leave the range of f64: divide by a power of two, which is exact.
-        let scale = 2.0_f64.powi(largest.log2().floor() as i32);
+        let scale = largest.log2().floor().exp2(); // `powi` gives 0 below 2^-1023
         buffer.iter_mut().for_each(|value| *value /= scale);
         (Moments::of(buffer).sum_squares, scale)
     };
-    let spectrum = spectrum(buffer, rows, cols)
+    let spectrum = spectrum(buffer, rows, cols, gram)
         .map_err(|error| Error::Lapack { place: tensor.place.clone(), reason: error.to_string() })?
         .scaled(scale);
     Ok(MatrixSummary { moments, l2: sum_squares.sqrt() * scale, trace, spectrum })

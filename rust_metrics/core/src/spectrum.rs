@@ -3,17 +3,20 @@
 //! The fast way is the eigenvalues of the Gram matrix of the smaller side. It squares the spectrum:
 //! with sigma the singular values, an eigenvalue is off by about epsilon sigma_max², hence a
 //! singular value by that over 2 sigma, and those below 1.5e-8 sigma_max mean nothing. Where that
-//! matters for the mean or the variance ([`gram_is_exact`]), a singular value decomposition is
-//! made instead, whose values are all off by about epsilon sigma_max.
+//! matters for the mean, the variance or the entropy ([`gram_is_exact`]), a singular value
+//! decomposition is made instead, whose values are all off by about epsilon sigma_max.
 
-use lax::layout::MatrixLayout;
-use lax::{JobSvd, Lapack, UPLO};
+use lax::JobSvd;
 use ndarray::ArrayViewMut2;
 use ndarray_linalg::SVDDCInplace;
 
 use crate::blas;
+use crate::eigenvalues::eigenvalues;
+use crate::tail::tail_exponent;
+use crate::tridiagonal::tridiagonal;
 
-/// Largest estimated relative error of mean and variance that the Gram matrix may cause.
+/// Largest estimated relative error of mean, variance and effective rank that the Gram matrix may
+/// cause.
 const TOLERANCE: f64 = 1e-10;
 /// An eigenvalue's error in units of epsilon sigma_max² sqrt(rows + cols). Measured on Gaussian,
 /// rank-2 and shifted matrices of sides 2 to 3072, against squared singular values: at most 2.1.
@@ -28,15 +31,35 @@ pub struct Spectrum {
     pub mean: f64,
     /// Their variance, without Bessel's correction.
     pub variance: f64,
+    /// exp of the entropy of the singular values divided by their sum (Roy and Vetterli 2007, "The
+    /// effective rank"); 0 for a matrix of zeros.
+    pub effective_rank: f64,
+    /// Power-law exponent of the tail of the squared singular values ([`tail_exponent`]).
+    pub tail_exponent: Option<f64>,
 }
 
 impl Spectrum {
-    fn of(singular_values: &[f64]) -> Spectrum {
+    /// The spectrum of a matrix of zeros.
+    pub(crate) const ZERO: Spectrum =
+        Spectrum { max: 0.0, mean: 0.0, variance: 0.0, effective_rank: 0.0, tail_exponent: None };
+
+    pub(crate) fn of(singular_values: &[f64], sides: usize) -> Spectrum {
         let n = singular_values.len() as f64;
-        let mean = singular_values.iter().sum::<f64>() / n;
+        let sum = singular_values.iter().sum::<f64>();
+        let mean = sum / n;
         let deviations = singular_values.iter().map(|s| (s - mean) * (s - mean)).sum::<f64>();
         let max = singular_values.iter().copied().fold(0.0, f64::max);
-        Spectrum { max, mean, variance: deviations / n }
+        let entropy = singular_values.iter().map(|&s| information(s / sum)).sum::<f64>();
+        // Smaller ones are what rounding makes of 0 (numpy.linalg.matrix_rank says so too).
+        let smallest = max * sides as f64 * f64::EPSILON;
+        let squares = singular_values.iter().filter(|&&s| s > smallest).map(|s| s * s).collect();
+        Spectrum {
+            max,
+            mean,
+            variance: deviations / n,
+            effective_rank: entropy.exp(),
+            tail_exponent: tail_exponent(squares),
+        }
     }
 
     /// The spectrum of the matrix times `factor` > 0.
@@ -45,13 +68,20 @@ impl Spectrum {
             max: self.max * factor,
             mean: self.mean * factor,
             variance: self.variance * factor * factor,
+            ..self
         }
     }
 }
 
+/// -p ln p, which is 0 for p = 0.
+fn information(p: f64) -> f64 {
+    if p > 0.0 { -p * p.ln() } else { 0.0 }
+}
+
 /// Spectrum of the row-major `rows` x `cols` matrix, whose values are overwritten.
 ///
-/// Values should be finite, with squares that neither overflow nor vanish.
+/// Values should be finite, with squares that neither overflow nor vanish. `workspace` is used for
+/// the Gram matrix and can be passed on to the next call.
 ///
 /// # Errors
 /// LAPACK's own error if the singular value decomposition does not converge.
@@ -62,37 +92,42 @@ pub fn spectrum(
     matrix: &mut [f64],
     rows: usize,
     cols: usize,
+    workspace: &mut Vec<f64>,
 ) -> Result<Spectrum, lax::error::Error> {
     assert!(rows > 0 && cols > 0, "a matrix has at least one row and column");
     assert_eq!(matrix.len(), rows * cols, "length of the matrix");
+    let sides = rows.max(cols);
     if rows == 1 || cols == 1 {
         // One singular value: the Euclidean norm.
-        let norm = matrix.iter().map(|x| x * x).sum::<f64>().sqrt();
-        return Ok(Spectrum { max: norm, mean: norm, variance: 0.0 });
+        return Ok(Spectrum::of(&[matrix.iter().map(|x| x * x).sum::<f64>().sqrt()], sides));
     }
-    if let Some(singular_values) = by_gram(matrix, rows, cols) {
-        let spectrum = Spectrum::of(&singular_values);
+    if let Some(singular_values) = by_gram(matrix, rows, cols, workspace) {
+        let spectrum = Spectrum::of(&singular_values, sides);
         if gram_is_exact(&singular_values, spectrum, rows + cols) {
             return Ok(spectrum);
         }
     }
-    Ok(Spectrum::of(&by_svd(matrix, rows, cols)?))
+    Ok(Spectrum::of(&by_svd(matrix, rows, cols)?, sides))
 }
 
-/// Singular values as roots of the Gram matrix's eigenvalues; `None` if LAPACK gives up.
-fn by_gram(matrix: &[f64], rows: usize, cols: usize) -> Option<Vec<f64>> {
+/// Singular values as roots of the Gram matrix's eigenvalues, in no order; `None` for a matrix of
+/// zeros, or if the eigenvalues do not converge.
+fn by_gram(matrix: &[f64], rows: usize, cols: usize, workspace: &mut Vec<f64>) -> Option<Vec<f64>> {
     let side = rows.min(cols);
-    let mut gram = vec![0.0; side * side];
-    let _exclusive = blas::exclusive();
-    blas::gram(matrix, rows, cols, &mut gram);
-    let side = i32::try_from(side).expect("a side that fits 32 bits");
-    let layout = MatrixLayout::F { col: side, lda: side };
-    // `false`: values only. ndarray-linalg's own `eigvalsh` computes the vectors too, ten times
-    // slower.
-    let mut values = f64::eigh(false, layout, UPLO::Lower, &mut gram).ok()?;
-    for value in &mut values {
-        *value = value.max(0.0).sqrt();
+    let trace = matrix.iter().map(|x| x * x).sum::<f64>();
+    if trace == 0.0 {
+        return None;
     }
+    // A power of four, so that the roots are scaled by a power of two: without rounding.
+    let exponent = (trace.log2() / 2.0).floor() as i32;
+    workspace.resize(side * side, 0.0);
+    blas::gram(matrix, rows, cols, 2.0_f64.powi(-2 * exponent), workspace);
+    let (mut values, mut beside) = tridiagonal(workspace, side);
+    if !eigenvalues(&mut values, &mut beside) {
+        return None;
+    }
+    let scale = 2.0_f64.powi(exponent);
+    values.iter_mut().for_each(|value| *value = value.max(0.0).sqrt() * scale);
     Some(values)
 }
 
@@ -106,20 +141,25 @@ fn by_svd(matrix: &mut [f64], rows: usize, cols: usize) -> Result<Vec<f64>, lax:
     }
 }
 
-/// Whether mean and variance of singular values that come from a Gram matrix are within
-/// [`TOLERANCE`], by first-order error propagation: d sigma = d lambda / (2 sigma).
+/// Whether mean, variance and effective rank of singular values that come from a Gram matrix are
+/// within [`TOLERANCE`], by first-order error propagation: d sigma = d lambda / (2 sigma).
 fn gram_is_exact(singular_values: &[f64], spectrum: Spectrum, sides: usize) -> bool {
     let eigenvalue_error =
         EIGENVALUE_ERROR * (sides as f64).sqrt() * f64::EPSILON * spectrum.max * spectrum.max;
-    let (mut error, mut weighted) = (0.0, 0.0);
+    let sum = spectrum.mean * singular_values.len() as f64;
+    let entropy = spectrum.effective_rank.ln();
+    let (mut mean_error, mut variance_error, mut entropy_error) = (0.0, 0.0, 0.0);
     for &value in singular_values {
         let this = eigenvalue_error / (2.0 * value); // infinite for 0, which fails below
-        error += this;
-        weighted += this * (value - spectrum.mean).abs();
+        mean_error += this;
+        variance_error += 2.0 * this * (value - spectrum.mean).abs();
+        entropy_error += this * ((value / sum).ln() + entropy).abs() / sum;
     }
     let n = singular_values.len() as f64;
     // The comparisons are false for NaN (an all-zero matrix) and for a variance of 0.
-    error / n <= TOLERANCE * spectrum.mean && 2.0 * weighted / n <= TOLERANCE * spectrum.variance
+    mean_error / n <= TOLERANCE * spectrum.mean
+        && variance_error / n <= TOLERANCE * spectrum.variance
+        && entropy_error <= TOLERANCE
 }
 
 #[cfg(test)]
@@ -137,9 +177,24 @@ mod tests {
         (0..len).map(|_| next()).collect()
     }
 
+    fn spectrum(
+        matrix: &mut [f64],
+        rows: usize,
+        cols: usize,
+    ) -> Result<Spectrum, lax::error::Error> {
+        super::spectrum(matrix, rows, cols, &mut Vec::new())
+    }
+
+    fn by_gram(matrix: &[f64], rows: usize, cols: usize) -> Option<Vec<f64>> {
+        super::by_gram(matrix, rows, cols, &mut Vec::new())
+    }
+
     fn close(a: Spectrum, b: Spectrum, tolerance: f64) -> bool {
         let near = |x: f64, y: f64| (x - y).abs() <= tolerance * y.abs();
-        near(a.max, b.max) && near(a.mean, b.mean) && near(a.variance, b.variance)
+        near(a.max, b.max)
+            && near(a.mean, b.mean)
+            && near(a.variance, b.variance)
+            && near(a.effective_rank, b.effective_rank)
     }
 
     #[test]
@@ -147,7 +202,14 @@ mod tests {
         let mut matrix = vec![0.0; 12];
         (matrix[0], matrix[5], matrix[10]) = (3.0, -4.0, 5.0);
         let spectrum = spectrum(&mut matrix, 3, 4).unwrap();
-        let expected = Spectrum { max: 5.0, mean: 4.0, variance: 2.0 / 3.0 };
+        let entropy = [3.0, 4.0, 5.0].map(|s| information(s / 12.0)).iter().sum::<f64>();
+        let expected = Spectrum {
+            max: 5.0,
+            mean: 4.0,
+            variance: 2.0 / 3.0,
+            effective_rank: entropy.exp(),
+            tail_exponent: None,
+        };
         assert!(close(spectrum, expected, 1e-14), "{spectrum:?}");
     }
 
@@ -158,12 +220,14 @@ mod tests {
         let norm = |x: &[f64]| x.iter().map(|a| a * a).sum::<f64>().sqrt();
         let mut matrix: Vec<f64> = u.iter().flat_map(|a| v.iter().map(move |b| a * b)).collect();
         let singular_values = by_gram(&matrix, 60, 90).unwrap();
-        let by_gram = Spectrum::of(&singular_values);
+        let by_gram = Spectrum::of(&singular_values, 90);
         let largest = norm(&u) * norm(&v);
         let expected = Spectrum {
             max: largest,
             mean: largest / 60.0,
             variance: largest * largest * (1.0 / 60.0 - 1.0 / 3600.0),
+            effective_rank: 1.0,
+            tail_exponent: None,
         };
         assert!(!close(by_gram, expected, 1e-9), "the Gram matrix alone would do: {by_gram:?}");
         assert!(!gram_is_exact(&singular_values, by_gram, 150));
@@ -171,14 +235,48 @@ mod tests {
         assert!(close(spectrum, expected, 1e-12), "{spectrum:?}");
     }
 
+    /// The largest error of an eigenvalue of the Gram matrix in the units of `EIGENVALUE_ERROR`.
+    fn eigenvalue_error(matrix: &[f64], rows: usize, cols: usize) -> f64 {
+        let mut found = by_gram(matrix, rows, cols).unwrap();
+        let mut expected = by_svd(&mut matrix.to_vec(), rows, cols).unwrap();
+        found.sort_by(f64::total_cmp);
+        expected.sort_by(f64::total_cmp);
+        let largest = expected[expected.len() - 1];
+        let unit = f64::EPSILON * largest * largest * ((rows + cols) as f64).sqrt();
+        let errors = found.iter().zip(&expected).map(|(a, b)| (a * a - b * b).abs() / unit);
+        errors.fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn an_eigenvalue_is_off_by_a_quarter_of_what_is_assumed() {
+        let mut largest = 0.0_f64;
+        for (rows, cols) in [(2, 2), (2, 900), (30, 50), (128, 128), (400, 90), (450, 500)] {
+            let uniform = values(5, rows * cols);
+            let shifted: Vec<f64> = uniform.iter().map(|x| x + 3.0).collect();
+            let factors = (values(6, 2 * rows), values(7, 2 * cols));
+            let low_rank: Vec<f64> = (0..rows * cols)
+                .map(|k| (k / cols, k % cols))
+                .map(|(i, j)| {
+                    (0..2).map(|r| factors.0[2 * i + r] * factors.1[2 * j + r]).sum::<f64>()
+                })
+                .collect();
+            for matrix in [uniform, shifted, low_rank] {
+                largest = largest.max(eigenvalue_error(&matrix, rows, cols));
+            }
+        }
+        println!("largest error: {largest:.2}");
+        assert!(largest <= EIGENVALUE_ERROR / 4.0, "{largest}");
+    }
+
     #[test]
     fn a_random_matrix_needs_no_fallback() {
         for (rows, cols) in [(40, 128), (128, 40), (128, 128), (2, 2), (300, 3)] {
             let matrix = values(3, rows * cols);
             let singular_values = by_gram(&matrix, rows, cols).unwrap();
-            let by_gram = Spectrum::of(&singular_values);
+            let by_gram = Spectrum::of(&singular_values, rows.max(cols));
             assert!(gram_is_exact(&singular_values, by_gram, rows + cols), "{rows} x {cols}");
-            let by_svd = Spectrum::of(&by_svd(&mut matrix.clone(), rows, cols).unwrap());
+            let by_svd = by_svd(&mut matrix.clone(), rows, cols).unwrap();
+            let by_svd = Spectrum::of(&by_svd, rows.max(cols));
             assert!(close(by_gram, by_svd, 1e-11), "{rows} x {cols}");
         }
     }
@@ -216,9 +314,9 @@ mod tests {
                 *value *= 10.0_f64.powf(-decay * (i % side) as f64 / side as f64);
             }
             let singular_values = by_gram(&matrix, side, side).unwrap();
-            let by_gram = Spectrum::of(&singular_values);
+            let by_gram = Spectrum::of(&singular_values, side);
             if gram_is_exact(&singular_values, by_gram, 2 * side) {
-                let by_svd = Spectrum::of(&by_svd(&mut matrix, side, side).unwrap());
+                let by_svd = Spectrum::of(&by_svd(&mut matrix, side, side).unwrap(), side);
                 prop_assert!(close(by_gram, by_svd, 1e-10), "{:?} {:?}", by_gram, by_svd);
             }
         }
