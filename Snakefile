@@ -16,6 +16,7 @@ include: "workflow/rules/hub.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/hmm.smk"
 include: "workflow/rules/training_map.smk"
+include: "workflow/rules/sensitivity.smk"
 include: "workflow/rules/state_paths.smk"
 include: "workflow/rules/report.smk"
 

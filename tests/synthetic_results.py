@@ -15,8 +15,14 @@ import pandas as pd
 
 from training_maps.criteria import Candidate, choose
 from training_maps.files import made_by, write_json, write_table
+from training_maps.forks import explain_forks
+from training_maps.outcomes import time_outcome
+from training_maps.outliers import outlier_runs
+from training_maps.phase_transitions import find_phase_transitions
 from training_maps.restarts import Restarts
+from training_maps.semantics import regress
 from training_maps.stability import measure_stability
+from training_maps.state_paths import path_times, state_shares
 
 METRICS = ["l1", "l2", "l1_over_l2", "mean_w", "var_w", "trace", "lambda_max", "var_lambda"]
 THRESHOLD = 0.9
@@ -29,7 +35,6 @@ def write_results(
     *,
     forking: bool = True,
     back_edges: bool = False,
-    regression: bool = True,
     n_censored: int = 0,
     n_checkpoints: int = 60,
     experiment: str = "synthetic",
@@ -45,7 +50,6 @@ def write_results(
         n_states: number of states that some run visits.
         forking: some runs leave out inner states; otherwise every run visits all in order.
         back_edges: some runs return to an earlier state for a while.
-        regression: whether there are coefficients; otherwise the reason stands in their place.
         n_censored: runs (the last seeds) that never pass the threshold.
         n_checkpoints: checkpoints a run, 32 steps and 10 epochs apart, and step 0.
         experiment: the experiment's name.
@@ -76,8 +80,9 @@ def write_results(
     convergence = _write_convergence(folder, sequences, steps, n_censored)
     if logs:
         _write_logs(rng, folder, sequences, steps, convergence)
-    _write_regression(folder, sequences, convergence, regression)
+    _write_regression(folder, paths, convergence)
     _write_dissimilarity(folder, sequences, means)
+    _write_forks_and_phases(folder, paths, convergence)
     _write_observations(folder, paths)
     return folder
 
@@ -99,6 +104,24 @@ def write_path_results(folder: Path, n_runs: int = 8, n_states: int = 4, seed: i
     _write_dissimilarity(folder, sequences, np.zeros((n_states, 1)))
     distances = pd.read_csv(folder / "dissimilarity.csv")
     write_table(distances.drop(columns="means"), folder / "dissimilarity.csv")
+    _write_forks_and_phases(folder, paths, None)
+    return folder
+
+
+def write_analysis(folder: Path, paths: pd.DataFrame, convergence: pd.DataFrame) -> Path:
+    """Write what the stages after the map make of state paths and convergence times; return it.
+
+    There is no model and no log; times are in steps.
+    """
+    from training_maps.training_map import TrainingMap
+
+    write_table(paths, folder / "state_paths.csv")
+    TrainingMap.from_paths(paths, experiment="paths").to_json(folder / "training_map.json")
+    write_table(convergence, folder / "convergence.csv")
+    _write_regression(folder, paths, convergence)
+    sequences = {int(seed): rows["state"].to_numpy() for seed, rows in paths.groupby("seed")}
+    _write_dissimilarity(folder, sequences, np.zeros((int(paths["state"].max()) + 1, 1)))
+    _write_forks_and_phases(folder, paths, convergence)
     return folder
 
 
@@ -309,50 +332,48 @@ def _write_logs(
         )
 
 
-def _write_regression(
-    folder: Path, sequences: dict[int, np.ndarray], convergence: pd.DataFrame, regression: bool
-) -> None:
-    states = sorted({int(s) for sequence in sequences.values() for s in sequence})
-    shares = np.array([[np.mean(s == k) for k in states] for s in sequences.values()])
-    visiting = (shares > 0).sum(axis=0)
-    target = convergence["fraction"].to_numpy()
-    n, k = shares.shape
-    possible = regression and n > k
-    beta = np.linalg.lstsq(shares, target, rcond=None)[0]
-    residuals = target - shares @ beta
-    total = float(((target - target.mean()) ** 2).sum())
-    r_squared = 1 - float((residuals**2).sum()) / total if total > 0 else 0.0
-    converged = convergence["converged"].to_numpy()
-    detours = [s for i, s in enumerate(states) if beta[i] > 0 and (shares[converged, i] == 0).any()]
-    table = pd.DataFrame(
-        {
-            "state": states,
-            "coefficient": beta,
-            "standard_error": np.full(k, 0.05),
-            "p_value": np.full(k, 0.0004),
-            "n_runs_visiting": visiting,
-            "is_detour": [s in detours for s in states],
-        }
+def _write_regression(folder: Path, paths: pd.DataFrame, convergence: pd.DataFrame) -> None:
+    outcome = time_outcome(convergence, "eval_accuracy", THRESHOLD)
+    found = regress(
+        state_shares(paths), outcome, significance=0.05, n_resamples=50, alternatives=False
     )
-    write_table(table if possible else table.iloc[:0], folder / "coefficients.csv")
-    value = r_squared if possible else None
+    write_table(found.coefficients, folder / "coefficients.csv")
+    write_table(
+        outcome.per_run.merge(found.predictions, on="seed", how="left"), folder / "outcomes.csv"
+    )
+    about = {
+        "outcome": outcome.to_dict(),
+        "threshold": THRESHOLD,
+        "column": "eval_accuracy",
+        "direction": "above",
+        "made_by": made_by(synthetic=True),
+    }
+    write_json(found.to_dict() | about, folder / "regression.json")
+
+
+def _write_forks_and_phases(
+    folder: Path, paths: pd.DataFrame, convergence: pd.DataFrame | None
+) -> None:
+    """What the stages on forks, phase transitions and outliers make of these runs."""
+    logs = {
+        int(seed): pd.read_parquet(file)
+        for seed in paths["seed"].unique()
+        if (file := folder / "runs" / f"seed-{seed}" / "training_log.parquet").exists()
+    }
     write_json(
-        {
-            "n_runs": n,
-            "n_converged": int(converged.sum()),
-            "threshold": THRESHOLD,
-            "r_squared": value,
-            "adjusted_r_squared": value,
-            "f_statistic": 40.0 if possible else None,
-            "p_value": 2e-7 if possible else None,
-            "significance": 0.001,
-            "significant": possible,
-            "detour_states": detours if possible else [],
-            "reason": None if possible else f"{n} runs are too few for {k} coefficients.",
-            "notes": [],
-            "made_by": made_by(synthetic=True),
-        },
-        folder / "regression.json",
+        explain_forks(paths, convergence, n_permutations=99).to_dict(), folder / "forks.json"
+    )
+    write_table(path_times(paths, logs), folder / "run_paths.csv")
+    phases = find_phase_transitions(paths, logs)
+    write_table(phases.table, folder / "phase_transitions.csv")
+    write_json(dict(phases.summary), folder / "phase_transitions.json")
+    write_table(outlier_runs(paths), folder / "outliers.csv")
+    distances = pd.read_csv(folder / "dissimilarity.csv")
+    both = [distances, distances.rename(columns={"seed_a": "seed_b", "seed_b": "seed_a"})]
+    per_run = pd.concat(both).drop(columns="seed_b").groupby("seed_a").mean()
+    write_table(
+        per_run.rename_axis("seed").reindex(paths["seed"].unique()).reset_index(),
+        folder / "dissimilarity_per_run.csv",
     )
 
 

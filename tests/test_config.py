@@ -116,6 +116,8 @@ def test_the_keys_of_a_recipe_are_those_of_training():
 )
 def test_text_becomes_what_the_schema_asks_for(text, value):
     assert typed({"x": text}, {"properties": {"x": {"type": ["number", "null"]}}}) == {"x": value}
+    of_list = {"type": "array", "items": {"type": ["number", "null"]}}
+    assert typed({"x": [text, 3]}, {"properties": {"x": of_list}}) == {"x": [value, 3]}
 
 
 def test_sparse_parities_has_the_papers_settings():

@@ -15,16 +15,11 @@ from tests import synthetic_results
 from tests.synthetic_results import METRICS, write_path_results, write_results
 from training_maps import cli
 from training_maps.errors import InputError
+from training_maps.figures import FIGURES
 from training_maps.figures.model_selection import draw_model_selection
 from training_maps.files import read_json, write_json
 from training_maps.metrics import METRICS as KNOWN_METRICS
 from training_maps.report import words
-from training_maps.report.comparison import (
-    PAPER,
-    comparison_table,
-    read_summaries,
-    render_comparison,
-)
 from training_maps.report.page import render_report
 from training_maps.report.summary import summarise, terminal_table
 from training_maps.report.words import headline, listing, p_value, plural
@@ -79,6 +74,12 @@ def check_self_contained(html: str, page: Page) -> None:
             assert value.startswith(("#", "data:")), f"{tag} {name}={value[:60]}"
     assert "@import" not in html
     assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", html))
+
+
+def entry_epochs(results: ExperimentResults, seed: int) -> list[float]:
+    """When a run enters the states of its path, by a plain loop."""
+    times, states = results.state_sequence(seed, "epoch")
+    return [t for i, t in enumerate(times) if i == 0 or states[i] != states[i - 1]]
 
 
 @pytest.fixture(scope="module")
@@ -146,9 +147,11 @@ def test_page_holds_the_summary(folder: Path, page: Page) -> None:
 def test_page_holds_map_routes_and_coefficients(folder: Path, page: Page) -> None:
     results = ExperimentResults.read(folder)
     for route in results.training_map["paths"]:
-        states = " → ".join(map(str, route["states"]))
+        entered = np.median([entry_epochs(results, seed) for seed in route["seeds"]], axis=0)
+        stops = [f"{k} {when:,.0f}" for k, when in zip(route["states"], entered, strict=True)]
         seeds = ", ".join(map(str, route["seeds"]))
-        assert re.search(rf"{len(route['seeds'])}\s+{states}\s+{seeds}\b", page.text)
+        way = re.escape(" → ".join(stops))
+        assert re.search(rf"{len(route['seeds'])}\s+{way}\s+{seeds}\b", page.text)
     for edge in results.training_map["transitions"]:
         change = edge["feature_changes"][0]["change"]
         pattern = (
@@ -267,13 +270,13 @@ def test_pointing_at_a_state_tells_of_it(html: str, folder: Path) -> None:
     ("n_runs", "n_states", "said"),
     [
         (1, 1, ["1 run of training went through 1 state; it did not converge", "only one run"]),
-        (3, 4, ["There is no regression. 3 runs are too few", "none of them converged"]),
+        (3, 4, ["There is no regression. No run converges", "none of them converged"]),
     ],
 )
 def test_what_is_missing_is_said_in_words(
     tmp_path: Path, n_runs: int, n_states: int, said: list[str]
 ) -> None:
-    write_results(tmp_path, n_runs, n_states, regression=False, n_censored=n_runs, logs=False)
+    write_results(tmp_path, n_runs, n_states, n_censored=n_runs, logs=False)
     results = ExperimentResults.read(tmp_path)
     html = render_report(results, "epoch")
     page = Page(html)
@@ -340,7 +343,7 @@ def test_metrics_of_any_name_are_plain_text(
         assert re.sub(r"\s+", " ", name) in page.text
     assert page.text.count("a metric of your own") == len(ODD)
     assert cli.main(["figures", "--results", str(folder), "--output", str(folder / "drawn")]) == 0
-    assert len(list((folder / "drawn").iterdir())) == 12
+    assert len(list((folder / "drawn").iterdir())) == 2 * len(FIGURES)
 
 
 def test_report_command_writes_the_same_page_each_time(
@@ -379,7 +382,7 @@ def test_summary_agrees_with_the_tables(tmp_path: Path) -> None:
 
 
 def test_summary_of_one_run_has_no_numbers_to_give(tmp_path: Path) -> None:
-    write_results(tmp_path, 1, 2, regression=False)
+    write_results(tmp_path, 1, 2)
     summary = summarise(ExperimentResults.read(tmp_path))
     assert summary["r_squared"] is None
     assert summary["dissimilarity"] == {"index": None, "discrete": None, "means": None}
@@ -387,7 +390,7 @@ def test_summary_of_one_run_has_no_numbers_to_give(tmp_path: Path) -> None:
     json.dumps(summary, allow_nan=False)
 
 
-def _summary(tmp_path: Path, name: str, **changes: object) -> Path:
+def summary_file(tmp_path: Path, name: str, **changes: object) -> Path:
     summary = {
         "experiment": name,
         "n_runs": 40,
@@ -395,9 +398,12 @@ def _summary(tmp_path: Path, name: str, **changes: object) -> Path:
         "n_states": 6,
         "r_squared": 0.9614,
         "p_value": 0.00001,
+        "outcome": {"name": "convergence time", "is_time": True, "larger_means": "later"},
         "dissimilarity": {"index": 0.1834, "discrete": 0.1, "means": None},
         "forking": True,
+        "forks": {"states": [0, 2], "tested": [0, 2], "predicting": [2]},
         "detour_states": [0, 3],
+        "outlier_seeds": [7],
         "selection": {"verdict": "stable", "sentence": "The choice of 6 states is stable: it is."},
         "notes": [],
         "made_by": {},
@@ -409,26 +415,29 @@ def _summary(tmp_path: Path, name: str, **changes: object) -> Path:
 
 def test_terminal_table_is_aligned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     paths = [
-        _summary(tmp_path, "sparse_parities"),
-        _summary(
+        summary_file(tmp_path, "sparse_parities"),
+        summary_file(
             tmp_path,
             "x",
             r_squared=None,
             p_value=None,
             forking=False,
+            forks={"states": [], "tested": [], "predicting": []},
             detour_states=[],
-            selection={"verdict": "not known", "sentence": "It is not known: too few runs."},
+            outlier_seeds=None,
+            selection=None,
         ),
     ]
     assert cli.main(["summary", "--show", *map(str, paths)]) == 0
     shown = capsys.readouterr().out
     assert shown == terminal_table(paths) + "\n"
     head, first, second = shown.splitlines()
+    assert first.split()[10:13] == ["0", "3", "1"]
     assert first.split()[:10] == [
-        "sparse_parities", "40", "39", "6", "stable", "0.961", "<0.001", "0.183", "forking", "0"
+        "sparse_parities", "40", "39", "6", "stable", "0.961", "<0.001", "0.183", "forking", "2"
     ]  # fmt: skip
     assert first.endswith(str(tmp_path / "sparse_parities" / "report.html"))
-    assert second.split()[4:11] == ["not", "known", "–", "–", "0.183", "linear", "–"]
+    assert second.split()[4:12] == ["–", "–", "–", "0.183", "linear", "–", "–", "–"]
     for column in ("choice", "map", "detours", "report"):
         at = head.index(column)
         assert first[at - 1] == second[at - 1] == " "
@@ -449,66 +458,10 @@ def test_broken_summaries_are_named(tmp_path: Path) -> None:
     write_json([], path)
     with pytest.raises(InputError, match="has no experiment"):
         terminal_table([path])
-    whole = _summary(tmp_path, "x")
+    whole = summary_file(tmp_path, "x")
     write_json({k: v for k, v in read_json(whole).items() if k != "selection"}, whole)
     with pytest.raises(InputError, match="has no selection; rerun the summary stage"):
         terminal_table([whole])
-
-
-def test_compare_command(tmp_path: Path) -> None:
-    fragile = {"verdict": "fragile", "sentence": "The choice of 6 states is fragile: & why."}
-    paths = [
-        _summary(tmp_path, "sparse_parities"),
-        _summary(tmp_path, "my own", r_squared=None, selection=fragile),
-    ]
-    csv, html = tmp_path / "comparison.csv", tmp_path / "comparison.html"
-    command = ["compare", "--summaries", *map(str, paths), "--csv", str(csv), "--html", str(html)]
-    assert cli.main(command) == 0
-    table = pd.read_csv(csv).set_index("experiment")
-    assert table.loc["sparse_parities", "r_squared"] == 0.9614
-    assert table.loc["sparse_parities", "paper_r_squared"] == 0.961
-    assert table.loc["sparse_parities", "detour_states"] == "0 3"
-    assert table["choice"].to_dict() == {"sparse_parities": "stable", "my own": "fragile"}
-    assert pd.isna(table.loc["my own", "r_squared"])
-    assert pd.isna(table.loc["my own", "paper_r_squared"])
-    assert "nan" not in csv.read_text().lower()
-    page = Page(html.read_text(encoding="utf-8"))
-    links = [value for tag, name, value in page.attributes if (tag, name) == ("a", "href")]
-    assert links == ["sparse_parities/report.html", "my%20own/report.html"]
-    assert "my own 40 39 6 fragile" in page.text
-    assert "sparse_parities: The choice of 6 states is stable: it is." in page.text
-    assert "my own: The choice of 6 states is fragile: & why." in page.text
-    assert "not in the paper" in page.text
-    assert "0.961 <0.001 0.183 yes" in page.text
-
-
-def test_comparison_without_the_papers_experiments_has_no_paper_columns(tmp_path: Path) -> None:
-    path = _summary(tmp_path, "mine", experiment=HOSTILE)
-    html = render_comparison(read_summaries([path]), [tmp_path / "r.html"], tmp_path / "c.html")
-    page = Page(html)
-    assert "Table 1" not in page.text
-    assert "<script" not in html
-    assert re.sub(r"\s+", " ", HOSTILE) in page.text
-
-
-def test_same_experiment_twice_is_refused(tmp_path: Path) -> None:
-    paths = [_summary(tmp_path / "a", "x"), _summary(tmp_path / "b", "x")]
-    with pytest.raises(InputError, match="both summaries of experiment x"):
-        read_summaries(paths)
-
-
-def test_paper_rows_are_those_of_its_table(tmp_path: Path) -> None:
-    # Hu et al. 2023, Table 1.
-    assert [row.r_squared for row in PAPER.values()] == [0.977, 0.514, 0.094, 0.905, 0.961, 0.049]
-    assert [row.dissimilarity for row in PAPER.values()] == [
-        0.496, 0.038, 0.028, 0.806, 0.183, 0.063
-    ]  # fmt: skip
-    # The paper's dissimilarities and forks agree: those that fork differ most.
-    assert {n for n, row in PAPER.items() if row.forking} == {
-        n for n, row in PAPER.items() if row.dissimilarity > 0.1
-    }
-    table = comparison_table([read_json(_summary(tmp_path, "mnist"))])
-    assert table.loc[0, "paper_p_value"] == "0.611"
 
 
 def test_words() -> None:
@@ -521,7 +474,7 @@ def test_words() -> None:
 
 
 def test_headline_does_not_interpret_what_is_not_significant(tmp_path: Path) -> None:
-    summary = read_json(_summary(tmp_path, "x", p_value=0.4, detour_states=[]))
+    summary = read_json(summary_file(tmp_path, "x", p_value=0.4, detour_states=[]))
     said = " ".join(headline(summary, significant=False))
     assert "p = 0.400" in said
     assert "not significant" in said

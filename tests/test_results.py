@@ -80,6 +80,64 @@ def test_optional_files_may_be_missing(folder: Path) -> None:
     assert results.seeds_by_convergence() == results.seeds
 
 
+def test_reads_forks_phases_outcomes_and_outliers(folder: Path) -> None:
+    results = ExperimentResults.read(folder)
+    assert results.forks == read_json(folder / "forks.json")
+    assert results.phases == read_json(folder / "phase_transitions.json")
+    for table, name in (
+        (results.phase_transitions, "phase_transitions"),
+        (results.outcomes, "outcomes"),
+        (results.run_paths, "run_paths"),
+        (results.dissimilarity_per_run, "dissimilarity_per_run"),
+        (results.outliers, "outliers"),
+    ):
+        pd.testing.assert_frame_equal(table, pd.read_csv(folder / f"{name}.csv"), check_dtype=False)
+        (folder / f"{name}.csv").unlink()
+    assert results.outcome["name"] == "convergence time"
+    assert results.crossing == "evaluation accuracy > 0.9"
+    for name in ("forks", "phase_transitions"):
+        (folder / f"{name}.json").unlink()
+    results = ExperimentResults.read(folder)
+    assert results.forks == results.phases == {}
+    assert results.outlier_seeds == []
+    assert results.run_paths.empty
+    assert results.outcomes.empty
+
+
+def test_outlier_seeds_are_those_marked(folder: Path) -> None:
+    table = pd.read_csv(folder / "outliers.csv").assign(is_outlier=False)
+    table.loc[[7, 2], "is_outlier"] = True
+    table.to_csv(folder / "outliers.csv", index=False)
+    assert ExperimentResults.read(folder).outlier_seeds == [2, 7]
+
+
+def test_what_is_crossed_is_told_by_its_column_and_direction(folder: Path) -> None:
+    path = folder / "regression.json"
+    data = read_json(path) | {"column": "grad", "direction": "below", "threshold": 2.0}
+    write_json(data, path)
+    assert ExperimentResults.read(folder).crossing == "grad < 2"
+    write_json(data | {"threshold": None}, path)
+    assert ExperimentResults.read(folder).crossing == ""
+    path.unlink()
+    results = ExperimentResults.read(folder)
+    assert results.outcome["is_time"]
+    assert results.crossing_column == "eval_accuracy"
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "stage"),
+    [("forks", "significance", "forks"), ("phase_transitions", "order", "phase_transitions")],
+)
+def test_forks_or_phases_without_a_key_are_refused(
+    folder: Path, name: str, key: str, stage: str
+) -> None:
+    data = read_json(folder / f"{name}.json")
+    del data[key]
+    write_json(data, folder / f"{name}.json")
+    with pytest.raises(InputError, match=rf"{name}\.json: has no {key}; rerun the {stage} stage"):
+        ExperimentResults.read(folder)
+
+
 @pytest.mark.parametrize(
     "name",
     ["training_map.json", "state_paths.csv", "hmm/model_selection.csv", "hmm/stability.json"],

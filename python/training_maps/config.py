@@ -27,6 +27,7 @@ from training_maps.hub_plan import check_hub
 from training_maps.metrics import metric_columns
 from training_maps.recipe import Recipe
 from training_maps.seeds import parse_seeds
+from training_maps.sensitivity_variants import variants_of
 from training_maps.tasks import fields_schema, make_task, settings_schema, task_names
 
 _TOP_LEVEL = ("experiments", "results", "data_dir")
@@ -142,6 +143,8 @@ def typed(value: Any, schema: Mapping[str, Any]) -> Any:
         parts = schema.get("properties", {})
         others = schema.get("additionalProperties") or {}  # where any key may be
         return {key: typed(part, parts.get(key, others)) for key, part in value.items()}
+    if isinstance(value, list):
+        return [typed(part, schema.get("items", {})) for part in value]
     types = schema.get("type", [])
     types = [types] if isinstance(types, str) else types
     if isinstance(value, str) and "string" not in types:
@@ -259,7 +262,9 @@ def _experiment(path: Path, overrides: Mapping[str, Any], files: _Files) -> dict
     _check_columns(settings, where)
     if settings["source"] == "training":
         settings["training"]["task_settings"] = _task_settings(settings["training"], where)
-    return own_runs.used_settings(settings)
+    used = own_runs.used_settings(settings)
+    variants_of(used, where)
+    return used
 
 
 def _check_overrides(overrides: Mapping[str, Any], experiments: Mapping[str, Any]) -> None:

@@ -30,6 +30,8 @@ _SOURCES_OF: dict[str, tuple[str, ...]] = {
     "observations": ("training", "checkpoints", "hub", "metrics"),
     "hmm": ("training", "checkpoints", "hub", "metrics"),
     "training_map": ("training", "checkpoints", "hub", "metrics"),
+    "sensitivity": ("training", "checkpoints", "hub", "metrics"),
+    "early_warning": ("training", "checkpoints", "hub", "metrics"),
 }
 # The one key of `training` that runs from elsewhere take: the time that figures show.
 _TRAINING_KEYS_OF_ALL = ("unit",)

@@ -43,10 +43,37 @@ COEFFICIENT_COLUMNS = (
     "coefficient",
     "standard_error",
     "p_value",
+    "interval_low",
+    "interval_high",
     "n_runs_visiting",
+    "mean_outcome_visiting",
+    "mean_outcome_without",
     "is_detour",
+    "explanation",
 )
 DISSIMILARITY_COLUMNS = ("seed_a", "seed_b", "index", "discrete")
+OUTCOME_COLUMNS = ("seed", "outcome", "censored", "predicted")
+RUN_PATH_COLUMNS = ("seed", "visit", "state", "step", "epoch")
+PHASE_COLUMNS = ("seed", "phase", "status", "step", "epoch", "state")
+OUTLIER_COLUMNS = ("seed", "mean_dissimilarity", "is_outlier")
+PER_RUN_COLUMNS = ("seed", "index", "discrete")
+# The ground distances between states; without a model there are no means.
+DISTANCES = ("index", "discrete", "means")
+_FORK_KEYS = ("forks", "significance", "notes")
+_PHASE_KEYS = ("phases", "order", "tolerance", "reason", "notes")
+_LOGGED = {
+    "eval_accuracy": "evaluation accuracy",
+    "train_accuracy": "training accuracy",
+    "eval_loss": "evaluation loss",
+    "train_loss": "training loss",
+}
+# What the regression is of, unless its file says otherwise.
+_CONVERGENCE_TIME = {
+    "name": "convergence time",
+    "unit": "fraction of the longest run's steps",
+    "is_time": True,
+    "larger_means": "later",
+}
 _STABILITY_KEYS = (
     "verdict",
     "sentence",
@@ -81,8 +108,15 @@ class ExperimentResults:
         convergence: `seed, step, epoch, fraction, converged`; empty where it is not defined.
         coefficients: regression coefficients, one row a state; empty without a regression.
         regression: `regression.json` as a dict; empty where there is none.
+        outcomes: `seed, outcome, censored, predicted`; empty where there is no outcome.
         dissimilarity: one row a pair of seeds, and a column for each ground distance; empty with
             fewer than two runs.
+        dissimilarity_per_run: `seed` and each ground distance, the mean over the other runs.
+        outliers: `seed, mean_dissimilarity, is_outlier`; empty where they were not looked for.
+        run_paths: when each run enters each state, one row a stay; empty where that is not known.
+        forks: `forks.json` as a dict; empty where there is none.
+        phase_transitions: one row for each run and phase; empty where they were not looked for.
+        phases: `phase_transitions.json` as a dict; empty where there is none.
         validation_seeds: seeds held out for model selection.
         notes: everything that earlier stages remarked, each sentence once.
     """
@@ -97,7 +131,14 @@ class ExperimentResults:
     convergence: pd.DataFrame
     coefficients: pd.DataFrame
     regression: dict[str, Any]
+    outcomes: pd.DataFrame
     dissimilarity: pd.DataFrame
+    dissimilarity_per_run: pd.DataFrame
+    outliers: pd.DataFrame
+    run_paths: pd.DataFrame
+    forks: dict[str, Any]
+    phase_transitions: pd.DataFrame
+    phases: dict[str, Any]
     validation_seeds: tuple[int, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
@@ -129,7 +170,16 @@ class ExperimentResults:
             convergence=_read_optional(folder / "convergence.csv", CONVERGENCE_COLUMNS),
             coefficients=_read_optional(folder / "coefficients.csv", COEFFICIENT_COLUMNS),
             regression=regression,
+            outcomes=_read_optional(folder / "outcomes.csv", OUTCOME_COLUMNS),
             dissimilarity=_read_optional(folder / "dissimilarity.csv", DISSIMILARITY_COLUMNS),
+            dissimilarity_per_run=_read_optional(
+                folder / "dissimilarity_per_run.csv", PER_RUN_COLUMNS
+            ),
+            outliers=_read_optional(folder / "outliers.csv", OUTLIER_COLUMNS),
+            run_paths=_read_optional(folder / "run_paths.csv", RUN_PATH_COLUMNS),
+            forks=_read_optional_keys(folder / "forks.json", _FORK_KEYS),
+            phase_transitions=_read_optional(folder / "phase_transitions.csv", PHASE_COLUMNS),
+            phases=_read_optional_keys(folder / "phase_transitions.json", _PHASE_KEYS),
             validation_seeds=validation_seeds,
             notes=_unique(notes, training_map.get("notes", ()), regression.get("notes", ())),
         )
@@ -168,13 +218,39 @@ class ExperimentResults:
 
     @property
     def threshold(self) -> float | None:
-        """Evaluation accuracy that counts as converged, where it is known."""
+        """What `crossing_column` must pass for a run to converge, where it is known."""
         return self.regression.get("threshold")
+
+    @property
+    def crossing(self) -> str:
+        """What a run does when it converges: "evaluation accuracy > 0.9"; "" if not known."""
+        if self.threshold is None:
+            return ""
+        sign = "<" if self.regression.get("direction") == "below" else ">"
+        return (
+            f"{_LOGGED.get(self.crossing_column, self.crossing_column)} {sign} {self.threshold:g}"
+        )
+
+    @property
+    def crossing_column(self) -> str:
+        """The column of the training log that tells when a run converges."""
+        return str(self.regression.get("column") or "eval_accuracy")
 
     @property
     def detour_states(self) -> list[int]:
         """States that the regression calls detours, ascending."""
         return sorted(int(state) for state in self.regression.get("detour_states") or ())
+
+    @property
+    def outcome(self) -> dict[str, Any]:
+        """What is regressed on the states: `name, unit, is_time, larger_means` and more."""
+        return self.regression.get("outcome") or _CONVERGENCE_TIME
+
+    @property
+    def outlier_seeds(self) -> list[int]:
+        """Seeds of the runs that do not behave like the rest, ascending."""
+        rows = self.outliers
+        return sorted(int(seed) for seed in rows.loc[rows["is_outlier"].astype(bool), "seed"])
 
     def time_axis(self, wanted: Time) -> Time:
         """The time axis that can be drawn: `wanted`, or steps where a run has no log of epochs."""
@@ -256,13 +332,18 @@ def _read_map(path: Path) -> dict[str, Any]:
     return training_map
 
 
-def _read_keys(path: Path, keys: Sequence[str]) -> dict[str, Any]:
-    """A JSON file of the map stage, which must have `keys`."""
+def _read_keys(path: Path, keys: Sequence[str], stage: str = "map") -> dict[str, Any]:
+    """A JSON file of a stage, which must have `keys`."""
     data = read_json(path)
     missing = [key for key in keys if not isinstance(data, dict) or key not in data]
     if missing:
-        raise InputError(f"{path}: has no {', '.join(missing)}; rerun the map stage")
+        raise InputError(f"{path}: has no {', '.join(missing)}; rerun the {stage} stage")
     return dict(data)
+
+
+def _read_optional_keys(path: Path, keys: Sequence[str]) -> dict[str, Any]:
+    """A JSON file named like its stage, which must have `keys`; empty if it is missing."""
+    return _read_keys(path, keys, path.stem) if path.exists() else {}
 
 
 def _read_selection(
@@ -284,7 +365,7 @@ def _read_optional(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     if not path.exists():
         return pd.DataFrame({column: [] for column in columns})
     table = read_table(path, columns)
-    for flag in {"converged", "is_detour"} & set(table.columns):
+    for flag in {"converged", "is_detour", "censored", "is_outlier"} & set(table.columns):
         table[flag] = table[flag].astype(bool)
     return table
 

@@ -5,7 +5,8 @@ from collections import Counter
 import pandas as pd
 import pytest
 
-MAP = {"map": 1, "semantics": 1, "dissimilarity": 1, "outliers": 1}
+SEMANTICS = {"semantics": 1, "forks": 1}
+MAP = {"map": 1, "dissimilarity": 1, "outliers": 1, "phase_transitions": 1, **SEMANTICS}
 LAST = {"summary": 1, "figures": 1, "report": 1, "compare": 1}
 FROM_HMM = {"hmm": 3, **MAP, **LAST}
 FROM_OBSERVATIONS = {"observations": 1, **FROM_HMM}
@@ -24,7 +25,7 @@ def test_a_second_run_does_nothing(finished):
         ("hmm={n_states: 1-4}", {**FROM_HMM, "hmm": 1}),
         ("hmm={criterion: aic}", {**MAP, **LAST}),
         ("hmm={model: [gaussian, autoregressive]}", FROM_HMM),
-        ("semantics={threshold: 0.8}", {"semantics": 1, **LAST}),
+        ("semantics={threshold: 0.8}", {**SEMANTICS, **LAST}),
         ("observations={validation_share: 0.4}", FROM_OBSERVATIONS),
         ("training={learning_rate: 0.05}", EVERYTHING),
         ("training={task_settings: {hidden_size: 8}}", EVERYTHING),
@@ -49,7 +50,7 @@ def test_added_seeds_train_only_the_new_block(finished):
         ("metrics", {"metrics": 6, **FROM_OBSERVATIONS}),
         ("gaussian_hmm", FROM_HMM),
         ("stability", {**MAP, **LAST}),
-        ("semantics", {"semantics": 1, **LAST}),
+        ("semantics", {**SEMANTICS, **LAST}),
         ("figures/style", {"figures": 1, "report": 1}),
         ("cli", {}),
     ],

@@ -16,6 +16,7 @@ from training_maps.own_runs import files_of_tables, find_seeds, has_training_log
 from training_maps.parameters import Overrides
 from training_maps.recipe import Recipe
 from training_maps.seeds import format_seeds
+from training_maps.sensitivity_variants import variants_of
 from training_maps.sources import stage_digest
 from training_maps.tasks import make_task
 
@@ -70,6 +71,7 @@ wildcard_constraints:
     seed=r"\d+",
     n_states=r"\d+",
     kind=r"(autoregressive_)?",
+    variant=r"[A-Za-z0-9_.-]+",
 
 
 OF_MODEL = ["hmm/model_selection.csv", "hmm/stability.json"]
@@ -92,10 +94,13 @@ FIGURES = [
     f"<results>/{{experiment}}/figures/{figure}.{suffix}"
     for figure in (
         "training_map",
+        "forks",
         "model_selection",
         "loss_by_state",
+        "phase_transitions",
         "state_timelines",
         "convergence_times",
+        "regression",
         "dissimilarity",
     )
     for suffix in ("svg", "pdf")
@@ -146,7 +151,33 @@ def run_paths(experiment, seeds, name):
 def analysis_of(experiment):
     """What the analysis of an experiment writes: the first is in the folder of its results."""
     names = OF_STATE_PATHS + (OF_MODEL if experiment in WITH_MODEL else [])
+    names += asked_for(CONFIG.experiments[experiment])
     return expand("<results>/{experiment}/{name}", experiment=experiment, name=names)
+
+
+def asked_for(settings):
+    """What only those experiments write that ask for it."""
+    names = []
+    if variants_of(settings):
+        names += ["sensitivity.csv", "sensitivity.json"]
+    if settings.get("early_warning", {}).get("fractions"):
+        names += ["early_warning.csv", "early_warning.json"]
+    return names
+
+
+def of_variants(wildcards):
+    """What each variant of the sensitivity analysis finds."""
+    return expand(
+        "<results>/{experiment}/sensitivity/{variant}.json",
+        experiment=wildcards.experiment,
+        variant=variants_of(CONFIG.experiments[wildcards.experiment]),
+    )
+
+
+def variant_options(wildcards):
+    """Which metrics a variant keeps."""
+    variants = variants_of(CONFIG.experiments[wildcards.experiment])
+    return variants[wildcards.variant].to_arguments()
 
 
 def analysis(wildcards):
@@ -245,6 +276,15 @@ def table_options(settings):
         options += options_of(log, "--log-", "epoch")
         options += ["--log-columns", *assignments(log["columns"])]
     return options
+
+
+def verbatim(value):
+    """A function that gives `value` as it is: Snakemake would take braces in it for wildcards."""
+
+    def unchanged(wildcards):
+        return value
+
+    return unchanged
 
 
 def options_of(section, prefix, *keys):

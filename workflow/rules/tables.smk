@@ -20,7 +20,7 @@ for experiment in [name for name in EXPERIMENTS if TABLE_FILES[name]]:
         params:
             runs=subpath(output[0], ancestor=2),
             seeds=format_seeds(settings["seeds"]),
-            options=table_options(settings),
+            options=verbatim(table_options(settings)),
             code=stage_digest("tables"),
         shell:
             "training-maps tables --seeds {params.seeds} {params.options:q}"

@@ -210,6 +210,8 @@ def _outcome_table(outcome: Outcome | None, regression: Regression) -> pd.DataFr
 def _write_regression(
     arguments: argparse.Namespace, outcome: Outcome | None, regression: Regression
 ) -> None:
+    from training_maps.outcomes import usual_direction
+
     names = (
         "outcome",
         "column",
@@ -226,6 +228,7 @@ def _write_regression(
         "outcome": None if outcome is None else outcome.to_dict(),
         "threshold": arguments.threshold,
         "column": arguments.column,
+        "direction": arguments.direction or usual_direction(arguments.column),
         "made_by": made_by(**{name: getattr(arguments, name) for name in names}),
     }
     write_json(regression.to_dict() | about, arguments.regression)

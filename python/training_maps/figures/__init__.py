@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 
 from training_maps.figures.convergence_times import draw_convergence_times
 from training_maps.figures.dissimilarity import draw_dissimilarity
+from training_maps.figures.forks import draw_forks
 from training_maps.figures.loss_by_state import draw_loss_by_state
 from training_maps.figures.model_selection import draw_model_selection
+from training_maps.figures.phase_transitions import draw_phase_transitions
+from training_maps.figures.regression import draw_regression
 from training_maps.figures.save import save_figure
 from training_maps.figures.state_timelines import draw_state_timelines
 from training_maps.figures.training_map import draw_training_map
@@ -26,8 +29,11 @@ __all__ = [
     "FIGURES",
     "draw_convergence_times",
     "draw_dissimilarity",
+    "draw_forks",
     "draw_loss_by_state",
     "draw_model_selection",
+    "draw_phase_transitions",
+    "draw_regression",
     "draw_state_timelines",
     "draw_training_map",
     "save_figure",
@@ -49,15 +55,22 @@ def _selection(results: ExperimentResults, time: Time) -> Figure:
 
 
 def _dissimilarity(results: ExperimentResults, time: Time) -> Figure:
-    return draw_dissimilarity(results.dissimilarity)
+    return draw_dissimilarity(results.dissimilarity, outliers=results.outlier_seeds)
+
+
+def _regression(results: ExperimentResults, time: Time) -> Figure:
+    return draw_regression(results)
 
 
 #: Each figure's file name, and the function that draws it from an experiment's results.
 FIGURES: dict[str, Callable[[ExperimentResults, Time], Figure]] = {
     "training_map": _map,
+    "forks": draw_forks,
     "model_selection": _selection,
     "loss_by_state": draw_loss_by_state,
+    "phase_transitions": draw_phase_transitions,
     "state_timelines": draw_state_timelines,
     "convergence_times": draw_convergence_times,
+    "regression": _regression,
     "dissimilarity": _dissimilarity,
 }

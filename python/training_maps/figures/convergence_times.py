@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from training_maps.figures.style import GREY, INK, Width, new_figure, say, styled
+from training_maps.figures.symbols import in_brackets
 from training_maps.results import ExperimentResults, Time
 
 _FEWEST_BINS, _MOST_BINS = 5, 25
@@ -45,13 +46,12 @@ def draw_convergence_times(
             else "The run did not converge.",
         )
         return figure
-    edges = _bin_edges(reached)
+    edges = bin_edges(reached)
     ax.hist(reached, edges.tolist(), color=_BLUE, edgecolor="white", linewidth=0.5)
     _mark_median(ax, reached, edges)
     if n_never:
-        _draw_censored(ax, edges, n_never)
-    above = "" if results.threshold is None else f" > {results.threshold:g}"
-    ax.set_xlabel(f"{time} at which evaluation accuracy{above}")
+        draw_censored(ax, edges, n_never)
+    ax.set_xlabel(f"{time} of convergence" + in_brackets(results.crossing))
     ax.set_ylabel("runs")
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(axis="y")
@@ -72,18 +72,18 @@ def _mark_median(ax: Axes, reached: np.ndarray, edges: np.ndarray) -> None:
     )
 
 
-def _bin_edges(values: np.ndarray) -> np.ndarray:
+def bin_edges(values: np.ndarray, fewest: int = _FEWEST_BINS) -> np.ndarray:
     """Equal bins by numpy's rule, neither too few nor too many, of a positive width."""
     n_bins = len(np.histogram_bin_edges(values, "auto")) - 1
     low, high = float(values.min()), float(values.max())
     if low == high:
         half = max(abs(low) * 0.05, 0.5)
         low, high = low - half, high + half
-    return np.linspace(low, high, int(np.clip(n_bins, _FEWEST_BINS, _MOST_BINS)) + 1)
+    return np.linspace(low, high, int(np.clip(n_bins, fewest, _MOST_BINS)) + 1)
 
 
-def _draw_censored(ax: Axes, edges: np.ndarray, n_never: int) -> None:
-    """A hatched bar, off the time axis, for the runs that never converged."""
+def draw_censored(ax: Axes, edges: np.ndarray, n_never: int, word: str = "never") -> None:
+    """A hatched bar, off the time axis, for the runs whose time did not come; `word` names it."""
     span = edges[-1] - edges[0]
     bar = max(edges[1] - edges[0], 0.08 * span)
     x = edges[-1] + 1.5 * bar
@@ -97,7 +97,9 @@ def _draw_censored(ax: Axes, edges: np.ndarray, n_never: int) -> None:
         linewidth=0.7,
         label="not converged",
     )
-    ax.annotate(f"{n_never} never", (x, n_never), ha="center", va="bottom", fontsize=7, color=GREY)
+    if n_never:
+        text = f"{n_never} {word}".rstrip()
+        ax.annotate(text, (x, n_never), ha="center", va="bottom", fontsize=7, color=GREY)
     ax.set_xlim(edges[0] - 0.05 * span, x + bar)
     ticks = [tick for tick in ax.get_xticks() if edges[0] - 0.05 * span <= tick <= edges[-1]]
     ax.set_xticks(ticks)

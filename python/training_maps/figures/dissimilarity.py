@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from training_maps.figures.style import COLUMN, PAGE, Width, new_figure, say, styled
+from training_maps.figures.style import (
+    COLUMN,
+    PAGE,
+    Width,
+    mark_outliers,
+    new_figure,
+    say,
+    styled,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,13 +54,18 @@ def order_by_similarity(matrix: np.ndarray) -> np.ndarray:
 
 @styled
 def draw_dissimilarity(
-    dissimilarity: pd.DataFrame, column: str = "index", *, width: Width = "page"
+    dissimilarity: pd.DataFrame,
+    column: str = "index",
+    *,
+    outliers: Collection[int] = (),
+    width: Width = "page",
 ) -> Figure:
     """Draw the distances between all pairs of runs, similar runs next to each other.
 
     Args:
         dissimilarity: `seed_a, seed_b` and the distances, one row a pair.
         column: ground distance: "index", "discrete" or "means".
+        outliers: seeds of the outlier runs, which a triangle marks.
         width: "page" or "column".
 
     Returns:
@@ -86,6 +100,10 @@ def draw_dissimilarity(
     ax.set_xlabel("seed")
     ax.set_ylabel("seed")
     _label_seeds(ax, [str(seeds[i]) for i in order], width)
+    marked = [row + 0.5 for row, i in enumerate(order) if seeds[i] in outliers]
+    mark_outliers(ax, marked)
+    if marked:
+        figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center")
     return figure
 
 

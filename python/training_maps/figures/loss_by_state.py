@@ -126,7 +126,8 @@ def _draw_run(ax: Axes, results: ExperimentResults, seed: int, time: Time, what:
     reached = results.convergence_time(seed, time)
     if reached is not None and reached[1]:
         ax.axvline(reached[0], color=GREY, linewidth=0.7, linestyle=":", zorder=0)
-    if what == "accuracy" and results.threshold is not None:
+    crosses = results.crossing_column in (f"train_{what}", f"eval_{what}")
+    if results.threshold is not None and crosses:
         ax.axhline(results.threshold, color=GREY, linewidth=0.7, linestyle=":", zorder=0)
     ax.autoscale_view()
 

@@ -28,6 +28,12 @@ def format_change(change: float) -> str:
     return f"{change:+.2f}".replace("-", "−")
 
 
+def gradient_arrow(feature: Mapping[str, Any]) -> str:
+    """Whether a larger metric makes its state more probable (↑) or less (↓); "" if not known."""
+    gradient = feature.get("posterior_gradient")
+    return "" if not gradient else "↑" if gradient > 0 else "↓"
+
+
 def table_height(transitions: Sequence[Mapping[str, Any]], width: float) -> float:
     """Height in inches of the table on paper of that width; 0 without transitions."""
     if not transitions:
@@ -62,7 +68,9 @@ def _rows_per_block(n_rows: int, width: float) -> int:
 
 def _draw_block(ax: Axes, rows: Sequence[Mapping[str, Any]], left: float, width: float) -> None:
     columns = [left + 0.04, left + 0.72, left + 0.95]
-    heads = ["transition", "runs", "change of the new state's top features (s.d.)"]
+    by_gradient = any(gradient_arrow(change) for row in rows for change in row["feature_changes"])
+    whose = "metrics that tell it" if by_gradient else "new state's top features"
+    heads = ["transition", "runs", f"change of the {whose} (s.d.)"]
     for x, text, align in zip(columns, heads, ("left", "right", "left"), strict=True):
         ax.text(x, -0.13, text, fontsize=_POINTS, color=GREY, ha=align, va="center")
     ax.plot([left, left + width], [-0.215, -0.215], color=INK, linewidth=0.6)

@@ -9,11 +9,13 @@ from matplotlib.figure import Figure
 from training_maps.figures.style import (
     INK,
     Width,
+    mark_outliers,
     new_figure,
     state_colour,
     state_legend,
     styled,
 )
+from training_maps.figures.symbols import in_brackets
 from training_maps.results import ExperimentResults, Time
 
 # More bars than this are drawn as an image inside the SVG or PDF.
@@ -43,7 +45,7 @@ def stretches(times: np.ndarray, states: np.ndarray) -> list[tuple[float, float,
 def draw_state_timelines(
     results: ExperimentResults, time: Time = "epoch", *, width: Width = "page"
 ) -> Figure:
-    """Draw all runs, the fastest on top; a diamond marks convergence.
+    """Draw all runs, the fastest on top; a diamond marks convergence, a triangle an outlier run.
 
     Args:
         results: an experiment's results.
@@ -69,25 +71,27 @@ def draw_state_timelines(
             rasterized=as_image,
         )
         collection.set_gid(f"run-{seed}")
-    n_marked = _mark_convergence(ax, results, seeds, time)
+    _mark_convergence(ax, results, seeds, time)
+    outliers = [y for y, seed in enumerate(seeds) if seed in results.outlier_seeds]
+    mark_outliers(ax, outliers, 4.5 if len(seeds) <= 50 else 3.0)
     _label_rows(ax, seeds)
     ax.set_xlabel(time)
     ax.margins(x=0)
     state_legend(figure, results.states)
-    if n_marked:
-        handles, labels = ax.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center")
+    handles, labels = ax.get_legend_handles_labels()
+    if handles:
+        columns = 2 if width == "page" else 1
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns)
     return figure
 
 
-def _mark_convergence(ax: Axes, results: ExperimentResults, seeds: list[int], time: Time) -> int:
+def _mark_convergence(ax: Axes, results: ExperimentResults, seeds: list[int], time: Time) -> None:
     points = []
     for y, seed in enumerate(seeds):
         reached = results.convergence_time(seed, time)
         if reached is not None and reached[1]:
             points.append((reached[0], y))
     if points:
-        above = "" if results.threshold is None else f" (accuracy > {results.threshold:g})"
         ax.plot(
             *zip(*points, strict=True),
             "D",
@@ -96,10 +100,9 @@ def _mark_convergence(ax: Axes, results: ExperimentResults, seeds: list[int], ti
             markeredgecolor=INK,
             markeredgewidth=0.7,
             linestyle="none",
-            label=f"converged{above}",
+            label="converged" + in_brackets(results.crossing),
             clip_on=False,
         )
-    return len(points)
 
 
 def _label_rows(ax: Axes, seeds: list[int]) -> None:

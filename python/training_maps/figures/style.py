@@ -9,7 +9,7 @@ on colour alone.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, ParamSpec, TypeVar
 
 import matplotlib as mpl
@@ -125,6 +125,33 @@ def say(axes: Axes, sentence: str) -> None:
         color=GREY,
         transform=axes.transAxes,
     )
+
+
+def mark_outliers(
+    ax: Axes, positions: Sequence[float], size: float = 5.0, label: str | None = "outlier run"
+) -> None:
+    """Triangles right of the axes, at the rows of the outlier runs.
+
+    Args:
+        ax: axes whose rows are runs.
+        positions: where those rows are, on the vertical axis.
+        size: of a triangle, in points.
+        label: for a legend.
+    """
+    if positions:
+        ax.plot(
+            [1.012] * len(positions),
+            positions,
+            "<",
+            transform=ax.get_yaxis_transform(),
+            color=ACCENT,
+            markersize=size,
+            linestyle="none",
+            clip_on=False,
+            label=label,
+            gid="outliers",
+            zorder=6,
+        )
 
 
 def state_legend(figure: Figure, states: list[int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 LONGEST = 14
+LONGEST_NAME = 44
 
 
 def metric_symbol(column: str) -> str:
@@ -13,6 +14,17 @@ def metric_symbol(column: str) -> str:
     if column in _symbols():
         symbol = symbol.replace("_max", "ₘₐₓ")
     return symbol if len(symbol) <= LONGEST else symbol[: LONGEST - 1] + "…"
+
+
+def plain_text(text: str) -> str:
+    """A name of the user's for an axis or a legend, cut to fit; a "$" begins no formula."""
+    short = text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1] + "…"
+    return short.replace("$", r"\$")
+
+
+def in_brackets(text: str) -> str:
+    """A name of the user's in brackets, to follow a word; nothing for none."""
+    return f" ({plain_text(text)})" if text else ""
 
 
 @cache

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from training_maps.errors import InputError
-from training_maps.report.summary import read_summary
+from training_maps.report.summary import outlier_count, predictive_forks, read_summary
 from training_maps.report.templates import render
 
 if TYPE_CHECKING:
@@ -55,13 +55,20 @@ def comparison_table(summaries: Sequence[dict[str, Any]]) -> pd.DataFrame:
                 "n_converged": summary["n_converged"],
                 "n_states": summary["n_states"],
                 "choice": (summary["selection"] or {}).get("verdict"),
+                "outcome": (summary["outcome"] or {}).get("name"),
                 "r_squared": summary["r_squared"],
                 "p_value": summary["p_value"],
                 "dissimilarity_index": summary["dissimilarity"]["index"],
                 "dissimilarity_discrete": summary["dissimilarity"]["discrete"],
                 "dissimilarity_means": summary["dissimilarity"]["means"],
                 "forking": summary["forking"],
+                "predictive_forks": " ".join(
+                    map(str, (summary["forks"] or {}).get("predicting", ()))
+                ),
                 "detour_states": " ".join(map(str, summary["detour_states"])),
+                "n_outliers": None
+                if summary["outlier_seeds"] is None
+                else len(summary["outlier_seeds"]),
                 "paper_r_squared": paper.r_squared if paper else None,
                 "paper_p_value": paper.p_value if paper else None,
                 "paper_dissimilarity": paper.dissimilarity if paper else None,
@@ -97,10 +104,16 @@ def render_comparison(
         {
             "summary": summary,
             "paper": PAPER.get(summary["experiment"]),
+            "outcome": (summary["outcome"] or {}).get("name"),
+            "predictive_forks": predictive_forks(summary),
+            "outliers": outlier_count(summary),
             "link": quote(Path(os.path.relpath(report, page.parent)).as_posix()),
         }
         for summary, report in zip(summaries, reports, strict=True)
     ]
     return render(
-        "comparison.html.j2", rows=rows, any_paper=any(row["paper"] is not None for row in rows)
+        "comparison.html.j2",
+        rows=rows,
+        any_paper=any(row["paper"] is not None for row in rows),
+        other_outcomes=any(row["outcome"] not in (None, "convergence time") for row in rows),
     )

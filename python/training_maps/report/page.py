@@ -12,15 +12,19 @@ from markupsafe import Markup
 
 from training_maps.figures.convergence_times import draw_convergence_times
 from training_maps.figures.dissimilarity import draw_dissimilarity
+from training_maps.figures.forks import MOST_FORKS, draw_forks, timed_forks
 from training_maps.figures.loss_by_state import draw_loss_by_state, logged_curves
-from training_maps.figures.map_table import format_change
+from training_maps.figures.map_table import format_change, gradient_arrow
 from training_maps.figures.model_selection import draw_model_selection
+from training_maps.figures.phase_transitions import draw_phase_transitions, found_phases
+from training_maps.figures.regression import draw_regression
 from training_maps.figures.save import inline_svg
 from training_maps.figures.state_timelines import draw_state_timelines
 from training_maps.figures.style import Width, state_colour, text_colour_on
 from training_maps.figures.symbols import metric_symbol
 from training_maps.figures.training_map import draw_training_map, explain_map
 from training_maps.files import package_version
+from training_maps.report import blocks
 from training_maps.report.summary import summarise
 from training_maps.report.templates import render
 from training_maps.report.words import decimal, headline, plural
@@ -68,13 +72,29 @@ def render_report(
         stability=results.stability,
         candidates=_candidates(results.stability) if results.has_model else [],
         restarts=_restarts(results) if results.has_model else [],
+        by_gradient=results.training_map.get("feature_ranking") == "posterior_gradient",
+        direction=gradient_arrow,
         how_to_read_map=explain_map(results.training_map, results.detour_states),
         figures=_figures(results, axis),
         swatches={state: _swatch(state) for state in results.states},
         states=_states(results, axis),
         transitions=_transitions(results),
         routes=results.training_map["paths"][:_MOST_ROUTES],
+        entering=blocks.entering_times(results, axis),
+        forks=blocks.fork_rows(results, axis),
+        forks_ending=blocks.forks_ending(results),
+        n_forks_drawn=MOST_FORKS,
+        phases=blocks.phase_rows(results),
+        phases_missed=bool((results.phase_transitions["status"] == "not reached").any()),
+        order=blocks.order_sentence(results),
+        outcome=results.outcome,
         coefficients=results.coefficients.to_dict("records"),
+        how_to_read_coefficients=blocks.how_to_read_coefficients(results),
+        has_predictions=bool(results.outcomes["predicted"].notna().any()),
+        fit=blocks.fit_rows(results),
+        outliers=blocks.outlier_rows(results),
+        distances=blocks.distance_names(results),
+        medians=blocks.median_distances(results),
         glossary=_glossary(results),
         settings=list(_flatten(settings or {})),
         versions=_versions(),
@@ -110,6 +130,10 @@ def _figures(results: ExperimentResults, time: Time) -> dict[str, Markup]:
                 table=False,
             ),
         ),
+        "forks": (
+            "Convergence times of the branches of each fork",
+            lambda width: draw_forks(results, time, width=width),
+        ),
         "model_selection": (
             "Model selection curves",
             lambda width: draw_model_selection(
@@ -120,6 +144,10 @@ def _figures(results: ExperimentResults, time: Time) -> dict[str, Markup]:
             "Loss and accuracy of a fast, a median and a slow run, coloured by state",
             lambda width: draw_loss_by_state(results, time, width=width),
         ),
+        "phase_transitions": (
+            "When runs memorise and generalise, and what coincides with it",
+            lambda width: draw_phase_transitions(results, time, width=width),
+        ),
         "state_timelines": (
             "States of all runs over time",
             lambda width: draw_state_timelines(results, time, width=width),
@@ -128,12 +156,21 @@ def _figures(results: ExperimentResults, time: Time) -> dict[str, Markup]:
             "Histogram of convergence times",
             lambda width: draw_convergence_times(results, time, width=width),
         ),
+        "regression": (
+            "Coefficients of the states, and runs as the other runs predict them",
+            lambda width: draw_regression(results, width=width),
+        ),
         "dissimilarity": (
             "Heat map of the dissimilarity between runs",
-            lambda width: draw_dissimilarity(results.dissimilarity, width=width),
+            lambda width: draw_dissimilarity(
+                results.dissimilarity, outliers=results.outlier_seeds, width=width
+            ),
         ),
     }
     empty = {
+        "forks": not timed_forks(results),
+        "phase_transitions": not found_phases(results),
+        "regression": results.coefficients.empty,
         "model_selection": not results.has_model,
         "loss_by_state": not logged_curves(results),
         "convergence_times": results.convergence.empty,

@@ -21,9 +21,12 @@ _KEYS = (
     "n_states",
     "r_squared",
     "p_value",
+    "outcome",
     "dissimilarity",
     "forking",
+    "forks",
     "detour_states",
+    "outlier_seeds",
     "selection",
 )
 
@@ -37,7 +40,9 @@ _HEADER = (
     "p",
     "dissimilarity",
     "map",
+    "predictive forks",
     "detours",
+    "outliers",
     "report",
 )
 
@@ -51,13 +56,55 @@ def summarise(results: ExperimentResults) -> dict[str, Any]:
         "n_states": len(results.states),
         "r_squared": results.regression.get("r_squared"),
         "p_value": results.regression.get("p_value"),
+        "outcome": _outcome(results),
         "dissimilarity": trajectory_dissimilarity(results.dissimilarity),
         "forking": results.forking,
+        "forks": _forks(results),
         "detour_states": results.detour_states,
+        "outlier_seeds": _outliers(results),
         "selection": _selection(results.stability),
         "notes": list(results.notes),
         "made_by": made_by(),
     }
+
+
+def _outcome(results: ExperimentResults) -> dict[str, Any] | None:
+    """What the states were related to; None where there was nothing."""
+    about = results.regression.get("outcome")
+    return about and {key: about[key] for key in ("name", "is_time", "larger_means")}
+
+
+def _forks(results: ExperimentResults) -> dict[str, list[int]] | None:
+    """States that are forks, that could be tested, and whose branches predict convergence."""
+    if not results.forks:
+        return None
+    forks = results.forks["forks"]
+    return {
+        "states": [fork["state"] for fork in forks],
+        "tested": [fork["state"] for fork in forks if fork["test"] is not None],
+        "predicting": [fork["state"] for fork in forks if fork["predicts_convergence"]],
+    }
+
+
+def _outliers(results: ExperimentResults) -> list[int] | None:
+    """Seeds of the outlier runs; None where nobody looked, or runs are too few to tell."""
+    from training_maps.outliers import FEWEST_RUNS
+
+    return results.outlier_seeds if len(results.outliers) >= FEWEST_RUNS else None
+
+
+def predictive_forks(summary: dict[str, Any]) -> str:
+    """The forks whose branches predict convergence: "0 3", "none", or a dash if not known."""
+    forks = summary["forks"]
+    if not forks or not forks["tested"]:
+        return NONE
+    return " ".join(map(str, forks["predicting"])) or "none"
+
+
+def outlier_count(summary: dict[str, Any]) -> str:
+    """How many runs are outliers, or a dash if not known."""
+    seeds = summary["outlier_seeds"]
+    return NONE if seeds is None else str(len(seeds))
 
 
 def _selection(stability: dict[str, Any]) -> dict[str, Any] | None:
@@ -99,17 +146,19 @@ def terminal_table(paths: Sequence[Path]) -> str:
                 str(summary["n_runs"]),
                 NONE if summary["n_converged"] is None else str(summary["n_converged"]),
                 str(summary["n_states"]),
-                summary["selection"]["verdict"],
+                summary["selection"]["verdict"] if summary["selection"] else NONE,
                 decimal(summary["r_squared"]),
                 p_value(summary["p_value"]),
                 decimal(summary["dissimilarity"]["index"]),
                 "forking" if summary["forking"] else "linear",
+                predictive_forks(summary),
                 " ".join(map(str, summary["detour_states"])) or NONE,
+                outlier_count(summary),
                 str(path.parent / "report.html"),
             )
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    right = {1, 2, 3, 5, 6, 7}  # the columns of numbers
+    right = {1, 2, 3, 5, 6, 7, 11}  # the columns of numbers
     return "\n".join(
         "  ".join(
             cell.rjust(width) if i in right else cell.ljust(width)

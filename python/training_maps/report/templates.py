@@ -33,6 +33,8 @@ def _environment() -> Environment:
         listing=words.listing,
         sentence=words.sentence,
         amount=words.amount,
+        interval=words.interval,
+        true_minus=words.true_minus,
         share=words.share,
     )
     return environment

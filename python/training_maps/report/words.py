@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,11 @@ def listing(items: Sequence[Any]) -> str:
     """ "1", "1 and 3", "1, 3 and 4"."""
     texts = [str(item) for item in items]
     return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+
+
+def numbered(noun: str, numbers: Sequence[int]) -> str:
+    """ "state 3", "states 1, 2 and 3"."""
+    return f"{noun}{'' if len(numbers) == 1 else 's'} {listing(numbers)}"
 
 
 def decimal(value: float | None, digits: int = 3) -> str:
@@ -54,9 +60,22 @@ def amount(value: float | None) -> str:
     return f"{value:,.{digits}f}".replace("-", "−")
 
 
+def true_minus(text: str) -> str:
+    """A sentence of another stage, its negative numbers with a true minus."""
+    return re.sub(r"(?<![\w.])-(?=\d)", "−", text)
+
+
 def share(value: float | None) -> str:
     """ "40.5 %", "90 %"; a dash where there is none."""
     return NONE if value is None else f"{round(100 * value, 1):g} %"
+
+
+def interval(bounds: Sequence[float | None] | None, digits: int | None = None) -> str:
+    """ "35.1 to 41.2", with so many decimals or as `amount` does; a dash where there is none."""
+    if bounds is None or any(value is None or value != value for value in bounds):
+        return NONE
+    low, high = (amount(value) if digits is None else decimal(value, digits) for value in bounds)
+    return f"{low} to {high}"
 
 
 def route(states: Sequence[int]) -> str:
@@ -75,8 +94,10 @@ def headline(summary: dict[str, Any], significant: bool) -> list[str]:
         _what_ran(summary),
         *_what_choice(summary),
         _what_shape(summary),
+        *_what_forks(summary),
         *_what_regression(summary, significant),
         *_what_difference(summary),
+        *_what_outliers(summary),
     ]
 
 
@@ -111,18 +132,34 @@ def _what_shape(summary: dict[str, Any]) -> str:
     return "The map is linear: every run passes through the same states in the same order."
 
 
+def _what_forks(summary: dict[str, Any]) -> list[str]:
+    forks = summary["forks"]
+    if not forks or not forks["tested"]:
+        return []
+    predicting = forks["predicting"]
+    if not predicting:
+        return ["Which way a run takes is not seen to predict when it converges."]
+    return [f"The way taken from {numbered('state', predicting)} predicts when a run converges."]
+
+
 def _what_regression(summary: dict[str, Any], significant: bool) -> list[str]:
     r_squared, p = summary["r_squared"], summary["p_value"]
+    outcome = summary["outcome"]
+    name = outcome["name"] if outcome else "convergence time"
     if r_squared is None:
-        return ["How long runs stay in each state could not be related to when they converge."]
+        return [f"How long runs stay in each state could not be related to their {name}."]
     known = f"(R² = {r_squared:.3f}" + (f", {equals_p(p)})" if p is not None else ")")
     sentence = (
         f"The shares of time that a run spends in the states explain {max(r_squared, 0):.1%} of "
-        f"the variance in convergence time {known}."
+        f"the variance in {name} {known}."
     )
     detours = summary["detour_states"]
+    is_time = outcome is None or outcome["is_time"]
     if not significant:
-        return [sentence, "That is not significant, so the coefficients tell nothing of detours."]
+        of = " of detours" if is_time else ""
+        return [sentence, f"That is not significant, so the coefficients tell nothing{of}."]
+    if not is_time:
+        return [sentence]
     if not detours:
         return [sentence, "No state is a detour."]
     if len(detours) == 1:
@@ -143,3 +180,13 @@ def _what_difference(summary: dict[str, Any]) -> list[str]:
     if index is None:
         return []
     return [f"The average dissimilarity between two runs' trajectories is {index:.3f}."]
+
+
+def _what_outliers(summary: dict[str, Any]) -> list[str]:
+    seeds = summary["outlier_seeds"]
+    if not seeds:
+        return []
+    do = "does" if len(seeds) == 1 else "do"
+    return [
+        f"{plural(len(seeds), 'run')} ({numbered('seed', seeds)}) {do} not behave like the rest."
+    ]

@@ -1,0 +1,172 @@
+"""Test how well the first part of a run predicts its outcome and its way at the largest fork.
+
+Models and predictors are made of other runs only, and nothing after the first part has a say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from training_maps.errors import InputError
+from training_maps.files import made_by, read_json, read_table, write_json, write_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from training_maps.early_warning import Target
+    from training_maps.sequences import Observations
+
+logger = logging.getLogger("training_maps")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--observations", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--runs", type=Path, required=True, metavar="FOLDER", help="has seed-{seed}/metrics.parquet"
+    )
+    parser.add_argument("--state-paths", type=Path, required=True, metavar="CSV")
+    parser.add_argument("--training-map", type=Path, required=True, metavar="JSON")
+    parser.add_argument("--regression", type=Path, required=True, metavar="JSON")
+    parser.add_argument("--outcomes", type=Path, required=True, metavar="CSV")
+    parser.add_argument("--convergence", type=Path, required=True, metavar="CSV")
+    parser.add_argument(
+        "--fractions",
+        type=float,
+        nargs="+",
+        required=True,
+        metavar="SHARE",
+        help="which first parts of the longest run, such as 0.05 0.1 0.2 0.4",
+    )
+    parser.add_argument(
+        "--folds", type=int, default=10, metavar="N", help="parts the runs are dealt to"
+    )
+    parser.add_argument("--permutations", type=int, default=999, metavar="N")
+    parser.add_argument("--random-state", type=int, default=0, metavar="SEED")
+    parser.add_argument("--restarts", type=int, default=5, metavar="N", help="of each model")
+    parser.add_argument("--covariance-floor", type=float, default=0.001, metavar="VARIANCE")
+    parser.add_argument("--max-iterations", type=int, default=500, metavar="N")
+    parser.add_argument("--tolerance", type=float, default=0.01, metavar="NATS")
+    parser.add_argument("--table", type=Path, required=True, metavar="CSV", help="output: how well")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="JSON", help="output: the same in words"
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write the table and the sentences."""
+    from training_maps.early_warning import early_features, judge, raw_metrics
+    from training_maps.early_warning_words import sentences_of
+    from training_maps.left_out_folds import deal
+    from training_maps.sequences import Observations
+
+    _check(arguments)
+    obs = Observations.load(arguments.observations)
+    model = read_json(arguments.training_map).get("selected_model")
+    if model is None:
+        raise InputError(f"{arguments.training_map}: was made of state paths; there is no model")
+    targets, notes = _targets(arguments, obs.seeds)
+    folds = deal(obs.seeds, arguments.folds, arguments.random_state)
+    beginnings = []
+    if targets:
+        beginnings = early_features(
+            raw_metrics(obs, _tables(arguments.runs, obs)),
+            sorted(set(arguments.fractions)),
+            folds,
+            model["n_states"],
+            model=model["model"],
+            restarts=arguments.restarts,
+            covariance=model["covariance"],
+            covariance_floor=arguments.covariance_floor,
+            max_iterations=arguments.max_iterations,
+            tolerance=arguments.tolerance,
+            random_state=arguments.random_state,
+        )
+    table = judge(
+        beginnings,
+        targets,
+        folds,
+        n_permutations=arguments.permutations,
+        random_state=arguments.random_state,
+    )
+    sentences = sentences_of(table)
+    write_table(table, arguments.table)
+    write_json(_about(arguments, model, targets, sentences, notes), arguments.output)
+    for sentence in [*sentences, *notes]:
+        logger.info("%s", sentence)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    for fraction in arguments.fractions:
+        if not 0 < fraction <= 1:
+            raise InputError(f"--fractions: {fraction} is not above 0 and at most 1")
+    for name, least in {"folds": 2, "permutations": 1, "random_state": 0}.items():
+        value = getattr(arguments, name)
+        if value < least:
+            raise InputError(
+                f"--{name.replace('_', '-')}: {value} is below the least allowed, {least}"
+            )
+
+
+def _tables(runs: Path, obs: Observations) -> dict[int, pd.DataFrame]:
+    """The runs' metrics, with what joined them of the training logs."""
+    from training_maps.sequences import with_log_columns
+
+    def read(name: str) -> dict[int, pd.DataFrame]:
+        return {
+            seed: read_table(runs / f"seed-{seed}" / f"{name}.parquet", ("step",))
+            for seed in obs.seeds
+        }
+
+    tables = read("metrics")
+    logged = [m for m in obs.metrics if any(m not in table for table in tables.values())]
+    return with_log_columns(tables, read("training_log"), logged) if logged else tables
+
+
+def _targets(arguments: argparse.Namespace, seeds: list[int]) -> tuple[list[Target], list[str]]:
+    """What to predict, and why not the rest."""
+    from training_maps.early_warning import fork_target, largest_fork, time_target
+    from training_maps.sensitivity import read_outcome
+    from training_maps.state_paths import read_state_paths
+
+    targets, notes = [], []
+    outcome = read_outcome(arguments.regression, arguments.outcomes)
+    if outcome is None:
+        notes.append("There is no outcome to predict: there are no training logs.")
+    else:
+        convergence = read_table(arguments.convergence, ("seed", "step"))
+        targets.append(time_target(outcome, seeds, convergence))
+    paths = read_state_paths(arguments.state_paths)
+    fork = largest_fork(paths)
+    way = None if fork is None else fork_target(fork, seeds, paths)
+    if fork is None:
+        notes.append("There is no fork to predict: as far as they go, all runs go the same way.")
+    elif way is None:
+        notes.append(f"At the fork from state {fork.state}, too few runs leave the usual way.")
+    else:
+        targets.append(way)
+    return targets, notes
+
+
+def _about(
+    arguments: argparse.Namespace,
+    model: dict[str, Any],
+    targets: list[Target],
+    sentences: list[str],
+    notes: list[str],
+) -> dict[str, Any]:
+    names = ("folds", "permutations", "random_state", "restarts")
+    return {
+        "sentences": sentences,
+        "notes": [
+            *notes,
+            f"The number of states, {model['n_states']}, is that selected on all runs; all else is "
+            "learned of other runs than those predicted.",
+        ],
+        "targets": [{"name": target.name, "classes": list(target.classes)} for target in targets],
+        "fractions": sorted(set(arguments.fractions)),
+        "made_by": made_by(**{name: getattr(arguments, name) for name in names}),
+    }
