@@ -59,14 +59,14 @@ COEFFICIENT_COLUMNS = {
     "coefficient": "float64",
     "standard_error": "float64",
     "p_value": "float64",
+    "n_runs_visiting": "int64",
+    "is_detour": "bool",
     "interval_low": "float64",
     "interval_high": "float64",
     "n_resamples": "int64",
-    "n_runs_visiting": "int64",
     "n_converging_without": "Int64",
     "mean_outcome_visiting": "float64",
     "mean_outcome_without": "float64",
-    "is_detour": "bool",
     "explanation": "str",
 }
 
