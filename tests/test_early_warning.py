@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from training_maps import cli
 from training_maps.early_warning import (
@@ -25,17 +23,8 @@ from training_maps.early_warning import (
 from training_maps.early_warning_words import sentences_of
 from training_maps.errors import InputError
 from training_maps.files import read_json, write_json, write_table
-from training_maps.filtered_states import filtered_probabilities, state_features
-from training_maps.gaussian_hmm import GaussianHMM
 from training_maps.left_out_folds import (
-    PENALTIES,
-    balanced_accuracy,
     deal,
-    nearest_centroids,
-    r_squared,
-    rank_correlation,
-    ridge_predictions,
-    with_shuffled,
 )
 from training_maps.outcomes import time_outcome
 from training_maps.sequences import observations
@@ -43,138 +32,6 @@ from training_maps.training_map import TrainingMap
 
 N_CHECKPOINTS = 50
 LEVELS = np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 3.0], [3.0, 3.0]])
-
-
-@pytest.fixture
-def hmm():
-    return GaussianHMM.from_parameters(
-        startprob=np.array([0.6, 0.4, 0.0]),
-        transmat=np.array([[0.7, 0.2, 0.1], [0.0, 0.9, 0.1], [0.3, 0.0, 0.7]]),
-        means=np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]]),
-        covars=np.array([np.eye(2), 0.5 * np.eye(2), np.eye(2)]),
-    )
-
-
-class TestFilteredStates:
-    def test_against_the_sum_over_all_paths(self, hmm):
-        x = np.random.default_rng(0).normal(size=(5, 2))
-        density = [
-            [
-                stats.multivariate_normal(m, c).pdf(row)
-                for m, c in zip(hmm.means_, hmm.covars_, strict=True)
-            ]
-            for row in x
-        ]
-        found = filtered_probabilities(hmm, x)
-        for t in range(5):
-            joint = np.zeros(3)
-            for path in itertools.product(range(3), repeat=t + 1):
-                p = hmm.startprob_[path[0]] * density[0][path[0]]
-                for i in range(1, t + 1):
-                    p *= hmm.transmat_[path[i - 1], path[i]] * density[i][path[i]]
-                joint[path[-1]] += p
-            np.testing.assert_allclose(found[t], joint / joint.sum(), rtol=1e-10)
-
-    def test_the_last_row_is_the_posterior_of_what_has_been(self, hmm):
-        x = np.random.default_rng(1).normal(size=(40, 2))
-        x[[3, 20], 0] = np.nan
-        x[11] = np.nan
-        found = filtered_probabilities(hmm, x)
-        for t in (0, 3, 11, 20, 39):
-            np.testing.assert_allclose(found[t], hmm.posteriors(x[: t + 1])[-1], atol=1e-12)
-
-    def test_rows_far_from_all_states_do_not_underflow(self, hmm):
-        found = filtered_probabilities(hmm, np.array([[1e6, 0.0], [-1e6, 1e6], [0.0, 0.0]]))
-        np.testing.assert_allclose(found.sum(axis=1), 1)
-
-    def test_features(self):
-        filtered = np.array([[0.9, 0.1, 0.0], [0.8, 0.2, 0.0], [0.3, 0.7, 0.0], [0.6, 0.4, 0.0]])
-        np.testing.assert_allclose(state_features(filtered), [0.65, 0.35, 0, 0, 0.5, 1])
-
-
-class TestLeftOutFolds:
-    def test_the_deal_depends_on_the_seeds_alone(self):
-        seeds = [5, 1, 9, 30, 2, 8, 7]
-        folds = dict(zip(seeds, deal(seeds, 3, 0), strict=True))
-        assert dict(zip(sorted(seeds), deal(sorted(seeds), 3, 0), strict=True)) == folds
-        assert sorted(np.bincount(list(folds.values()))) == [2, 2, 3]
-        assert sorted(deal(seeds, 50, 0)) == list(range(7))
-        assert deal(range(40), 10, 0).tolist() != deal(range(40), 10, 1).tolist()
-
-    def test_ridge_against_scikit_learn(self):
-        from sklearn.linear_model import RidgeCV
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
-
-        rng = np.random.default_rng(0)
-        folds = deal(range(23), 4, 0)
-        x = rng.normal(size=(4, 23, 5)) * [1, 100, 0.1, 1, 1] + 7
-        x[:, :, 4] = 3.0  # constant
-        y = np.column_stack([x[0, :, 0] + 0.3 * rng.normal(size=23), rng.normal(size=23)])
-        predicted, baseline = ridge_predictions(x, y, folds)
-        for fold, column in itertools.product(range(4), range(2)):
-            test = folds == fold
-            ridge = RidgeCV(PENALTIES * (~test).sum())
-            model = make_pipeline(StandardScaler(), ridge).fit(x[fold][~test], y[~test, column])
-            expected = model.predict(x[fold][test])
-            np.testing.assert_allclose(predicted[test, column], expected, rtol=1e-8)
-            np.testing.assert_allclose(baseline[test, column], y[~test, column].mean())
-
-    def test_a_feature_that_hardly_varies_is_not_blown_up(self):
-        """A share of 1e-9 in all runs but one must not send that one's prediction anywhere."""
-        rng = np.random.default_rng(0)
-        x = np.column_stack([rng.normal(size=20), 1e-9 * rng.normal(size=20)])
-        x[7, 1] = 0.5
-        y = x[:, :1] + 0.1 * rng.normal(size=(20, 1))
-        predicted, _ = ridge_predictions(np.tile(x, (20, 1, 1)), y, np.arange(20))
-        assert abs(predicted[7, 0] - y[7, 0]) < 1
-
-    def test_centroids_against_scikit_learn(self):
-        from sklearn.neighbors import NearestCentroid
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
-
-        rng = np.random.default_rng(0)
-        folds = deal(range(30), 5, 0)
-        x = rng.normal(size=(5, 30, 4)) * [1, 50, 1, 1]
-        labels = rng.integers(0, 3, (30, 2))
-        predicted = nearest_centroids(x, labels, folds, 3)
-        for fold, column in itertools.product(range(5), range(2)):
-            test = folds == fold
-            model = make_pipeline(StandardScaler(), NearestCentroid())
-            model.fit(x[fold][~test], labels[~test, column])
-            assert (predicted[test, column] == model.predict(x[fold][test])).all()
-
-    def test_a_class_of_which_no_other_run_is_left_is_never_predicted(self):
-        x = np.array([[[0.0], [0.1], [5.0], [0.2]]] * 4)
-        labels = np.array([0, 0, 1, 0])[:, None]
-        assert nearest_centroids(x, labels, np.arange(4), 2)[2, 0] == 0
-
-    def test_scores_against_scikit_learn_and_scipy(self):
-        from sklearn.metrics import balanced_accuracy_score, r2_score
-
-        rng = np.random.default_rng(0)
-        y, predicted = rng.integers(0, 5, (20, 3)).astype(float), rng.normal(size=(20, 3))
-        baseline = np.tile(y.mean(axis=0), (20, 1))
-        for column in range(3):
-            a, b = y[:, column], predicted[:, column]
-            assert r_squared(y, predicted, baseline)[column] == pytest.approx(r2_score(a, b))
-            order = stats.spearmanr(a, b).statistic
-            assert rank_correlation(y, predicted)[column] == pytest.approx(order)
-        labels, guesses = rng.integers(0, 3, (20, 2)), rng.integers(0, 3, (20, 2))
-        for column in range(2):
-            expected = balanced_accuracy_score(labels[:, column], guesses[:, column])
-            assert balanced_accuracy(labels, guesses, 3)[column] == pytest.approx(expected)
-
-    def test_predictions_equal_but_for_rounding_have_no_order(self):
-        y = np.arange(6.0)[:, None]
-        assert rank_correlation(y, 1e-15 * y) == [0]
-
-    def test_shuffled_columns(self):
-        columns = with_shuffled(np.arange(8.0), 5, 0)
-        assert columns.shape == (8, 6)
-        assert columns[:, 0].tolist() == list(range(8))
-        assert (np.sort(columns, axis=0) == np.arange(8)[:, None]).all()
 
 
 def beginning(x):
