@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from training_maps.checkpoints import run_folder
 from training_maps.errors import InputError
 from training_maps.files import read_table
 
@@ -32,7 +32,7 @@ def find_training_logs(
         return {}
     logs = {}
     for seed in seeds:
-        path = Path(runs, f"seed-{seed}", "training_log.parquet")
+        path = run_folder(runs, seed) / "training_log.parquet"
         if path.exists():
             log = read_table(path, ("step", *columns))
             if log.empty or log["step"].isna().any():

@@ -8,12 +8,11 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.training.twin import begin
+from tests.training.twin import alone, begin
 from training_maps.recipe import Recipe
 from training_maps.tasks import make_task
 from training_maps.training import Recording, train
 from training_maps.training.networks import SideBySide
-from training_maps.training.streams import Streams
 
 PARITIES = make_task("sparse_parities", {"n_bits": 10, "n_train": 45, "hidden_size": 16})
 
@@ -24,15 +23,7 @@ def hinge(outputs, targets):
 
 def norms_by_autograd(task, seed, recipe, steps, loss):
     """Norm of the last step's gradient at each of `steps`, a plain loop over one network."""
-    streams = Streams(seed)
-    data = task.data(np.random.default_rng(0) if task.shared_data else streams.data)
-    network = streams.initialise(task)
-    optimizer = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[recipe.optimizer](
-        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-    )
-    inputs, targets = torch.from_numpy(data.train_inputs), torch.from_numpy(data.train_targets)
-    if data.mean is not None:
-        inputs = (inputs.float() - torch.from_numpy(data.mean)) / torch.from_numpy(data.std)
+    streams, network, optimizer, inputs, targets = alone(task, seed, recipe)
     batches, norms = [], {0: np.nan}
     for step in range(1, steps[-1] + 1):
         if not batches:

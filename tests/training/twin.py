@@ -8,12 +8,8 @@ from training_maps.training.examples import Examples
 from training_maps.training.streams import Streams
 
 
-def plain_loop(task, seed, recipe, n_epochs, loss):
-    """Train the network of `seed` alone; `loss(outputs, targets)` is not the task's own.
-
-    Returns:
-        Its parameters by name, as arrays.
-    """
+def alone(task, seed, recipe):
+    """The streams, network and optimizer of `seed`, and its training inputs and targets."""
     streams = Streams(seed)
     data = task.data(np.random.default_rng(0) if task.shared_data else streams.data)
     network = streams.initialise(task)
@@ -23,6 +19,16 @@ def plain_loop(task, seed, recipe, n_epochs, loss):
     inputs, targets = torch.from_numpy(data.train_inputs), torch.from_numpy(data.train_targets)
     if data.mean is not None:
         inputs = (inputs.float() - torch.from_numpy(data.mean)) / torch.from_numpy(data.std)
+    return streams, network, optimizer, inputs, targets
+
+
+def plain_loop(task, seed, recipe, n_epochs, loss):
+    """Train the network of `seed` alone; `loss(outputs, targets)` is not the task's own.
+
+    Returns:
+        Its parameters by name, as arrays.
+    """
+    streams, network, optimizer, inputs, targets = alone(task, seed, recipe)
     for _ in range(n_epochs):
         order = torch.from_numpy(streams.batches.permutation(len(inputs)))
         for batch in order.split(recipe.batch_size):

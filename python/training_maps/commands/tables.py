@@ -11,6 +11,7 @@ import logging
 from collections.abc import Collection
 from pathlib import Path
 
+from training_maps.checkpoints import run_folder
 from training_maps.errors import InputError
 from training_maps.files import made_by, write_table
 from training_maps.seeds import format_seeds, parse_seeds
@@ -100,7 +101,7 @@ def _write_metrics(
         provenance = made_by(
             seed=seed, source=arguments.path, non_finite=table.attrs.pop("non_finite", None)
         )
-        write_table(table, arguments.runs / f"seed-{seed}" / "metrics.parquet", provenance)
+        write_table(table, run_folder(arguments.runs, seed) / "metrics.parquet", provenance)
     logger.info(
         "metrics of seeds %s: %d columns, %d steps in all", format_seeds(seeds), len(names), n_steps
     )
@@ -129,7 +130,7 @@ def _write_logs(
     ):
         n_steps += len(table)
         provenance = made_by(seed=seed, source=arguments.log_path, columns=columns)
-        write_table(table, arguments.runs / f"seed-{seed}" / "training_log.parquet", provenance)
+        write_table(table, run_folder(arguments.runs, seed) / "training_log.parquet", provenance)
     logger.info("training logs of seeds %s: %d steps in all", format_seeds(seeds), n_steps)
 
 
