@@ -79,18 +79,24 @@ def svdvals(weights: Sequence[torch.Tensor]) -> list[torch.Tensor]:
 
 
 def medians(ways: Sequence[Callable[[], object]], seconds: float) -> list[float]:
-    """Median seconds a call of each way, over rounds through all of them for about `seconds`."""
-    for way in ways:
-        way()
+    """Median seconds a call of each way, over rounds through all of them for about `seconds`.
+
+    In a round each way is called for a twentieth of a second, once at least, after a pause: threads
+    of the way before it spin for up to 0.2 s, waiting for more work, and would take a core from it.
+    """
     times: list[list[float]] = [[] for _ in ways]
     start_all = time.perf_counter()
-    while (elapsed := time.perf_counter() - start_all) < seconds or (
-        len(times[0]) < 3 and elapsed < 4 * seconds
-    ):
+    while time.perf_counter() - start_all < seconds or len(times[0]) < 3:
         for way, taken in zip(ways, times, strict=True):
-            start = time.perf_counter()
+            time.sleep(0.25)
             way()
-            taken.append(time.perf_counter() - start)
+            until = time.perf_counter() + 0.05
+            while True:
+                start = time.perf_counter()
+                way()
+                taken.append(time.perf_counter() - start)
+                if time.perf_counter() >= until:
+                    break
     return [statistics.median(taken) for taken in times]
 
 

@@ -9,6 +9,9 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 import pandas as pd
@@ -296,6 +299,25 @@ def write_large_run(folder, n_checkpoints=6):
     for step in range(n_checkpoints):
         tensors = {f"{i}.weight": rng.normal(size=(400, 400)) for i in range(4)}
         save_file(tensors, folder / f"step-{step}.safetensors")
+
+
+def test_a_forked_process_measures_too(manifest):
+    """Threads are kept from call to call; those of the parent are not in the child."""
+    expected = run_metrics(manifest, threads=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads at all
+        with get_context("fork").Pool(1) as pool:
+            found = pool.apply_async(run_metrics, (manifest,), {"threads": 2}).get(timeout=60)
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    pd.testing.assert_frame_equal(run_metrics(manifest, threads=2), expected, check_exact=True)
+
+
+def test_several_python_threads_measure_at_once(manifest):
+    expected = run_metrics(manifest, threads=1)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda n: run_metrics(manifest, threads=1 + n % 2), range(12)))
+    for table in found:
+        pd.testing.assert_frame_equal(table, expected, check_exact=True)
 
 
 def test_other_python_threads_go_on_meanwhile(tmp_path):

@@ -29,6 +29,7 @@ mod spectrum;
 mod stages;
 mod tail;
 mod tensor;
+mod threads;
 mod tridiagonal;
 
 pub use blas::{Flavour, flavour};
@@ -39,3 +40,4 @@ pub use metrics::{Bias, Metrics, WeightMatrices};
 pub use run::{Cancel, array_metrics, distances, run_metrics};
 pub use spectrum::{Spectrum, spectrum};
 pub use tensor::{DType, TensorData};
+pub use threads::Threads;

@@ -289,16 +289,15 @@ mod tests {
         let n = 3 * SMALL;
         let stride = (n as f64).cbrt() as usize | 1;
         let values: Vec<f64> =
-            (0..n).map(|i| i as f64 + if i % stride == 0 { 1e6 } else { 0.0 }).collect();
+            (0..n).map(|i| i as f64 + if i.is_multiple_of(stride) { 1e6 } else { 0.0 }).collect();
         let tensors = [TensorData::from_f64(&values)];
         assert_eq!(between(&tensors, false), None);
         assert_eq!(median(&tensors, false), by_sorting(&values));
         // A sample with values far below and far above the others, which are all between.
-        let mut wide = values;
-        for i in 0..n {
-            let sampled = if (i / stride) % 2 == 0 { -1e6 } else { 1e6 };
-            wide[i] = if i % stride == 0 { sampled } else { (i * 7919 % n) as f64 };
-        }
+        let far = |i: usize| if (i / stride).is_multiple_of(2) { -1e6 } else { 1e6 };
+        let near = |i: usize| (i * 7919 % n) as f64;
+        let wide: Vec<f64> =
+            (0..n).map(|i| if i.is_multiple_of(stride) { far(i) } else { near(i) }).collect();
         let tensors = [TensorData::from_f64(&wide)];
         assert_eq!(between(&tensors, false), None);
         assert_eq!(between(&tensors, true), None);

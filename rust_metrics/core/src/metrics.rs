@@ -141,11 +141,24 @@ struct MatrixSummary {
     spectrum: Spectrum,
 }
 
+/// Larger buffers than 32 MiB are not kept: their matrices take so long that new ones cost nothing.
+const KEPT: usize = 1 << 22;
+
 /// What a thread keeps from one matrix to the next.
 #[derive(Default)]
 struct Buffers {
     values: Vec<f64>,
     gram: Vec<f64>,
+}
+
+impl Buffers {
+    fn let_go_of_large_ones(&mut self) {
+        for buffer in [&mut self.values, &mut self.gram] {
+            if buffer.capacity() > KEPT {
+                *buffer = Vec::new();
+            }
+        }
+    }
 }
 
 thread_local! {
@@ -171,7 +184,11 @@ pub(crate) fn metrics(
         .collect();
     let one = |&(tensor, block): &(&WeightMatrices<'_>, usize)| {
         cancel.check()?;
-        BUFFERS.with_borrow_mut(|buffers| summarise(tensor, block, buffers))
+        BUFFERS.with_borrow_mut(|buffers| {
+            let summary = summarise(tensor, block, buffers);
+            buffers.let_go_of_large_ones();
+            summary
+        })
     };
     let summaries: Vec<MatrixSummary> = if parallel {
         // Collected first and searched in order, so that of two errors the first is told.

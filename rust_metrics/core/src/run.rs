@@ -1,16 +1,16 @@
-//! Many checkpoints in parallel, on threads of this call's own.
+//! Many checkpoints in parallel.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
-use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::blas::{SingleThreaded, prepare_thread};
+use crate::blas::SingleThreaded;
 use crate::checkpoint::Source;
 use crate::distance::distance;
 use crate::error::Error;
 use crate::matrix::Selection;
 use crate::metrics::{Bias, Metrics, WeightMatrices, metrics};
+use crate::threads::Threads;
 
 /// A request to stop, shared between threads; it is looked at between matrices.
 #[derive(Debug, Default)]
@@ -35,23 +35,23 @@ impl Cancel {
 /// another.
 ///
 /// # Errors
-/// [`Error::Argument`] for a selection or number of threads that makes no sense.
+/// [`Error::Argument`] for a selection that makes no sense.
 pub fn run_metrics(
     sources: &[Source<'_>],
     selection: &Selection,
-    threads: usize,
+    threads: &Threads,
     cancel: &Cancel,
 ) -> Result<Vec<Result<Metrics, Error>>, Error> {
     selection.validate()?;
     let _single_threaded = SingleThreaded::new();
-    each(sources, threads, |source, parallel| {
+    Ok(each(sources, threads, |source, parallel| {
         cancel.check()?;
         let checkpoint = source.open()?;
         let (weights, biases) = checkpoint.tensors()?.select(selection)?;
         let metrics = metrics(&weights, &biases, parallel, cancel);
         checkpoint.check_unchanged()?;
         metrics
-    })
+    }))
 }
 
 /// For each pair of places in `sources`, the Euclidean distance between the selected weights of
@@ -63,7 +63,7 @@ pub fn distances(
     sources: &[Source<'_>],
     pairs: &[(usize, usize)],
     selection: &Selection,
-    threads: usize,
+    threads: &Threads,
     cancel: &Cancel,
 ) -> Result<Vec<Result<f64, Error>>, Error> {
     selection.validate()?;
@@ -71,7 +71,7 @@ pub fn distances(
         let reason = format!("there are {} checkpoints", sources.len());
         return Err(Error::Argument { name: "pairs".to_owned(), reason });
     }
-    each(pairs, threads, |&(a, b), parallel| {
+    Ok(each(pairs, threads, |&(a, b), parallel| {
         cancel.check()?;
         let (a, b) = (sources[a].open()?, sources[b].open()?);
         let (of_a, of_b) = (a.tensors()?.weights(selection)?, b.tensors()?.weights(selection)?);
@@ -79,25 +79,24 @@ pub fn distances(
         a.check_unchanged()?;
         b.check_unchanged()?;
         distance
-    })
+    }))
 }
 
 /// `work` on each item: many items side by side, or few one by one with all threads on each, which
 /// `work`'s second argument tells.
 fn each<T: Sync, R: Send>(
     items: &[T],
-    threads: usize,
+    threads: &Threads,
     work: impl Fn(&T, bool) -> Result<R, Error> + Sync,
-) -> Result<Vec<Result<R, Error>>, Error> {
-    let pool = pool(threads)?;
-    let side_by_side = items.len() >= 2 * threads;
-    Ok(pool.install(|| {
+) -> Vec<Result<R, Error>> {
+    let side_by_side = items.len() >= 2 * threads.count();
+    threads.install(|| {
         if side_by_side {
             items.par_iter().map(|item| work(item, false)).collect()
         } else {
-            items.iter().map(|item| work(item, threads > 1)).collect()
+            items.iter().map(|item| work(item, threads.count() > 1)).collect()
         }
-    }))
+    })
 }
 
 /// The metrics of tensors in memory.
@@ -108,7 +107,7 @@ fn each<T: Sync, R: Send>(
 pub fn array_metrics(
     weights: &[WeightMatrices<'_>],
     biases: &[Bias<'_>],
-    threads: usize,
+    threads: &Threads,
     cancel: &Cancel,
 ) -> Result<Metrics, Error> {
     if weights.is_empty() {
@@ -116,20 +115,5 @@ pub fn array_metrics(
         return Err(Error::Argument { name: "weights".to_owned(), reason });
     }
     let _single_threaded = SingleThreaded::new();
-    let pool = pool(threads)?;
-    pool.install(|| metrics(weights, biases, threads > 1, cancel))
-}
-
-/// A pool of this call's own: a global one would not survive a fork of the process.
-fn pool(threads: usize) -> Result<ThreadPool, Error> {
-    let refuse = |reason: String| Error::Argument { name: "threads".to_owned(), reason };
-    if threads == 0 {
-        return Err(refuse("expected at least 1".to_owned()));
-    }
-    ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .start_handler(|_| prepare_thread())
-        .thread_name(|i| format!("metrics-{i}"))
-        .build()
-        .map_err(|error| refuse(error.to_string()))
+    threads.install(|| metrics(weights, biases, threads.count() > 1, cancel))
 }

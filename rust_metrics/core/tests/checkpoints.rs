@@ -5,9 +5,13 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use training_maps_metrics::{
-    Cancel, Content, Error, MatrixSpec, Metrics, Selection, Source, Tensor, TensorData, distances,
-    run_metrics,
+    Cancel, Content, Error, MatrixSpec, Metrics, Selection, Source, Tensor, TensorData, Threads,
+    distances, run_metrics,
 };
+
+fn use_threads(count: usize) -> Threads {
+    Threads::new(count).unwrap()
+}
 
 fn values(seed: u64, len: usize) -> Vec<f32> {
     (0..len).map(|i| ((i as f32 + 1.0) * (seed as f32 + 0.7)).sin()).collect()
@@ -58,7 +62,7 @@ fn sources(paths: &[String]) -> Vec<Source<'static>> {
 }
 
 fn run(paths: &[String], threads: usize) -> Vec<Result<Metrics, Error>> {
-    run_metrics(&sources(paths), &selection(), threads, &Cancel::default()).unwrap()
+    run_metrics(&sources(paths), &selection(), &use_threads(threads), &Cancel::default()).unwrap()
 }
 
 #[test]
@@ -104,7 +108,7 @@ fn a_request_to_stop_is_heeded() {
     let path = write(folder.path(), "whole", &checkpoint(1));
     let cancel = Cancel::default();
     cancel.request();
-    let results = run_metrics(&[source(&path)], &selection(), 1, &cancel).unwrap();
+    let results = run_metrics(&[source(&path)], &selection(), &use_threads(1), &cancel).unwrap();
     assert!(matches!(results[0], Err(Error::Cancelled)));
 }
 
@@ -114,20 +118,23 @@ fn tensors_that_are_not_as_selected() {
     let path = write(folder.path(), "whole", &checkpoint(1));
     let mut wrong = selection();
     wrong.matrices[1].rows = 8;
-    let results = run_metrics(&[source(&path)], &wrong, 1, &Cancel::default()).unwrap();
+    let results =
+        run_metrics(&[source(&path)], &wrong, &use_threads(1), &Cancel::default()).unwrap();
     let message = results[0].as_ref().unwrap_err().to_string();
     assert!(message.ends_with("tensor 'matrix' has shape [9, 4]; expected 1 x 8 x 4 values"));
     wrong.matrices[1].rows = usize::MAX;
-    let results = run_metrics(&[source(&path)], &wrong, 1, &Cancel::default()).unwrap();
+    let results =
+        run_metrics(&[source(&path)], &wrong, &use_threads(1), &Cancel::default()).unwrap();
     assert!(matches!(results[0], Err(Error::Shape { .. })));
 }
 
 #[test]
 fn arguments_that_make_no_sense() {
     let none = Selection::default();
-    assert!(matches!(run_metrics(&[], &none, 1, &Cancel::default()), Err(Error::Argument { .. })));
-    let result = run_metrics(&[], &selection(), 0, &Cancel::default());
-    assert!(matches!(result, Err(Error::Argument { .. })));
+    assert!(matches!(
+        run_metrics(&[], &none, &use_threads(1), &Cancel::default()),
+        Err(Error::Argument { .. })
+    ));
 }
 /// A checkpoint of arrays in memory.
 fn in_memory<'a>(values: &'a [(&str, Vec<usize>, Vec<f32>)]) -> Source<'a> {
@@ -162,12 +169,13 @@ fn files_shards_and_arrays_give_the_same_bits() {
         .collect();
     let sources =
         [source(&whole), Source { path: None, content: Content::Files(shards) }, in_memory(&given)];
-    let found = run_metrics(&sources, &selection(), 1, &Cancel::default()).unwrap();
+    let found = run_metrics(&sources, &selection(), &use_threads(1), &Cancel::default()).unwrap();
     let found: Vec<Metrics> = found.into_iter().map(Result::unwrap).collect();
     assert_eq!(found[0], found[1]);
     assert_eq!(found[0], found[2]);
     let pairs = [(0, 1), (1, 2), (2, 0)];
-    let apart = distances(&sources, &pairs, &selection(), 1, &Cancel::default()).unwrap();
+    let apart =
+        distances(&sources, &pairs, &selection(), &use_threads(1), &Cancel::default()).unwrap();
     assert!(apart.into_iter().all(|distance| distance.unwrap() == 0.0));
 }
 
@@ -180,10 +188,11 @@ fn distances_are_of_weights_alone() {
         squares.map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum::<f64>().sqrt();
     for threads in [1, 3] {
         let found =
-            distances(&sources, &[(0, 1)], &selection(), threads, &Cancel::default()).unwrap();
+            distances(&sources, &[(0, 1)], &selection(), &use_threads(threads), &Cancel::default())
+                .unwrap();
         assert!((found[0].as_ref().unwrap() / expected - 1.0).abs() < 1e-14);
     }
-    let refused = distances(&sources, &[(0, 2)], &selection(), 1, &Cancel::default());
+    let refused = distances(&sources, &[(0, 2)], &selection(), &use_threads(1), &Cancel::default());
     assert!(matches!(refused, Err(Error::Argument { .. })));
 }
 

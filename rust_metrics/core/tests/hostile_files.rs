@@ -12,7 +12,7 @@ use proptest::sample::Index;
 use safetensors::SafeTensors;
 use tempfile::TempDir;
 use training_maps_metrics::{
-    Cancel, Content, Error, MatrixSpec, Selection, Source, TensorInfo, run_metrics,
+    Cancel, Content, Error, MatrixSpec, Selection, Source, TensorInfo, Threads, run_metrics,
 };
 
 /// Numbers at which arithmetic goes wrong.
@@ -79,7 +79,9 @@ fn read(name: &str, content: &[u8]) -> Result<(), TestCaseError> {
         .collect();
     if !matrices.is_empty() {
         let selection = Selection { matrices, biases: Vec::new() };
-        let result = run_metrics(&[source], &selection, 1, &Cancel::default()).unwrap();
+        let result =
+            run_metrics(&[source], &selection, &Threads::new(1).unwrap(), &Cancel::default())
+                .unwrap();
         if let Err(error) = &result[0] {
             let expected = matches!(error, Error::NonFinite { .. } | Error::Overflow { .. });
             prop_assert!(expected, "{:?}", error);

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use pyo3::prelude::*;
 use training_maps_metrics::{
-    Content, Error, Flavour, MatrixSpec, Metrics, Selection, Source,
+    Content, Error, Flavour, MatrixSpec, Metrics, Selection, Source, Threads,
     array_metrics as core_array_metrics, distances as core_distances, flavour,
     run_metrics as core_run_metrics,
 };
@@ -65,9 +65,11 @@ fn run_metrics(
     let selection = selection(matrices, biases);
     let held: Vec<_> = sources.into_iter().map(HeldSource::new).collect::<PyResult<_>>()?;
     let sources: Vec<Source<'_>> = held.iter().map(HeldSource::borrow).collect();
-    let results =
-        interruptible(py, |cancel| core_run_metrics(&sources, &selection, threads, cancel))?
-            .map_err(to_python)?;
+    let threads = Threads::new(threads).map_err(to_python)?;
+    let results = interruptible(py, &threads, |cancel| {
+        core_run_metrics(&sources, &selection, &threads, cancel)
+    })?
+    .map_err(to_python)?;
     Ok(outcomes(results, |metrics| columns(&metrics)))
 }
 
@@ -83,9 +85,11 @@ fn distances(
     let selection = selection(matrices, Vec::new());
     let held: Vec<_> = sources.into_iter().map(HeldSource::new).collect::<PyResult<_>>()?;
     let sources: Vec<Source<'_>> = held.iter().map(HeldSource::borrow).collect();
-    let results =
-        interruptible(py, |cancel| core_distances(&sources, &pairs, &selection, threads, cancel))?
-            .map_err(to_python)?;
+    let threads = Threads::new(threads).map_err(to_python)?;
+    let results = interruptible(py, &threads, |cancel| {
+        core_distances(&sources, &pairs, &selection, &threads, cancel)
+    })?
+    .map_err(to_python)?;
     Ok(outcomes(results, |distance| distance))
 }
 
@@ -100,9 +104,11 @@ fn array_metrics(
     let weights = Array::all("weights", &weights)?;
     let biases = Array::all("biases", &biases)?;
     let (weights, biases) = (as_weights(&weights)?, as_biases(&biases));
-    let metrics =
-        interruptible(py, |cancel| core_array_metrics(&weights, &biases, threads, cancel))?
-            .map_err(to_python)?;
+    let threads = Threads::new(threads).map_err(to_python)?;
+    let metrics = interruptible(py, &threads, |cancel| {
+        core_array_metrics(&weights, &biases, &threads, cancel)
+    })?
+    .map_err(to_python)?;
     Ok(columns(&metrics))
 }
 
