@@ -3,8 +3,7 @@
     python -m benchmarks.bench_metrics
 
 With the same number of threads, on the same values:
-- ours: `run_metrics` on the files of a run, or `checkpoint_metrics` on arrays; the 14 metrics, and
-  the three others of a spectrum, which come with it;
+- ours: `run_metrics` on the files of a run, or `checkpoint_metrics` on arrays; the 14 metrics;
 - as published: per matrix the spectral norm by one singular value decomposition and all singular
   values by another, then the other metrics, as Hu et al. 2023 computed them in PyTorch;
 - svdvals: `torch.linalg.svdvals` of each matrix and nothing else;
@@ -187,7 +186,7 @@ def in_memory(network: tuple[Arrays, Arrays], threads: int, seconds: float) -> l
     )
 
 
-def weightwatcher_seconds(weights: Arrays) -> float | None:
+def weightwatcher_seconds(weights: Arrays, threads: int) -> float | None:
     """One call of WeightWatcher's `analyze`, everything it reports on by default."""
     if not find_spec("weightwatcher"):
         return None
@@ -198,9 +197,10 @@ def weightwatcher_seconds(weights: Arrays) -> float | None:
     for layer, weight in zip(layers, weights, strict=True):
         layer.weight.data = torch.from_numpy(weight)
     watcher = weightwatcher.WeightWatcher(model=torch.nn.Sequential(*layers))
-    start = time.perf_counter()
-    details = watcher.analyze(min_evals=0)
-    seconds = time.perf_counter() - start
+    with threadpool_limits(threads):
+        start = time.perf_counter()
+        details = watcher.analyze(min_evals=0)
+        seconds = time.perf_counter() - start
     assert len(details) == len(weights), "WeightWatcher left a matrix out"
     return seconds
 
@@ -221,7 +221,7 @@ def compare(threads: int, seconds: float) -> None:
     add("101 checkpoints, 128x40 + 1x128", times, "", "")
     for what, network in networks().items():
         times = in_memory(network, threads, seconds)
-        watched = weightwatcher_seconds(network[0]) if "layer" in what else None
+        watched = weightwatcher_seconds(network[0], threads) if "layer" in what else None
         if "layer" not in what:
             add(what, times, "", "")
         elif watched is None:

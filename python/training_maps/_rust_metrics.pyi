@@ -24,9 +24,16 @@ class CheckpointFailure:
     def message(self) -> str: ...
 
 def run_metrics(
-    sources: Sequence[_Source], matrices: Sequence[_Matrix], biases: Sequence[str], threads: int
+    sources: Sequence[_Source],
+    matrices: Sequence[_Matrix],
+    biases: Sequence[str],
+    threads: int,
+    tails: bool = True,
 ) -> list[list[tuple[str, float]] | CheckpointFailure]:
-    """Metrics of each checkpoint: (column, value) pairs, or why there are none."""
+    """Metrics of each checkpoint: (column, value) pairs, or why there are none.
+
+    `tails` asks for `tail_exponent`, which takes a while on small matrices.
+    """
 
 def distances(
     sources: Sequence[_Source],
@@ -37,9 +44,12 @@ def distances(
     """Euclidean distance between the weights of each pair of checkpoints, or why there is none."""
 
 def array_metrics(
-    weights: Sequence[NDArray[Any] | _FloatArray], biases: Sequence[NDArray[Any]], threads: int
+    weights: Sequence[NDArray[Any] | _FloatArray],
+    biases: Sequence[NDArray[Any]],
+    threads: int,
+    tails: bool = True,
 ) -> list[tuple[str, float]]:
-    """Metrics of arrays in memory, as (column, value) pairs."""
+    """Metrics of arrays in memory, as (column, value) pairs; `tails` as for `run_metrics`."""
 
 def tensors(files: Sequence[str]) -> list[tuple[str, str, list[int]]]:
     """(name, dtype, shape) of each tensor of safetensors files, sorted by name."""

@@ -58,6 +58,7 @@ def measure_run(
     distances: Sequence[str],
     own: Sequence[str] = (),
     *,
+    tails: bool,
     threads: int,
     non_finite: NonFinitePolicy,
     unreadable: UnreadablePolicy,
@@ -71,6 +72,7 @@ def measure_run(
         run: the run.
         distances: those of `DISTANCES` to compute.
         own: names of users' metrics to compute.
+        tails: whether to compute `tail_exponent`.
         threads: number of threads.
         non_finite: what to do about a value that is not finite.
         unreadable: what to do about a checkpoint that cannot be read.
@@ -86,6 +88,7 @@ def measure_run(
         run,
         tuple(distances),
         tuple(own),
+        tails,
         threads,
         non_finite,
         unreadable,
@@ -117,6 +120,7 @@ class _Measurement:
     run: Run
     distances: tuple[str, ...]
     own: tuple[str, ...]
+    tails: bool
     threads: int
     non_finite: NonFinitePolicy
     unreadable: UnreadablePolicy
@@ -181,7 +185,11 @@ class _Measurement:
         if sources:
             selection = self._selection
             found = _rust_metrics.run_metrics(
-                list(sources.values()), selection.matrices, selection.biases, self.threads
+                list(sources.values()),
+                selection.matrices,
+                selection.biases,
+                self.threads,
+                self.tails,
             )
             outcomes = dict(zip(sources, found, strict=True))
         good = []

@@ -195,6 +195,7 @@ def checkpoint_metrics(
             [_as_matrices(_as_floats(f"weights[{i}]", a)) for i, a in enumerate(weights)],
             [_as_floats(f"biases[{i}]", a) for i, a in enumerate(biases)],
             _threads(threads),
+            "tail_exponent" in names,
         )
     except ValueError as error:
         raise InputError(str(error)) from error
@@ -257,6 +258,7 @@ def run_metrics(
         find_run(source),
         [column for column in names if column in DISTANCES],
         own_columns(names),
+        tails="tail_exponent" in names,
         threads=_threads(threads),
         non_finite=non_finite,
         unreadable=unreadable,

@@ -37,7 +37,7 @@ fn main() {
             let mut copy = values.clone();
             times[0].push(milliseconds(|| {
                 let spectrum =
-                    training_maps_metrics::spectrum(&mut copy, rows, cols, &mut workspace);
+                    training_maps_metrics::spectrum(&mut copy, rows, cols, true, &mut workspace);
                 _ = black_box(spectrum);
             }));
             times[1].push(milliseconds(|| {

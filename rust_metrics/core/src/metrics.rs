@@ -54,7 +54,7 @@ pub struct Metrics {
     /// Mean over k of the effective rank (`Spectrum::effective_rank`).
     pub effective_rank: f64,
     /// Mean, over those k that have one, of the power-law exponent of the eigenvalues of W_kᵀ W_k
-    /// (`Spectrum::tail_exponent`); `None` if none has.
+    /// (`Spectrum::tail_exponent`); `None` if none has, or it was not asked for.
     pub tail_exponent: Option<f64>,
 }
 
@@ -165,7 +165,8 @@ thread_local! {
     static BUFFERS: RefCell<Buffers> = RefCell::default();
 }
 
-/// The metrics of one checkpoint. `parallel` spreads the matrices over rayon's threads.
+/// The metrics of one checkpoint; `tails` asks for `tail_exponent`, which takes a while on small
+/// matrices. `parallel` spreads the matrices over rayon's threads.
 ///
 /// Each thread holds a copy, as f64, of one matrix at a time, and its Gram matrix.
 ///
@@ -175,6 +176,7 @@ thread_local! {
 pub(crate) fn metrics(
     weights: &[WeightMatrices<'_>],
     biases: &[Bias<'_>],
+    tails: bool,
     parallel: bool,
     cancel: &Cancel,
 ) -> Result<Metrics, Error> {
@@ -185,7 +187,7 @@ pub(crate) fn metrics(
     let one = |&(tensor, block): &(&WeightMatrices<'_>, usize)| {
         cancel.check()?;
         BUFFERS.with_borrow_mut(|buffers| {
-            let summary = summarise(tensor, block, buffers);
+            let summary = summarise(tensor, block, tails, buffers);
             buffers.let_go_of_large_ones();
             summary
         })
@@ -274,6 +276,7 @@ fn ratio(a: f64, b: f64) -> f64 {
 fn summarise(
     tensor: &WeightMatrices<'_>,
     block: usize,
+    tails: bool,
     Buffers { values: buffer, gram }: &mut Buffers,
 ) -> Result<MatrixSummary, Error> {
     let (rows, cols) = (tensor.rows, tensor.cols);
@@ -296,7 +299,7 @@ fn summarise(
         buffer.iter_mut().for_each(|value| *value /= scale);
         (Moments::of(buffer).sum_squares, scale)
     };
-    let spectrum = spectrum(buffer, rows, cols, gram)
+    let spectrum = spectrum(buffer, rows, cols, tails, gram)
         .map_err(|error| Error::Lapack { place: tensor.place.clone(), reason: error.to_string() })?
         .scaled(scale);
     Ok(MatrixSummary { moments, l2: sum_squares.sqrt() * scale, trace, spectrum })

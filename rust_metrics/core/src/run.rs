@@ -27,7 +27,8 @@ impl Cancel {
     }
 }
 
-/// The metrics of each checkpoint of `sources`, in that order, on `threads` threads.
+/// The metrics of each checkpoint of `sources`, in that order, on `threads`; `tails` asks for
+/// `tail_exponent`.
 ///
 /// One checkpoint's error leaves the others' results as they are. With at least twice as many
 /// checkpoints as threads each thread works on a checkpoint of its own, which holds as many maps
@@ -39,6 +40,7 @@ impl Cancel {
 pub fn run_metrics(
     sources: &[Source<'_>],
     selection: &Selection,
+    tails: bool,
     threads: &Threads,
     cancel: &Cancel,
 ) -> Result<Vec<Result<Metrics, Error>>, Error> {
@@ -48,14 +50,14 @@ pub fn run_metrics(
         cancel.check()?;
         let checkpoint = source.open()?;
         let (weights, biases) = checkpoint.tensors()?.select(selection)?;
-        let metrics = metrics(&weights, &biases, parallel, cancel);
+        let metrics = metrics(&weights, &biases, tails, parallel, cancel);
         checkpoint.check_unchanged()?;
         metrics
     }))
 }
 
 /// For each pair of places in `sources`, the Euclidean distance between the selected weights of
-/// the one checkpoint and those of the other, on `threads` threads.
+/// the one checkpoint and those of the other, on `threads`.
 ///
 /// # Errors
 /// As [`run_metrics`], and [`Error::Argument`] for a place that `sources` has not.
@@ -99,7 +101,7 @@ fn each<T: Sync, R: Send>(
     })
 }
 
-/// The metrics of tensors in memory.
+/// The metrics of tensors in memory; `tails` asks for `tail_exponent`.
 ///
 /// # Errors
 /// Whatever [`run_metrics`] tells of a checkpoint, and [`Error::Argument`] if there is no weight
@@ -107,6 +109,7 @@ fn each<T: Sync, R: Send>(
 pub fn array_metrics(
     weights: &[WeightMatrices<'_>],
     biases: &[Bias<'_>],
+    tails: bool,
     threads: &Threads,
     cancel: &Cancel,
 ) -> Result<Metrics, Error> {
@@ -115,5 +118,5 @@ pub fn array_metrics(
         return Err(Error::Argument { name: "weights".to_owned(), reason });
     }
     let _single_threaded = SingleThreaded::new();
-    threads.install(|| metrics(weights, biases, threads.count() > 1, cancel))
+    threads.install(|| metrics(weights, biases, tails, threads.count() > 1, cancel))
 }

@@ -34,7 +34,8 @@ pub struct Spectrum {
     /// exp of the entropy of the singular values divided by their sum (Roy and Vetterli 2007, "The
     /// effective rank"); 0 for a matrix of zeros.
     pub effective_rank: f64,
-    /// Power-law exponent of the tail of the squared singular values ([`tail_exponent`]).
+    /// Power-law exponent of the tail of the squared singular values ([`tail_exponent`]), if it was
+    /// asked for and there is one.
     pub tail_exponent: Option<f64>,
 }
 
@@ -43,7 +44,8 @@ impl Spectrum {
     pub(crate) const ZERO: Spectrum =
         Spectrum { max: 0.0, mean: 0.0, variance: 0.0, effective_rank: 0.0, tail_exponent: None };
 
-    pub(crate) fn of(singular_values: &[f64], sides: usize) -> Spectrum {
+    /// Of these values, of a matrix whose longer side is `sides`; `tail` asks for its exponent.
+    pub(crate) fn of(singular_values: &[f64], sides: usize, tail: bool) -> Spectrum {
         let n = singular_values.len() as f64;
         let sum = singular_values.iter().sum::<f64>();
         let mean = sum / n;
@@ -52,13 +54,13 @@ impl Spectrum {
         let entropy = singular_values.iter().map(|&s| information(s / sum)).sum::<f64>();
         // Smaller ones are what rounding makes of 0 (numpy.linalg.matrix_rank says so too).
         let smallest = max * sides as f64 * f64::EPSILON;
-        let squares = singular_values.iter().filter(|&&s| s > smallest).map(|s| s * s).collect();
+        let squares = || singular_values.iter().filter(|&&s| s > smallest).map(|s| s * s).collect();
         Spectrum {
             max,
             mean,
             variance: deviations / n,
             effective_rank: entropy.exp(),
-            tail_exponent: tail_exponent(squares),
+            tail_exponent: if tail { tail_exponent(squares()) } else { None },
         }
     }
 
@@ -81,7 +83,7 @@ fn information(p: f64) -> f64 {
 /// Spectrum of the row-major `rows` x `cols` matrix, whose values are overwritten.
 ///
 /// Values should be finite, with squares that neither overflow nor vanish. `workspace` is used for
-/// the Gram matrix and can be passed on to the next call.
+/// the Gram matrix and can be passed on to the next call; `tail` asks for the tail's exponent.
 ///
 /// # Errors
 /// LAPACK's own error if the singular value decomposition does not converge.
@@ -92,6 +94,7 @@ pub fn spectrum(
     matrix: &mut [f64],
     rows: usize,
     cols: usize,
+    tail: bool,
     workspace: &mut Vec<f64>,
 ) -> Result<Spectrum, lax::error::Error> {
     assert!(rows > 0 && cols > 0, "a matrix has at least one row and column");
@@ -99,15 +102,15 @@ pub fn spectrum(
     let sides = rows.max(cols);
     if rows == 1 || cols == 1 {
         // One singular value: the Euclidean norm.
-        return Ok(Spectrum::of(&[matrix.iter().map(|x| x * x).sum::<f64>().sqrt()], sides));
+        return Ok(Spectrum::of(&[matrix.iter().map(|x| x * x).sum::<f64>().sqrt()], sides, tail));
     }
     if let Some(singular_values) = by_gram(matrix, rows, cols, workspace) {
-        let spectrum = Spectrum::of(&singular_values, sides);
+        let spectrum = Spectrum::of(&singular_values, sides, tail);
         if gram_is_exact(&singular_values, spectrum, rows + cols) {
             return Ok(spectrum);
         }
     }
-    Ok(Spectrum::of(&by_svd(matrix, rows, cols)?, sides))
+    Ok(Spectrum::of(&by_svd(matrix, rows, cols)?, sides, tail))
 }
 
 /// Singular values as roots of the Gram matrix's eigenvalues, in no order; `None` for a matrix of
@@ -182,7 +185,7 @@ mod tests {
         rows: usize,
         cols: usize,
     ) -> Result<Spectrum, lax::error::Error> {
-        super::spectrum(matrix, rows, cols, &mut Vec::new())
+        super::spectrum(matrix, rows, cols, true, &mut Vec::new())
     }
 
     fn by_gram(matrix: &[f64], rows: usize, cols: usize) -> Option<Vec<f64>> {
@@ -220,7 +223,7 @@ mod tests {
         let norm = |x: &[f64]| x.iter().map(|a| a * a).sum::<f64>().sqrt();
         let mut matrix: Vec<f64> = u.iter().flat_map(|a| v.iter().map(move |b| a * b)).collect();
         let singular_values = by_gram(&matrix, 60, 90).unwrap();
-        let by_gram = Spectrum::of(&singular_values, 90);
+        let by_gram = Spectrum::of(&singular_values, 90, true);
         let largest = norm(&u) * norm(&v);
         let expected = Spectrum {
             max: largest,
@@ -273,10 +276,10 @@ mod tests {
         for (rows, cols) in [(40, 128), (128, 40), (128, 128), (2, 2), (300, 3)] {
             let matrix = values(3, rows * cols);
             let singular_values = by_gram(&matrix, rows, cols).unwrap();
-            let by_gram = Spectrum::of(&singular_values, rows.max(cols));
+            let by_gram = Spectrum::of(&singular_values, rows.max(cols), true);
             assert!(gram_is_exact(&singular_values, by_gram, rows + cols), "{rows} x {cols}");
             let by_svd = by_svd(&mut matrix.clone(), rows, cols).unwrap();
-            let by_svd = Spectrum::of(&by_svd, rows.max(cols));
+            let by_svd = Spectrum::of(&by_svd, rows.max(cols), true);
             assert!(close(by_gram, by_svd, 1e-11), "{rows} x {cols}");
         }
     }
@@ -314,9 +317,9 @@ mod tests {
                 *value *= 10.0_f64.powf(-decay * (i % side) as f64 / side as f64);
             }
             let singular_values = by_gram(&matrix, side, side).unwrap();
-            let by_gram = Spectrum::of(&singular_values, side);
+            let by_gram = Spectrum::of(&singular_values, side, true);
             if gram_is_exact(&singular_values, by_gram, 2 * side) {
-                let by_svd = Spectrum::of(&by_svd(&mut matrix, side, side).unwrap(), side);
+                let by_svd = Spectrum::of(&by_svd(&mut matrix, side, side).unwrap(), side, true);
                 prop_assert!(close(by_gram, by_svd, 1e-10), "{:?} {:?}", by_gram, by_svd);
             }
         }

@@ -65,7 +65,7 @@ fn stages() {
         );
         diagonal.iter_mut().for_each(|value| *value = value.max(0.0).sqrt());
         let ranks =
-            milliseconds(|| (), |()| _ = black_box(Spectrum::of(&diagonal, rows.max(cols))));
+            milliseconds(|| (), |()| _ = black_box(Spectrum::of(&diagonal, rows.max(cols), true)));
         let middle = milliseconds(|| (), |()| _ = black_box(median(&[data], false)));
         println!(
             "| {rows}×{cols} | {read:.3} | {sums:.3} | {product:.3} | {reduce:.3} | {iterate:.3} \

@@ -62,7 +62,8 @@ fn sources(paths: &[String]) -> Vec<Source<'static>> {
 }
 
 fn run(paths: &[String], threads: usize) -> Vec<Result<Metrics, Error>> {
-    run_metrics(&sources(paths), &selection(), &use_threads(threads), &Cancel::default()).unwrap()
+    run_metrics(&sources(paths), &selection(), true, &use_threads(threads), &Cancel::default())
+        .unwrap()
 }
 
 #[test]
@@ -108,7 +109,8 @@ fn a_request_to_stop_is_heeded() {
     let path = write(folder.path(), "whole", &checkpoint(1));
     let cancel = Cancel::default();
     cancel.request();
-    let results = run_metrics(&[source(&path)], &selection(), &use_threads(1), &cancel).unwrap();
+    let results =
+        run_metrics(&[source(&path)], &selection(), true, &use_threads(1), &cancel).unwrap();
     assert!(matches!(results[0], Err(Error::Cancelled)));
 }
 
@@ -119,12 +121,12 @@ fn tensors_that_are_not_as_selected() {
     let mut wrong = selection();
     wrong.matrices[1].rows = 8;
     let results =
-        run_metrics(&[source(&path)], &wrong, &use_threads(1), &Cancel::default()).unwrap();
+        run_metrics(&[source(&path)], &wrong, true, &use_threads(1), &Cancel::default()).unwrap();
     let message = results[0].as_ref().unwrap_err().to_string();
     assert!(message.ends_with("tensor 'matrix' has shape [9, 4]; expected 1 x 8 x 4 values"));
     wrong.matrices[1].rows = usize::MAX;
     let results =
-        run_metrics(&[source(&path)], &wrong, &use_threads(1), &Cancel::default()).unwrap();
+        run_metrics(&[source(&path)], &wrong, true, &use_threads(1), &Cancel::default()).unwrap();
     assert!(matches!(results[0], Err(Error::Shape { .. })));
 }
 
@@ -132,7 +134,7 @@ fn tensors_that_are_not_as_selected() {
 fn arguments_that_make_no_sense() {
     let none = Selection::default();
     assert!(matches!(
-        run_metrics(&[], &none, &use_threads(1), &Cancel::default()),
+        run_metrics(&[], &none, true, &use_threads(1), &Cancel::default()),
         Err(Error::Argument { .. })
     ));
 }
@@ -169,7 +171,8 @@ fn files_shards_and_arrays_give_the_same_bits() {
         .collect();
     let sources =
         [source(&whole), Source { path: None, content: Content::Files(shards) }, in_memory(&given)];
-    let found = run_metrics(&sources, &selection(), &use_threads(1), &Cancel::default()).unwrap();
+    let found =
+        run_metrics(&sources, &selection(), true, &use_threads(1), &Cancel::default()).unwrap();
     let found: Vec<Metrics> = found.into_iter().map(Result::unwrap).collect();
     assert_eq!(found[0], found[1]);
     assert_eq!(found[0], found[2]);

@@ -80,7 +80,7 @@ fn read(name: &str, content: &[u8]) -> Result<(), TestCaseError> {
     if !matrices.is_empty() {
         let selection = Selection { matrices, biases: Vec::new() };
         let result =
-            run_metrics(&[source], &selection, &Threads::new(1).unwrap(), &Cancel::default())
+            run_metrics(&[source], &selection, true, &Threads::new(1).unwrap(), &Cancel::default())
                 .unwrap();
         if let Err(error) = &result[0] {
             let expected = matches!(error, Error::NonFinite { .. } | Error::Overflow { .. });

@@ -55,19 +55,21 @@ fn selection(matrices: Vec<GivenMatrix>, biases: Vec<String>) -> Selection {
 
 /// Metrics of each checkpoint: a list of (column, value), or a `CheckpointFailure`.
 #[pyfunction]
+#[pyo3(signature = (sources, matrices, biases, threads, tails=true))]
 fn run_metrics(
     py: Python<'_>,
     sources: Vec<GivenSource<'_>>,
     matrices: Vec<GivenMatrix>,
     biases: Vec<String>,
     threads: usize,
+    tails: bool,
 ) -> PyResult<Vec<Outcome<Columns>>> {
     let selection = selection(matrices, biases);
     let held: Vec<_> = sources.into_iter().map(HeldSource::new).collect::<PyResult<_>>()?;
     let sources: Vec<Source<'_>> = held.iter().map(HeldSource::borrow).collect();
     let threads = Threads::new(threads).map_err(to_python)?;
     let results = interruptible(py, &threads, |cancel| {
-        core_run_metrics(&sources, &selection, &threads, cancel)
+        core_run_metrics(&sources, &selection, tails, &threads, cancel)
     })?
     .map_err(to_python)?;
     Ok(outcomes(results, |metrics| columns(&metrics)))
@@ -95,18 +97,20 @@ fn distances(
 
 /// Metrics of arrays in memory, as a list of (column, value).
 #[pyfunction]
+#[pyo3(signature = (weights, biases, threads, tails=true))]
 fn array_metrics(
     py: Python<'_>,
     weights: Vec<Bound<'_, PyAny>>,
     biases: Vec<Bound<'_, PyAny>>,
     threads: usize,
+    tails: bool,
 ) -> PyResult<Columns> {
     let weights = Array::all("weights", &weights)?;
     let biases = Array::all("biases", &biases)?;
     let (weights, biases) = (as_weights(&weights)?, as_biases(&biases));
     let threads = Threads::new(threads).map_err(to_python)?;
     let metrics = interruptible(py, &threads, |cancel| {
-        core_array_metrics(&weights, &biases, &threads, cancel)
+        core_array_metrics(&weights, &biases, tails, &threads, cancel)
     })?
     .map_err(to_python)?;
     Ok(columns(&metrics))
