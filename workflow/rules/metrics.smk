@@ -40,6 +40,8 @@ rule metrics:
     # Before further training, so that checkpoints that are not kept do not pile up.
     priority: 1
     threads: 1
+    resources:
+        mem_mb=memory_for_metrics,
     params:
         columns=setting("metrics", "columns"),
         own_metrics=own_metrics,

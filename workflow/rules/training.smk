@@ -3,6 +3,13 @@
 
 
 rule fetch:
+    # All that needs the internet, ahead of a run on machines without: data sets, and the metrics of
+    # checkpoints on the hub, each of which is measured as it comes and deleted.
+    input:
+        downloads,
+
+
+rule fetch_dataset:
     output:
         "<results>/datasets/{dataset}.json",
     log:
@@ -10,7 +17,7 @@ rule fetch:
     params:
         code=stage_digest("fetch"),
     shell:
-        "training-maps fetch --dataset {wildcards.dataset} --output {output:q} --log {log:q}"
+        "training-maps fetch --dataset {wildcards.dataset:q} --output {output:q} --log {log:q}"
 
 
 for experiment in experiments_from("training"):
@@ -32,14 +39,14 @@ for experiment in experiments_from("training"):
                 f"<results>/{experiment}/benchmarks/train_{block}.jsonl"
             threads: workflow.cores
             resources:
-                gpu=1,
+                **gpu_resources(settings),
             params:
                 runs=subpath(output[0], ancestor=2),
                 seeds=format_seeds(seeds),
                 task=settings["training"]["task"],
                 task_settings=assignments(settings["training"]["task_settings"]),
                 recipe=assignments(recipe_of(settings)),
-                device=settings["training"]["device"],
+                device=training_device(settings),
                 recording=recording_options(settings),
                 code=code,
             shell:

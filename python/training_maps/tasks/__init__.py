@@ -53,6 +53,12 @@ class Task:
     shared_data: ClassVar[bool] = False
     """Whether all runs have the same data, so that one copy in memory does for them."""
 
+    profits_from_gpu: ClassVar[bool] = True
+    """Whether training is faster on a GPU: the workflow then takes one where there is one.
+
+    False for networks so small that a GPU would mostly wait for its next order.
+    """
+
     @property
     def dataset(self) -> str | None:
         """The name of the data set that `training_maps.datasets` loads for this task, if one."""

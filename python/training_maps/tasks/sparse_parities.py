@@ -7,7 +7,7 @@ them. The network must find out which bits those are, and so memorises first.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class SparseParities(Task):
     """Parity of `n_relevant_bits` out of `n_bits`, with hinge loss, learned by a one-layer MLP."""
+
+    profits_from_gpu: ClassVar[bool] = False
 
     n_bits: int = setting(40, "bits of an input", minimum=1)
     n_relevant_bits: int = setting(3, "bits whose product is the label", minimum=1)

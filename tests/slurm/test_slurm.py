@@ -1,0 +1,111 @@
+"""The workflow on a real SLURM: with the profile, it ends in the results of a local run."""
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from tests.faults.comparison import differences
+from tests.slurm.conftest import BLOCK
+
+
+@pytest.fixture
+def project(fresh, tmp_path):
+    """The tiny experiment, in a folder whose path has a space in it."""
+    return fresh.copy(tmp_path / "a folder/project")
+
+
+def check_block(project, local_block):
+    """Whether the runs of seeds 0 to 2 are those of the local run."""
+    for seed in range(3):
+        name = f"runs/seed-{seed}"
+        told = differences(project.results / name, local_block.results / name)
+        assert [line for line in told if "metrics.parquet" not in line] == []
+
+
+def hang(cluster, project, *arguments):
+    """Start the training of a block, and wait until its job has done its work and not yet ended."""
+    (project.folder / "fault").write_text("hang")
+    process = cluster.start(project, *arguments, BLOCK)
+    cluster.wait((project.folder / "hanging").exists, process)
+    (job,) = cluster.jobs(project)
+    return process, job["JobId"]
+
+
+def states(cluster, project):
+    return [job["JobState"] for job in cluster.jobs(project)]
+
+
+def test_the_whole_experiment(cluster, project, local):
+    told = cluster.run(project)
+    assert differences(project.results, local.results) == []
+    assert "results/tiny/report.html" in told
+    jobs = {job["JobId"]: job for job in cluster.jobs(project)}
+    assert {job["JobState"] for job in jobs.values()} == {"COMPLETED"}
+    # Two blocks of training; groups of metrics, models, analysis and what people look at.
+    assert len(jobs) == 6, [job["Comment"] for job in jobs.values()]
+    training = [job for job in jobs.values() if job["Comment"].startswith("rule_train")]
+    others = [job for job in jobs.values() if job not in training]
+    assert [job["NumCPUs"] for job in training + others] == ["2"] * 2 + ["1"] * 4
+    # The one GPU is for training, one job after the other.
+    assert ["gpu" in job.get("TresPerJob", "") for job in training + others] == [True] * 2 + [
+        False
+    ] * 4
+    first, second = sorted(training, key=lambda job: job["StartTime"])
+    assert first["EndTime"] <= second["StartTime"]
+    # What has succeeded leaves no log of SLURM's behind, and nothing is left to do.
+    assert not list((project.folder / ".snakemake").rglob("slurm_logs/**/*.log"))
+    assert "Nothing to be done" in cluster.run(project, "--dry-run")
+
+
+def test_a_job_that_is_cancelled_is_tried_again(cluster, project, local_block):
+    process, job = hang(cluster, project)
+    subprocess.run(["scancel", job], check=True)
+    cluster.finish(process)
+    assert states(cluster, project) == ["CANCELLED", "COMPLETED"]
+    check_block(project, local_block)
+
+
+def test_a_job_past_its_time_limit_is_given_more(cluster, project, local_block):
+    process, job = hang(cluster, project)
+    # SLURM counts its limits in minutes: this one ends at once, as soon as SLURM looks.
+    subprocess.run(["scontrol", "update", f"JobId={job}", "EndTime=now+1"], check=True)
+    cluster.finish(process)
+    assert states(cluster, project) == ["TIMEOUT", "COMPLETED"]
+    assert cluster.jobs(project)[1]["TimeLimit"] == "08:00:00"  # twice that of the first attempt
+    check_block(project, local_block)
+
+
+def test_a_job_out_of_memory_is_given_more(cluster, project, local_block):
+    (project.folder / "fault").write_text("memory")
+    memory = ("--set-resources", "train_tiny_0:mem_mb=1800 * attempt")
+    cluster.run(project, BLOCK, *memory)
+    jobs = cluster.jobs(project)
+    assert [job["MinMemoryNode"] for job in jobs] == ["1800M", "3600M"]
+    assert [job["JobState"] for job in jobs][1] == "COMPLETED"
+    (log,) = (project.folder / ".snakemake/slurm_logs").rglob("*.log")  # that of the failed attempt
+    assert "exceeded memory limit" in log.read_text()
+    check_block(project, local_block)
+
+
+def test_a_controller_that_restarts(cluster, project, local_block):
+    """Without accounting, Snakemake loses sight of its jobs then; it is killed and called again."""
+    process, _ = hang(cluster, project)
+    logs = project.folder / ".snakemake/log"
+    cluster.node.stop_controller()
+    try:
+        cluster.wait(
+            lambda: any("Falling back to 'sacct'" in log.read_text() for log in logs.iterdir()),
+            process,
+        )
+    finally:
+        cluster.node.start_controller()
+    (project.folder / "hanging").unlink()
+    cluster.wait(lambda: states(cluster, project) == ["COMPLETED"], process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    cluster.run(project, "--unlock")
+    cluster.run(project, BLOCK)
+    assert set(states(cluster, project)) == {"COMPLETED"}
+    check_block(project, local_block)
