@@ -1,7 +1,11 @@
 """Files are whole or not there, and broken ones are named."""
 
+import errno
 import json
 import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 import pytest
@@ -89,3 +93,60 @@ def test_a_missing_column_is_named(tmp_path):
     write_table(pd.DataFrame({"step": [1]}), tmp_path / "t.csv")
     with pytest.raises(InputError, match=r"t\.csv: has no column seed, state; it has step"):
         read_table(tmp_path / "t.csv", columns=["seed", "step", "state"])
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next_one(tmp_path):
+    target = tmp_path / "metrics.parquet"
+    command = (
+        "import os, sys; from training_maps.files import replace_when_whole\n"
+        "with replace_when_whole(sys.argv[1]) as aside:\n"
+        "    aside.write_text('half'); os.kill(os.getpid(), 9)"
+    )
+    for _ in range(2):
+        killed = subprocess.run([sys.executable, "-B", "-c", command, target], check=False)
+        assert killed.returncode == -9
+        assert [path.name for path in tmp_path.iterdir()] == [".metrics-unfinished.parquet"]
+    write_json([], target)
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.parquet"]
+
+
+def test_what_another_writer_is_writing_is_left_alone(tmp_path):
+    target = tmp_path / "result.txt"
+    with replace_when_whole(target) as first:
+        first.write_text("first")
+        with replace_when_whole(target) as second:
+            assert second != first
+            second.write_text("second")
+            assert second.suffix == ".txt"
+        assert target.read_text() == "second"
+        assert first.read_text() == "first"
+    assert target.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_many_writers_of_one_file_at_a_time_leave_one_whole_file(tmp_path):
+    target = tmp_path / "result.txt"
+
+    def write(number):
+        for _ in range(50):
+            with replace_when_whole(target) as aside:
+                aside.write_text(str(number) * 1000)
+
+    with ThreadPoolExecutor(8) as writers:
+        list(writers.map(write, range(8)))
+    assert list(tmp_path.iterdir()) == [target]
+    text = target.read_text()
+    assert text == text[0] * 1000
+
+
+def test_where_files_cannot_be_locked_nothing_is_taken_for_abandoned(tmp_path, monkeypatch):
+    def unsupported(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", unsupported)
+    other = tmp_path / ".result-unfinished.txt"
+    other.write_text("of a writer that may be alive")
+    with replace_when_whole(tmp_path / "result.txt") as aside:
+        aside.write_text("whole")
+    assert (tmp_path / "result.txt").read_text() == "whole"
+    assert other.exists()

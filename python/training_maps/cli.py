@@ -12,10 +12,11 @@ import importlib
 import logging
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from training_maps.errors import InputError
-from training_maps.files import package_version
+from training_maps.files import explained, package_version
 
 STAGES = {
     "fetch": "fetch data sets and check them",
@@ -64,8 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--log", type=Path, metavar="FILE", help="also write messages to FILE")
     command.add_arguments(parser)
     options = parser.parse_args(arguments[1:])
-    _configure_logging(options.log)
     try:
+        _configure_logging(options.log)
         command.run(options)
     except InputError as error:
         logger.error("%s", error)
@@ -73,10 +74,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         logger.error("interrupted; files not yet whole were removed")
         return 130
-    except Exception:
-        logger.exception("training-maps %s failed; this is a bug of training-maps", stage)
+    except MemoryError as error:
+        logger.error("there is not enough memory (%s); give the job more of it", error)
+        return 1
+    except Exception as error:
+        told = explained(error) if isinstance(error, OSError) else None
+        if told is None:
+            logger.exception("%s", _unforeseen(stage, options, error))
+        else:
+            logger.error("%s", told)
         return 1
     return 0
+
+
+def _several(value: object) -> list[object]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _unforeseen(stage: str, options: argparse.Namespace, error: Exception) -> str:
+    """What to say of an error that no check foresaw: a damaged file, or a bug of ours."""
+    given = [part for value in vars(options).values() for part in _several(value)]
+    files = ", ".join(str(part) for part in given if isinstance(part, Path) and part.exists())
+    return (
+        f"training-maps {stage} failed in a way that it should not "
+        f"({type(error).__name__}: {error}). "
+        + (f"If one of these was changed or damaged, make it again: {files}. " if files else "")
+        + "Otherwise this is a bug of training-maps; please report it with the lines that follow"
+    )
 
 
 def _overview() -> argparse.ArgumentParser:
@@ -92,6 +116,18 @@ def _overview() -> argparse.ArgumentParser:
     return parser
 
 
+class _LogFile(logging.FileHandler):
+    """A log file; what it cannot take, on a full disk for one, the terminal shows all the same."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Do nothing: a traceback for each line would bury the message."""
+
+    def close(self) -> None:
+        """Close the file; what it still does not take is lost."""
+        with suppress(OSError):
+            super().close()
+
+
 def _configure_logging(log: Path | None) -> None:
     """Messages go to the terminal, and with the time before them to the file `log`."""
     logger.setLevel(logging.INFO)
@@ -104,7 +140,7 @@ def _configure_logging(log: Path | None) -> None:
     logger.addHandler(terminal)
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
-        file = logging.FileHandler(log, mode="w", encoding="utf-8")
+        file = _LogFile(log, mode="w", encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logger.addHandler(file)
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -57,7 +58,9 @@ class Project:
         shutil.copytree(self.folder, folder, symlinks=True)
         return Project(folder)
 
-    def start(self, *command: str) -> subprocess.Popen[str]:
+    def start(
+        self, *command: str, stdout: IO[str] | int = subprocess.PIPE
+    ) -> subprocess.Popen[str]:
         """Start a command here, with the package of this copy, as a process group of its own."""
         environment = {
             **os.environ,
@@ -70,7 +73,7 @@ class Project:
             cwd=self.folder,
             env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,

@@ -14,6 +14,7 @@ from pathlib import Path
 from training_maps.errors import InputError
 from training_maps.files import made_by, write_table
 from training_maps.hub_plan import PRESETS, hub_run
+from training_maps.locks import only_writer
 from training_maps.parameters import Overrides
 from training_maps.parameters import add_arguments as add_parameter_arguments
 
@@ -86,9 +87,10 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.unreadable,
         arguments.state_dict_key,
     )
-    table = measure_hub_run(
-        of_hub, arguments.output, arguments.scratch, measuring, threads=arguments.threads
-    )
+    with only_writer(arguments.output.parent, [arguments.seed]):
+        table = measure_hub_run(
+            of_hub, arguments.output, arguments.scratch, measuring, threads=arguments.threads
+        )
     made = made_by(
         seed=arguments.seed,
         repository=of_hub.repository,

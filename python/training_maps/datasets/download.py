@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from training_maps.errors import InputError
-from training_maps.files import replace_when_whole
+from training_maps.files import explained, replace_when_whole
 from training_maps.progress import Progress
 
 VARIABLE = "TRAINING_MAPS_DATA"
@@ -83,7 +83,8 @@ def fetch_files(title: str, files: Sequence[File]) -> list[Path]:
             try:
                 _download(file)
             except (OSError, ValueError) as error:  # requests' exceptions are OSErrors
-                raise InputError(_how_to_fetch(title, files, file, error)) from error
+                of_disk = explained(error) if isinstance(error, OSError) else None
+                raise InputError(of_disk or _how_to_fetch(title, files, file, error)) from error
     return [file.path for file in files]
 
 

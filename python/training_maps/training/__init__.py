@@ -15,17 +15,21 @@ import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from training_maps.errors import InputError
+from training_maps.locks import only_writer
 from training_maps.progress import Progress
 from training_maps.recipe import Recipe, checkpoint_steps
 from training_maps.seeds import format_seeds
 from training_maps.sources import stage_digest
 from training_maps.tasks import Task
 from training_maps.training import unfinished
+from training_maps.training.blocks import train_block
 from training_maps.training.examples import Examples
 from training_maps.training.networks import Alone, Networks, SideBySide, measured
 from training_maps.training.records import Record, Recorder, Recording
@@ -45,7 +49,8 @@ def train(
 ) -> None:
     """Train a block of seeds and write their checkpoints (or metrics), logs and manifests.
 
-    A training of the same seeds that was killed goes on from its last saved state.
+    A training of the same seeds that was killed goes on from its last saved state. A block that
+    does not fit into memory is split, and its parts are trained one after another.
 
     Args:
         task: what is trained.
@@ -57,13 +62,20 @@ def train(
         device: "auto", "cpu" or "cuda".
 
     Raises:
-        InputError: if the device is not there, the data cannot be had, or the task's networks
-            cannot be trained in this way.
+        InputError: if the device is not there, the data cannot be had, the task's networks cannot
+            be trained in this way, one alone does not fit into memory, or another process writes
+            the same runs.
     """
     device = choose_device(device)
     _use_precision(recipe.precision)
-    for block in [list(seeds)] if task.side_by_side else [[seed] for seed in seeds]:
-        Training(task, task_name, recipe, block, recording, device).run()
+
+    def prepared(block: list[int], folder: Path) -> Training:
+        return Training(task, task_name, recipe, block, recording, device, folder)
+
+    identity = _identity(task, recipe, recording, device)
+    with only_writer(recording.runs, seeds):
+        for block in [list(seeds)] if task.side_by_side else [[seed] for seed in seeds]:
+            train_block(block, recording.runs, prepared, identity)
 
 
 class Training:
@@ -77,17 +89,18 @@ class Training:
         seeds: list[int],
         recording: Recording,
         device: str,
+        folder: Path,
     ) -> None:
-        """Draw or load the data, make the networks, put both on `device`."""
+        """Draw or load the data, make the networks, put both on `device`; work in `folder`."""
         self.recipe, self.device = recipe, device
         streams = [Streams(seed) for seed in seeds]
         self.examples = Examples(task, streams, recipe.batch_size, device)
         self.networks = make_networks(task, streams, recipe, device)
         self.steps = checkpoint_steps(recipe, self.examples.steps_per_epoch)
-        self._folder = unfinished.working_folder(recording.runs, format_seeds(seeds))
-        self._recorder = Recorder(seeds, task_name, recording, self._folder, self.steps[-1])
+        self._folder = folder
+        self.recorder = Recorder(seeds, task_name, recording, self._folder, self.steps[-1])
         self._name = f"{task_name}, seeds {format_seeds(seeds)} on {device}"
-        self._settings = {
+        self.settings = {
             **dataclasses.asdict(task),
             **dataclasses.asdict(recipe),
             "steps_per_epoch": self.examples.steps_per_epoch,
@@ -95,18 +108,22 @@ class Training:
             "torch": torch.__version__,
         }
         self._identity = {
-            "settings": self._settings,
+            **_identity(task, recipe, recording, device),
             "seeds": seeds,
-            "what": recording.what,
-            "metrics": [list(recording.columns), dataclasses.asdict(recording.overrides)],
-            "code": _code_behind(task),
+            "steps_per_epoch": self.examples.steps_per_epoch,
         }
         self._writer = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
         self._saved = time.monotonic()
 
     def run(self) -> None:
-        """Train to the end and put the runs in their places."""
+        """Train to the end and save that; the runs are then in the working folder."""
+        try:
+            self._train()
+        finally:  # what is being written belongs to the last checkpoint, whatever happened since
+            self._writer.shutdown()
+
+    def _train(self) -> None:
         resumed = self._resume()
         start = resumed or 0
         unit = self.examples.steps_per_epoch if self.recipe.unit == "epoch" else 1
@@ -125,15 +142,11 @@ class Training:
             step += 1
             if step in wanted:
                 progress.update(step / unit, self._checkpoint(step))
-        self._written()
-        self._writer.shutdown()
         self._save(step)
-        self._recorder.finish(self._settings)
-        unfinished.clear(self._folder)
 
     def _running(self) -> list[int]:
         """The places of the runs that have not ended early."""
-        return [i for i, record in enumerate(self._recorder.records) if record.further != 0]
+        return [i for i, record in enumerate(self.recorder.records) if record.further != 0]
 
     def _checkpoint(self, step: int) -> str:
         """Evaluate all networks, record a checkpoint of those still running; a line on progress."""
@@ -160,9 +173,9 @@ class Training:
         # Copies, as training goes on while they are written; a failure shows at the next one.
         tensors = self._copied_tensors()
         self._written()
-        self._writing = self._writer.submit(self._recorder.record, running, lines, tensors)
+        self._writing = self._writer.submit(self.recorder.record, running, lines, tensors)
         for row in running:
-            self._count_down(self._recorder.records[row], float(eval_accuracy[row]))
+            self._count_down(self.recorder.records[row], float(eval_accuracy[row]))
         if time.monotonic() - self._saved >= unfinished.SAVE_EVERY:
             self._save(step)
         return (
@@ -190,7 +203,7 @@ class Training:
     def _save(self, step: int) -> None:
         """Save everything needed to go on from `step`."""
         self._written()
-        records = [dataclasses.asdict(record) for record in self._recorder.records]
+        records = [dataclasses.asdict(record) for record in self.recorder.records]
         positions = self.examples.positions(step)
         state = {
             "step": step,
@@ -206,17 +219,16 @@ class Training:
         state = unfinished.load(self._folder, self._identity, self.device)
         if state is not None:
             records = [Record(**record) for record in json.loads(state["records"])]
-            fresh, self._recorder.records = self._recorder.records, records
-            gone = self._recorder.missing()
+            fresh, self.recorder.records = self.recorder.records, records
+            gone = self.recorder.missing()
             if gone is None:
                 start = self._copied_tensors()
                 self.networks.restore(state["networks"])
-                if self._recorder.measures_distances:
-                    self._recorder.go_on(start, self._copied_tensors())
+                self.recorder.go_on(start, self._copied_tensors())
                 self.examples.restore(json.loads(state["positions"]))
                 logger.info("%s: going on from step %d", self._name, state["step"])
                 return int(state["step"])
-            self._recorder.records = fresh
+            self.recorder.records = fresh
             logger.warning("%s is missing: training starts anew", gone)
         unfinished.clear(self._folder)
         return None
@@ -249,6 +261,18 @@ def _use_precision(precision: str) -> None:
     allowed = precision != "float32"
     torch.set_float32_matmul_precision("high" if allowed else "highest")
     torch.backends.cudnn.allow_tf32 = allowed
+
+
+def _identity(task: Task, recipe: Recipe, recording: Recording, device: str) -> dict[str, Any]:
+    """What unfinished training must have in common with this one to be gone on with."""
+    return {
+        "settings": {**dataclasses.asdict(task), **dataclasses.asdict(recipe)},
+        "device": device,
+        "torch": torch.__version__,
+        "what": recording.what,
+        "metrics": [list(recording.columns), dataclasses.asdict(recording.overrides)],
+        "code": _code_behind(task),
+    }
 
 
 def _code_behind(task: Task) -> str:

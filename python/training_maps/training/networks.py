@@ -28,6 +28,18 @@ _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 
+# Of errors that are no `torch.OutOfMemoryError`: what a CPU's allocator and CUDA's libraries say.
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a device, or the machine, has no memory left."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and any(words in text for words in _OUT_OF_MEMORY)
+
+
 class Networks(Protocol):
     """The networks of one or more seeds, in training."""
 
@@ -118,9 +130,9 @@ class SideBySide:
         arguments = (*self.parameters.values(), inputs, targets)
         try:
             return traced(gradients, arguments, compiled=self._compile)
-        except torch.OutOfMemoryError:
-            raise
         except RuntimeError as error:  # dropout, or a branch on a value: what cannot be stacked
+            if is_out_of_memory(error):
+                raise
             raise InputError(
                 f"task {type(self._task).__name__}: its networks cannot be trained side by side "
                 f"({str(error).splitlines()[0]}); let its side_by_side be False"
@@ -160,6 +172,18 @@ class SideBySide:
         for name, value in state["parameters"].items():
             self.parameters[name].copy_(value)
         self._optimizer.load_state_dict(state["optimizer"])
+
+
+def of_rows(state: Any, rows: Sequence[int]) -> Any:
+    """Of a state of networks side by side, that of some of them, by their places.
+
+    All its tensors are stacked, but for counts of steps, which are one number.
+    """
+    if isinstance(state, torch.Tensor):
+        return state[list(rows)].clone() if state.dim() else state
+    if isinstance(state, dict):
+        return {key: of_rows(value, rows) for key, value in state.items()}
+    return state
 
 
 class Alone:

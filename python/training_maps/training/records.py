@@ -106,8 +106,11 @@ class Recorder:
         return self._recording.what == "metrics" and not set(DISTANCES).isdisjoint(self._columns)
 
     def go_on(self, start: Mapping[str, Any], previous: Mapping[str, Any]) -> None:
-        """Take up distances where they were: from the tensors at the start and at the last one."""
-        self._start, self._previous = start, previous
+        """Take up metrics where they were: from the tensors at the start and at the last one."""
+        if self._recording.what == "metrics":
+            self._select(_of_run(previous, 0))
+        if self.measures_distances:
+            self._start, self._previous = start, previous
 
     def record(
         self, rows: list[int], measurements: list[dict[str, float]], tensors: Mapping[str, Any]
@@ -145,19 +148,15 @@ class Recorder:
         """A row of metrics, unless the run's table has ended at a value that is not finite."""
         if record.non_finite is not None:
             return
-        if self._selection is None:
-            described = (
-                (name, _TYPES[array.dtype.str], array.shape) for name, array in tensors.items()
-            )
-            self._selection = select_parameters(described, overrides=self._recording.overrides)
-        values, culprit = tensor_metrics(tensors, self._selection)
+        selection = self._select(tensors)
+        values, culprit = tensor_metrics(tensors, selection)
         if values is not None:
             if self.measures_distances:
                 start, previous = (
                     tensors if them is None else _of_run(them, row)
                     for them in (self._start, self._previous)
                 )
-                values |= tensor_distances(tensors, start, previous, self._selection)
+                values |= tensor_distances(tensors, start, previous, selection)
             values |= self._own_metrics(tensors, f"seed {record.seed}, step {step}")
             record.metrics.append({"step": step, **values})
             return
@@ -170,6 +169,15 @@ class Recorder:
                 "on from where it was"
             )
         logger.warning("%s; its table of metrics ends before that", message)
+
+    def _select(self, tensors: Mapping[str, np.ndarray]) -> ParameterSelection:
+        """What counts of the networks, by one run's tensors; all have the same ones."""
+        if self._selection is None:
+            described = (
+                (name, _TYPES[array.dtype.str], array.shape) for name, array in tensors.items()
+            )
+            self._selection = select_parameters(described, overrides=self._recording.overrides)
+        return self._selection
 
     def _own_metrics(self, tensors: Mapping[str, np.ndarray], where: str) -> dict[str, float]:
         """The users' metrics of one checkpoint."""
