@@ -6,9 +6,7 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 
-configfile: "config.yaml"
-
-
+# Reads and checks config.yaml.
 include: "workflow/rules/common.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/metrics.smk"
@@ -24,7 +22,8 @@ include: "workflow/rules/report.smk"
 localrules:
     all,
     fetch,
-    summary,
+    fetch_dataset,
+    observations,
     compare,
 
 

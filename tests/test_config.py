@@ -19,7 +19,8 @@ SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
 def experiments(tmp_path):
     """A folder of experiments with one, called tiny."""
     (tmp_path / "tiny.yaml").write_text(
-        "training: {task: sparse_parities, learning_rate: 0.2, length: 50}\nhmm: {restarts: 2}\n"
+        "training: {task: sparse_parities, learning_rate: 0.2, length: 50,\n"
+        "  checkpoint_every: 5}\nhmm: {restarts: 2}\n"
     )
     return tmp_path
 
@@ -54,7 +55,8 @@ def test_config_yaml_shows_every_key_with_its_default():
     assert config.pop("results") == "results"
     assert config.pop("data_dir") is None
     defaults = fill_defaults({}, SCHEMA["$defs"]["experiment"])
-    del defaults["description"], defaults["extends"]  # an experiment's own, not for all of a run
+    for own in ("description", "extends", "compare_with"):
+        del defaults[own]  # an experiment's own, not for all of a run
     assert config == defaults
     assert keys | set(config) == set(SCHEMA["properties"])
 
@@ -358,12 +360,12 @@ def test_settings_that_contradict_the_source_are_named(experiments, own, text, m
 
 def test_settings_for_all_are_for_those_that_take_them(experiments, own):
     path = own(CHECKPOINTS)
-    config = {"experiments": ["tiny", path], "training": {"length": 9}}
+    config = {"experiments": ["tiny", path], "training": {"length": 60}}
     found = resolve(config, experiments, SCHEMA).experiments
-    assert found["tiny"]["training"]["length"] == 9
+    assert found["tiny"]["training"]["length"] == 60
     assert "length" not in found["mine"]["training"]
     with pytest.raises(InputError, match=r"config: training\.length and source: checkpoints"):
-        resolve({"experiments": [path], "training": {"length": 9}}, experiments, SCHEMA)
+        resolve({"experiments": [path], "training": {"length": 60}}, experiments, SCHEMA)
 
 
 def test_metrics_that_do_not_exist_are_refused_before_training(experiments, own):

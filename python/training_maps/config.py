@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-import difflib
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -19,19 +19,24 @@ from pathlib import Path
 from typing import Any, cast
 
 import jsonschema
-import yaml
 
 from training_maps import own_runs
-from training_maps.errors import InputError
+from training_maps.contradictions import check_together, nearest
+from training_maps.errors import InputError, shown
 from training_maps.hub_plan import check_hub
 from training_maps.metrics import metric_columns
 from training_maps.recipe import Recipe
 from training_maps.seeds import parse_seeds
 from training_maps.sensitivity_variants import variants_of
 from training_maps.tasks import fields_schema, make_task, settings_schema, task_names
+from training_maps.yaml_files import read_yaml
 
 _TOP_LEVEL = ("experiments", "results", "data_dir")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")  # all but tabs and line ends
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+# Whole numbers without a limit of their own have this one, so that a slip of the pen ends here and
+# not in a loop that never ends, or in a library that counts in 32 bits.
+_LARGEST = 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,13 +44,15 @@ class Config:
     """A checked config: folders, and each experiment's whole settings by name.
 
     `data_dir` is where downloaded data sets are, or None for the user's cache; `called` is what the
-    config calls each experiment, its name or its file's path.
+    config calls each experiment, its name or its file's path; `table_files` are, by experiment, the
+    files that its tables and training logs are read from (of `prepare` only).
     """
 
     results: str
     experiments: dict[str, dict[str, Any]]
     data_dir: str | None = None
     called: dict[str, str] = dataclasses.field(default_factory=dict)
+    table_files: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
 
 def load_schema(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -53,7 +60,7 @@ def load_schema(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     The keys of `training` that say how a network is trained are the fields of `Recipe`.
     """
-    schema = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    schema = read_yaml(path)
     definitions = schema.pop("$defs")
     definitions["training"]["properties"] |= fields_schema(Recipe)["properties"]
 
@@ -65,6 +72,41 @@ def load_schema(path: str | os.PathLike[str]) -> dict[str, Any]:
         return node
 
     return {**resolved(schema), "$defs": resolved(definitions)}
+
+
+def check_file(path: str | os.PathLike[str], schema: Mapping[str, Any]) -> None:
+    """Refuse a config's file by itself, so that Snakemake, which reads it too, meets a good one.
+
+    Raises:
+        InputError: naming the file, and the line or the key.
+    """
+    check(typed(read_yaml(path), schema), schema, str(path))
+
+
+def prepare(
+    config: Mapping[str, Any], folder: str | os.PathLike[str], schema: Mapping[str, Any]
+) -> Config:
+    """What `resolve` gives, with the runs and files that experiments bring along looked for.
+
+    Returns:
+        The config; every experiment's `seeds` are those of its runs, as a list.
+
+    Raises:
+        InputError: as `resolve`, and if a run or a file is missing or cannot be what it is to be.
+    """
+    where = "config"
+    try:
+        checked = resolve(config, folder, schema)
+        own_runs.check_folders(checked.results, checked.data_dir)
+        for name, settings in checked.experiments.items():
+            where = f"experiment {name}"
+            settings["seeds"] = own_runs.find_seeds(settings, where)
+            checked.table_files[name] = own_runs.files_of_tables(settings, where)
+            own_runs.check_files(settings, checked.table_files[name], where)
+    except OSError as error:  # such as a name that is too long, or a folder not for all to read
+        file = shown(str(error.filename))
+        raise InputError(f"{where}: {file} cannot be looked at ({error.strerror})") from error
+    return checked
 
 
 def resolve(
@@ -99,10 +141,36 @@ def resolve(
 
 def check(settings: Any, schema: Mapping[str, Any], where: str) -> None:
     """Validate `settings` against `schema`; the first fault is an `InputError` naming `where`."""
-    validator = jsonschema.Draft202012Validator(schema)
-    errors = sorted(validator.iter_errors(settings), key=lambda error: list(map(str, error.path)))
+    errors = sorted(
+        _Validator(schema).iter_errors(settings), key=lambda error: list(map(str, error.path))
+    )
     if errors:
         raise InputError("\n".join(_message(error, where) for error in errors))
+
+
+def _is_whole(checker: jsonschema.TypeChecker, value: Any) -> bool:
+    """Whether a value is a whole number, and not an absurd one."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST
+
+
+def _is_number(checker: jsonschema.TypeChecker, value: Any) -> bool:
+    """Whether a value is a number; NaN is none, and would pass any limit."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value) if isinstance(value, float) else abs(value) <= _LARGEST
+
+
+def _is_text(checker: jsonschema.TypeChecker, value: Any) -> bool:
+    """Whether a value is a text that can be in a file's name, a command or a page."""
+    return isinstance(value, str) and not _CONTROL.search(value)
+
+
+_Validator: Any = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {"integer": _is_whole, "number": _is_number, "string": _is_text}
+    ),
+)
 
 
 def fill_defaults(settings: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,6 +215,8 @@ def typed(value: Any, schema: Mapping[str, Any]) -> Any:
         return [typed(part, schema.get("items", {})) for part in value]
     types = schema.get("type", [])
     types = [types] if isinstance(types, str) else types
+    if isinstance(value, float) and value.is_integer() and not {"number", "string"} & set(types):
+        return int(value) if "integer" in types else value
     if isinstance(value, str) and "string" not in types:
         for kind in types:
             with contextlib.suppress(ValueError, KeyError):
@@ -160,6 +230,7 @@ class _Files:
 
     folder: Path
     schemas: Mapping[str, Any]
+    said: dict[Path, dict[str, Any]] = dataclasses.field(default_factory=dict)  # once read
 
     def locate(self, name: str, beside: Path | None = None) -> Path:
         """The file that `name` stands for.
@@ -172,8 +243,8 @@ class _Files:
         if not name.endswith((".yaml", ".yml")):
             if not _NAME.fullmatch(name):
                 raise InputError(
-                    f"config: experiments: {name!r} is neither the name of a file in {self.folder} "
-                    "nor a path that ends in .yaml"
+                    f"config: experiments: {shown(name)} is neither the name of a file in "
+                    f"{self.folder} nor a path that ends in .yaml"
                 )
             return self.folder / f"{name}.yaml"
         path = Path(name).expanduser()
@@ -185,6 +256,11 @@ class _Files:
 
     def read(self, path: Path) -> dict[str, Any]:
         """What the file of an experiment, or of a group of them, says."""
+        if path not in self.said:
+            self.said[path] = self._read(path)
+        return copy.deepcopy(self.said[path])
+
+    def _read(self, path: Path) -> dict[str, Any]:
         if not path.is_file():
             raise InputError(f"config: experiments: there is no {path}{self._advice(path)}")
         if not _NAME.fullmatch(path.stem):
@@ -192,10 +268,7 @@ class _Files:
                 f"config: experiments: {path}: an experiment is called what its file is; expected "
                 "letters, digits, '_', '-' and '.' only"
             )
-        try:
-            own = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except yaml.YAMLError as error:
-            raise InputError(f"{path}: is not valid YAML ({error})") from error
+        own = read_yaml(path)
         is_group = isinstance(own, Mapping) and "experiments" in own
         schema = self.schemas["group" if is_group else "experiment"]
         own = typed(own, schema)
@@ -224,6 +297,10 @@ class _Files:
             chain = " -> ".join(file.stem for file in (*extending, path))
             raise InputError(f"{path}: extends itself ({chain})")
         own = self.read(path)
+        if "experiments" in own:
+            raise InputError(
+                f"{path}: names several experiments, and cannot be extended or be one of several"
+            )
         base = own.pop("extends", None)
         if base is None:
             return own
@@ -234,7 +311,7 @@ class _Files:
             return "; a relative path starts from the folder that the workflow runs in"
         known = sorted(file.stem for file in self.folder.glob("*.yaml"))
         return (
-            f"{_nearest(path.stem, known)}; the experiments are {', '.join(known)}, and a file of "
+            f"{nearest(path.stem, known)}; the experiments are {', '.join(known)}, and a file of "
             "your own is named by its path, such as own/mine.yaml"
         )
 
@@ -257,11 +334,10 @@ def _experiment(path: Path, overrides: Mapping[str, Any], files: _Files) -> dict
     if settings["source"] == "hub":
         check_hub(settings["hub"], settings["seeds"], where)
     settings["hmm"]["n_states"] = parse_seeds(settings["hmm"]["n_states"], f"{where}: hmm.n_states")
-    if min(settings["hmm"]["n_states"]) < 1:
-        raise InputError(f"{where}: hmm.n_states: expected numbers of at least 1, got 0")
     _check_columns(settings, where)
     if settings["source"] == "training":
         settings["training"]["task_settings"] = _task_settings(settings["training"], where)
+    check_together(path.stem, settings)
     used = own_runs.used_settings(settings)
     variants_of(used, where)
     return used
@@ -288,7 +364,7 @@ def _task_settings(training: Mapping[str, Any], where: str) -> dict[str, Any]:
     task = training["task"]
     if task not in task_names():
         raise InputError(
-            f"{where}: training.task: there is no task {task!r}{_nearest(task, task_names())}; "
+            f"{where}: training.task: there is no task {task!r}{nearest(task, task_names())}; "
             f"the tasks are {', '.join(task_names())}"
         )
     schema = settings_schema(task)
@@ -312,7 +388,7 @@ def _message(error: jsonschema.ValidationError, where: str) -> str:
             str(key) for key in cast(dict[str, Any], error.instance) if key not in known
         )
         return "\n".join(
-            f"{where}: unknown key {f'{path}.{key}' if path else key}{_nearest(key, known)}; "
+            f"{where}: unknown key {f'{path}.{key}' if path else key}{nearest(key, known)}; "
             f"the keys here are {', '.join(known)}"
             for key in unknown
         )
@@ -322,7 +398,7 @@ def _message(error: jsonschema.ValidationError, where: str) -> str:
         ]
         return f"{where}: {f'{path}: ' if path else ''}missing key {', '.join(missing)}"
     expected = _expectation(schema)
-    return f"{where}: {path or 'the whole'}: expected {expected}, got {error.instance!r}"
+    return f"{where}: {path or 'the whole'}: expected {expected}, got {shown(error.instance)}"
 
 
 def _expectation(schema: Mapping[str, Any]) -> str:
@@ -344,9 +420,3 @@ def _expectation(schema: Mapping[str, Any]) -> str:
     if schema.get("uniqueItems"):
         words.append("without repeats")
     return " ".join(words)
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    """A hint at the known name nearest to `name`, if one is near."""
-    near = difflib.get_close_matches(str(name), list(known), n=1)
-    return f" (did you mean {near[0]}?)" if near else ""

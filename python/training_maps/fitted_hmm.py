@@ -108,7 +108,7 @@ def load_fitted(path: str | os.PathLike[str], obs: Observations) -> FittedHMM:
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"{path}: the model cannot be read ({reason})") from error
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, TypeError, LookupError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: is not a model of 'training-maps hmm' ({error})") from error
     if digest != obs.digest:
         raise InputError(

@@ -154,7 +154,12 @@ def load_selected(
         stem = file_stem(candidate)
         path = Path(folder, f"{stem}.csv")
         table = read_table(path, columns=SCORE_COLUMNS)
-        if list(by_candidate(table)) != [candidate]:
+        try:
+            of = list(by_candidate(table))
+            table["log_likelihood_validation"].astype(float)
+        except (ValueError, TypeError) as error:  # texts and gaps where names and numbers were
+            raise InputError(f"{path}: is no table of scores ({error})") from error
+        if of != [candidate]:
             raise InputError(
                 f"{path}: expected the scores of models with {candidate.n_states} states"
             )

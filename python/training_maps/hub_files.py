@@ -6,7 +6,6 @@ shards with their index; `pytorch_model.bin`, or its shards with their index.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import logging
 import os
@@ -19,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from training_maps.errors import InputError, UnreadableCheckpoint
-from training_maps.files import read_json
+from training_maps.files import explained, read_json
 from training_maps.hub_plan import HubRun
 from training_maps.progress import duration
 
@@ -136,6 +135,9 @@ def choose_files(remote: Mapping[str, Any], patterns: tuple[str, ...], where: st
             f"{where}: {len(chosen)} files match {', '.join(patterns)} (hub.files): "
             f"{', '.join(sorted(chosen))}; expected one, or one index of shards ({_INDEX})"
         )
+    path = PurePosixPath(chosen[0])
+    if path.is_absolute() or ".." in path.parts or "\\" in chosen[0]:
+        raise InputError(f"{where}: {chosen[0]} leads out of the folder for downloads")
     return chosen
 
 
@@ -248,9 +250,7 @@ def _explain(error: Exception, page: str) -> str | None:
             return f"access is refused; {_LOGIN} that may read it"
         if 400 <= status < 500 and status not in (408, 429):
             return _message(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk is full; free some of it, then call the command again to go on from here"
-    return None
+    return explained(error) if isinstance(error, OSError) else None
 
 
 def _is_missing(error: Exception) -> bool:

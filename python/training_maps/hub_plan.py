@@ -14,11 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from training_maps.errors import InputError
+from training_maps.errors import InputError, shown
 from training_maps.seeds import MAXIMUM_SEEDS, format_seeds
 
 PLACES = ("seed", "step", "step_k")
-_STEPS = re.compile(r"\s*(\d+)\s*(?:-\s*(\d+)\s*(?::\s*(\d+)\s*)?)?", re.ASCII)
+_STEPS = re.compile(r"\s*(\d{1,18})\s*(?:-\s*(\d{1,18})\s*(?::\s*(\d{1,18})\s*)?)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -224,8 +224,8 @@ def _range(text: str) -> range:
     match = _STEPS.fullmatch(text)
     if match is None:
         raise InputError(
-            f"hub.steps: {text.strip()!r} is neither a whole number from 0 on nor a range such as "
-            "0-20000:1000"
+            f"hub.steps: {shown(text.strip())} is neither a whole number from 0 on nor a range "
+            "such as 0-20000:1000"
         )
     first, last, stride = (int(number) if number else None for number in match.groups())
     assert first is not None

@@ -9,11 +9,12 @@ state_paths     a table of seed, step and state; everything that needs no model 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from training_maps.collect import Pattern, find_runs
-from training_maps.errors import InputError
+from training_maps.errors import InputError, shown
 from training_maps.seeds import format_seeds, parse_seeds
 
 ALL_SEEDS = "all"
@@ -33,6 +34,8 @@ _SOURCES_OF: dict[str, tuple[str, ...]] = {
     "sensitivity": ("training", "checkpoints", "hub", "metrics"),
     "early_warning": ("training", "checkpoints", "hub", "metrics"),
 }
+# Keys of `metrics` that say how checkpoints are measured, where there are none.
+_MEASURING = ("columns", "unreadable")
 # The one key of `training` that runs from elsewhere take: the time that figures show.
 _TRAINING_KEYS_OF_ALL = ("unit",)
 _TAKE_ALL_SEEDS = ("checkpoints", "metrics", "state_paths")
@@ -57,6 +60,8 @@ def foreign_keys(given: Mapping[str, Any], source: str) -> list[str]:
             for key in given.get("training") or ()
             if key not in _TRAINING_KEYS_OF_ALL
         ]
+    if source == "metrics":
+        keys += [f"metrics.{key}" for key in _MEASURING if key in (given.get("metrics") or ())]
     return keys
 
 
@@ -66,6 +71,8 @@ def contradiction(key: str, source: str) -> str:
     sources = _SOURCES_OF.get(key, ("training",))
     if key.startswith("training."):
         reason = "nothing is trained, and of training only unit counts, the time of figures"
+    elif key.startswith("metrics."):
+        return f"{both}: nothing is measured. Leave {key} out; tables.metrics names columns to use"
     elif len(sources) == 1:
         return f"{both}; say source: {sources[0]}, or leave {key} out"
     elif key == "parameters":
@@ -179,7 +186,7 @@ def find_seeds(settings: Mapping[str, Any], where: str) -> list[int]:
     return found if wanted == ALL_SEEDS else list(wanted)
 
 
-def files_of_tables(settings: Mapping[str, Any]) -> list[str]:
+def files_of_tables(settings: Mapping[str, Any], where: str) -> list[str]:
     """The files that the tables of metrics and the training logs are read from, where they are.
 
     Raises:
@@ -187,6 +194,86 @@ def files_of_tables(settings: Mapping[str, Any]) -> list[str]:
     """
     from training_maps.tables import input_files
 
-    sections = [settings[name] for name in ("tables", "training_log") if name in settings]
-    paths = dict.fromkeys(section["path"] for section in sections if section["path"])
-    return [str(file) for path in paths for file in input_files(path, settings["seeds"])]
+    files: dict[str, None] = {}
+    for name in ("tables", "training_log"):
+        path = settings.get(name, {}).get("path")
+        if path:
+            try:
+                found = input_files(path, settings["seeds"])
+            except InputError as error:
+                raise InputError(f"{where}: {name}.path: {error}") from error
+            files |= dict.fromkeys(map(str, found))
+    return list(files)
+
+
+def check_folders(results: str, data: str | None) -> None:
+    """Refuse folders for results and data sets that cannot be.
+
+    Raises:
+        InputError: if one is a file, or in a file; or if the name of the results holds what
+            Snakemake reads as something else.
+    """
+    wrong = [character for character in results if character in "{}<>*\n"]
+    if wrong or results.startswith("~"):
+        raise InputError(
+            f"config: results: {shown(results)} has {(wrong or ['~'])[0]!r}; write the folder's "
+            "path out, without any of { } < > * ~ and line ends"
+        )
+    _check_folder("results", results)
+    if data is not None:
+        _check_folder("data_dir", data)
+
+
+def _check_folder(key: str, folder: str) -> None:
+    path = Path(folder)
+    for part in (path, *path.parents):
+        if part.exists() and not part.is_dir():
+            raise InputError(f"config: {key}: {part} is a file; name a folder")
+
+
+def _check_name(file: str, where: str) -> None:
+    """Refuse a file that cannot be an input of the workflow, by its name alone."""
+    wrong = [character for character in file if character in "{}<>*\n"]
+    if wrong:
+        raise InputError(
+            f"{where}: {shown(file)} has {wrong[0]!r} in its name, which Snakemake takes for a "
+            "place to fill in; rename the file or its folder"
+        )
+
+
+def check_files(settings: Mapping[str, Any], tables: Sequence[str], where: str) -> None:
+    """Refuse settings that name a file which is not there, or not what it is to be.
+
+    Args:
+        settings: of an experiment.
+        tables: what `files_of_tables` gives for it.
+        where: what to call it in an error.
+
+    Raises:
+        InputError: naming the key and the file.
+    """
+    from training_maps.files import read_table
+    from training_maps.tasks import make_task
+
+    semantics = settings["semantics"]
+    for file in tables:
+        _check_name(file, where)
+    if settings["source"] == "state_paths":
+        _check_name(settings["state_paths"]["path"], f"{where}: state_paths.path")
+    if semantics["outcome"] == "table":
+        table = semantics["table"]
+        _check_name(table["path"], f"{where}: semantics.table.path")
+        try:
+            read_table(table["path"], ("seed", table["column"]))
+        except InputError as error:
+            raise InputError(f"{where}: semantics.table: {error}") from error
+    if settings["source"] == "training":
+        training = settings["training"]
+        dataset = make_task(training["task"], training["task_settings"]).dataset
+        if dataset and dataset.endswith(".npz"):
+            _check_name(dataset, f"{where}: training.task_settings.dataset")
+        if dataset and dataset.endswith(".npz") and not Path(dataset).is_file():
+            raise InputError(
+                f"{where}: training.task_settings.dataset: there is no file {dataset}; a relative "
+                "path starts from the folder that the workflow runs in"
+            )

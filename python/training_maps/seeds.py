@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from training_maps.errors import InputError
+from training_maps.errors import InputError, shown
 
 MAXIMUM_SEEDS = 100_000  # more than this is a slip of the pen ("0-39999999"), not an experiment
+MAXIMUM_SEED = 2**31 - 1  # torch and NumPy take larger ones, other libraries do not
 
-_PART = re.compile(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", re.ASCII)
+_PART = re.compile(r"\s*(\d{1,18})\s*(?:-\s*(\d{1,18})\s*)?", re.ASCII)
 
 
 def parse_seeds(seeds: str | int | Iterable[str | int], what: str = "seeds") -> list[int]:
@@ -36,6 +37,10 @@ def parse_seeds(seeds: str | int | Iterable[str | int], what: str = "seeds") -> 
 def _distinct(found: list[int]) -> list[int]:
     if not found:
         raise InputError("the list is empty; write for instance 0-39 or 0,1,5")
+    if found[-1] > MAXIMUM_SEED:
+        raise InputError(
+            f"{shown(found[-1])} is more than {MAXIMUM_SEED}, the largest that there is"
+        )
     repeated = sorted({seed for seed, following in pairwise(found) if seed == following})
     if repeated:
         raise InputError(f"{format_seeds(repeated)} is given more than once")
@@ -77,7 +82,7 @@ def _expand(seeds: str | int | Iterable[str | int]) -> list[int]:
     except (TypeError, ValueError, OverflowError):
         seed = -1
     if seed < 0 or seed != seeds:
-        raise InputError(f"{seeds!r} is not a whole number from 0 on")
+        raise InputError(f"{shown(seeds)} is not a whole number from 0 on")
     return [seed]
 
 
@@ -85,7 +90,7 @@ def _expand_part(part: str) -> range:
     match = _PART.fullmatch(part)
     if match is None:
         raise InputError(
-            f"{part.strip()!r} is neither a whole number from 0 on nor a range such as 0-39"
+            f"{shown(part.strip())} is neither a whole number from 0 on nor a range such as 0-39"
         )
     first = int(match[1])
     last = first if match[2] is None else int(match[2])

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from training_maps.errors import InputError
 from training_maps.files import made_by, read_table, table_metadata, write_table
+from training_maps.limits import LARGEST_STEP, MISSING_SHARE
 from training_maps.seeds import format_seeds
 
 NonFinite = Literal["stop", "drop", "cut"]
@@ -29,8 +30,6 @@ Split = Literal["train", "validation"]
 POLICIES = ("stop", "drop", "cut")
 # Columns that say which row it is and are never metrics.
 BOOKKEEPING = ("seed", "step", "split", "epoch")
-# Largest share of a run's checkpoints at which a metric may be missing.
-MISSING_SHARE = 0.1
 # A metric whose range in a run is below this share of its size varies by rounding only.
 CONSTANT = 1e-12
 
@@ -313,7 +312,7 @@ def _check_run(
             f"(min_checkpoints){cut if table.attrs.get('non_finite') else ''}"
         )
     steps = _numbers(seed, table, "step")
-    if (steps != np.floor(steps)).any():
+    if (steps != np.floor(steps)).any() or (np.abs(steps) > LARGEST_STEP).any():
         raise InputError(f"seed {seed}: column 'step' has steps that are not whole numbers")
     for before, step in pairwise(steps):
         if step <= before:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from training_maps.checkpoints import run_folder
 from training_maps.errors import InputError
 from training_maps.files import read_table
+from training_maps.limits import LARGEST_STEP
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,8 +26,8 @@ def find_training_logs(
         columns: what each log must have beside `step`.
 
     Raises:
-        InputError: if a log cannot be read, is empty, lacks a column, or has a step that is no
-            number; the message names seed and file.
+        InputError: if a log cannot be read, lacks a column, or is none (`check_log`); the message
+            names seed and file.
     """
     if runs is None:
         return {}
@@ -35,9 +36,25 @@ def find_training_logs(
         path = run_folder(runs, seed) / "training_log.parquet"
         if path.exists():
             log = read_table(path, ("step", *columns))
-            if log.empty or log["step"].isna().any():
-                raise InputError(
-                    f"{path}: the training log of seed {seed} has no rows, or a row without a step"
-                )
+            check_log(log, f"{path}: the training log of seed {seed}")
             logs[int(seed)] = log.sort_values("step", ignore_index=True)
     return logs
+
+
+def check_log(log: pd.DataFrame, where: str) -> None:
+    """Refuse a table that cannot be a training log.
+
+    Raises:
+        InputError: if it has no rows, a column of anything but numbers, or a row whose step is no
+            whole number from 0 on.
+    """
+    from pandas.api.types import is_numeric_dtype
+
+    if log.empty:
+        raise InputError(f"{where} has no rows; expected one for each checkpoint")
+    for column in log.columns:
+        if not is_numeric_dtype(log[column]) and log[column].notna().any():
+            raise InputError(f"{where} has a text in column {column}; expected numbers")
+    steps = log["step"].to_numpy(dtype=float, na_value=-1.0)
+    if not ((steps >= 0) & (steps <= LARGEST_STEP) & (steps == steps.round())).all():
+        raise InputError(f"{where} has a row whose step is no whole number from 0 on")

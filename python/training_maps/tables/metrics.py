@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training_maps.errors import InputError
+from training_maps.limits import MISSING_SHARE
 from training_maps.tables.runs import (
     SEED_NAME,
     LoggedRun,
@@ -28,8 +29,6 @@ logger = logging.getLogger("training_maps")
 IncompleteSteps = Literal["keep", "drop"]
 LOG_NAMES = ("train_loss", "eval_loss", "train_accuracy", "eval_accuracy")
 _RESERVED = ("seed", "step", "split", "epoch")
-# A metric missing at more of a run's steps than this is worth a word; the observations refuse it.
-_MUCH = 0.1
 
 
 def read_metrics(
@@ -179,13 +178,13 @@ def _first_not_finite(
 
 def _warn_of_missing(run: LoggedRun, names: Sequence[str], logged: NDArray[np.bool_]) -> None:
     missing = 1 - logged.mean(axis=0) if len(logged) else np.zeros(len(names))
-    much = [name for name, share in zip(names, missing, strict=True) if share > _MUCH]
+    much = [name for name, share in zip(names, missing, strict=True) if share > MISSING_SHARE]
     if much:
         logger.warning(
             "seed %d: of %d steps, more than %d %% have no value of %s; to use only the steps that "
             "have all, set incomplete_steps to 'drop'",
             run.seed,
             len(logged),
-            round(100 * _MUCH),
+            round(100 * MISSING_SHARE),
             listed(much),
         )

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from training_maps.collect import Pattern
 from training_maps.errors import InputError
+from training_maps.limits import LARGEST_STEP
 from training_maps.seeds import format_seeds
 from training_maps.tables.event_files import event_files, read_events
 from training_maps.tables.sheets import Column, Sheet, read_sheet
@@ -41,7 +42,6 @@ _CLOCKS = (
     "index",
 )
 _ROW_NUMBERS = re.compile(r"|Unnamed: \d+")
-_LARGEST = 2**53  # float64 holds every whole number up to here
 
 
 @dataclass(frozen=True)
@@ -296,7 +296,7 @@ def _whole_numbers(sheet: Sheet, name: str, rows: NDArray[np.int64]) -> NDArray[
     """A column's cells in `rows`, which must be whole numbers from 0 on."""
     column = sheet.columns[name]
     values = column.values[rows]
-    wrong = ~((values >= 0) & (values <= _LARGEST) & (values == np.floor(values)))
+    wrong = ~((values >= 0) & (values <= LARGEST_STEP) & (values == np.floor(values)))
     if wrong.any():
         row = int(rows[wrong][0])
         found = f"{column.values[row]:.17g}"
