@@ -232,6 +232,21 @@ class TestRegression:
         # Binomial(200, 0.1): mean 20, standard deviation 4.2.
         assert 8 <= hits <= 32
 
+    def test_few_runs_for_the_states_are_noted(self):
+        """With what R² is of noise: brute force over noise."""
+        rng = np.random.default_rng(5)
+        shares = random_shares(rng, 8, 5)
+        outcomes = rng.normal(size=(2000, 8))
+        of_noise = [sm.OLS(outcome, shares.to_numpy()).fit().rsquared for outcome in outcomes]
+        result = regress(shares, times_of(outcomes[0].tolist()), n_resamples=10)
+        told = result.notes[-1]
+        assert told.startswith(
+            "8 runs are few for 5 states: R² is 0.57 on average even of outcomes"
+        )
+        assert np.mean(of_noise) == pytest.approx(0.57, abs=0.02)  # its standard error is 0.005
+        many = random_shares(rng, 40, 5)
+        assert not regress(many, times_of(rng.random(40).tolist()), n_resamples=10).notes
+
 
 class TestDependentShares:
     def test_state_with_a_constant_share_is_left_out(self):
@@ -398,6 +413,16 @@ class TestCommand:
         coefficients = pd.read_csv(tmp_path / "coefficients.csv")
         assert list(coefficients) == list(COEFFICIENT_COLUMNS)
         assert coefficients["state"].tolist() == [0, 1]
+
+    def test_runs_that_end_early_are_noted(self, tmp_path):
+        self.write(tmp_path)
+        cli.main(self.arguments(tmp_path))
+        assert not json.loads((tmp_path / "regression.json").read_text())["notes"][1:]
+        log = tmp_path / "runs" / "seed-3" / "training_log.parquet"
+        pd.read_parquet(log).iloc[:-2].to_parquet(log)
+        assert cli.main(self.arguments(tmp_path)) == 0
+        notes = json.loads((tmp_path / "regression.json").read_text())["notes"]
+        assert notes[-1].startswith("Runs end between step 170 and 190: shares are of each run's")
 
     def test_impossible_threshold_leaves_a_header_and_a_reason(self, tmp_path):
         self.write(tmp_path)

@@ -11,11 +11,13 @@ import pytest
 
 from tests import simulated_runs
 from training_maps import cli
+from training_maps.commands import sensitivity_variant
 from training_maps.errors import InputError
 from training_maps.files import read_json, write_json, write_table
 from training_maps.hmm import select_hmm
 from training_maps.metrics import METRIC_COLUMNS
 from training_maps.outcomes import time_outcome
+from training_maps.restarts import with_split
 from training_maps.semantics import regress
 from training_maps.sensitivity import (
     Reference,
@@ -26,6 +28,7 @@ from training_maps.sensitivity import (
     with_metrics,
 )
 from training_maps.sensitivity_variants import (
+    OPEN_CHOICES,
     OTHER_STARTS,
     Variant,
     find_variants,
@@ -36,10 +39,24 @@ from training_maps.sequences import Observations
 from training_maps.state_paths import state_shares
 from training_maps.training_map import TrainingMap
 
-NOTHING = {"leave_one_out": False, "authors_subsets": False, "subsets": {}}
+NOTHING = {
+    "leave_one_out": False, "authors_subsets": False, "subsets": {},
+    "open_choices": False, "hmm": {},
+}  # fmt: skip
 HMM = {"n_states": range(1, 5), "restarts": 3}
 # How states look: `start` tells state 0 from the others, `detour` tells state 1.
 MEANS = {"start": [4.0, 0.0, 0.0], "detour": [0.0, 4.0, 0.0], "noise": [0.0] * 3, "hum": [0.0] * 3}
+
+
+def rand_index(table):
+    """The adjusted Rand index of a contingency table, by its definition (Hubert and Arabie)."""
+
+    def pairs(counts):
+        return (counts * (counts - 1) / 2).sum()
+
+    rows, columns = pairs(table.sum(axis=1)), pairs(table.sum(axis=0))
+    expected = rows * columns / pairs(table.sum())
+    return (pairs(table) - expected) / ((rows + columns) / 2 - expected)
 
 
 def names_of(**asked):
@@ -87,7 +104,8 @@ class TestVariants:
         settings = {
             "source": "training",
             "metrics": {"columns": []},
-            "observations": {"metrics": [], "log_columns": ["gradient_norm"]},
+            "observations": {"metrics": [], "log_columns": ["gradient_norm"], "split_seed": 0},
+            "hmm": {"restarts": 5, "resplits": 0, "aggregate": "mean"},
             "sensitivity": NOTHING | {"leave_one_out": True},
         }
         assert [v.left_out for v in variants_of(settings).values()][1:] == [
@@ -99,6 +117,28 @@ class TestVariants:
         settings |= {"source": "metrics", "tables": {"metrics": []}}
         settings["observations"]["metrics"] = []
         with pytest.raises(InputError, match="needs to know the metrics"):
+            variants_of(settings)
+
+    def test_open_choices_that_the_experiment_does_not_make_itself(self):
+        hmm = {
+            "restarts": 5, "covariance": "full", "covariance_floor": 0.001, "resplits": 4,
+            "aggregate": "mean", "n_states": [1, 2, 3],
+        }  # fmt: skip
+        settings = {
+            "source": "training",
+            "metrics": {"columns": []},
+            "observations": {"metrics": [], "log_columns": [], "split_seed": 1},
+            "hmm": hmm,
+            "sensitivity": NOTHING | {"open_choices": True, "hmm": {"six": {"n_states": 6}}},
+        }
+        found = variants_of(settings)
+        assert list(found) == [OTHER_STARTS, *(set_ for set_ in OPEN_CHOICES if set_ not in
+                               ("mean_of_restarts", "five_splits")), "six"]  # fmt: skip
+        assert found["other_split_1"].changes["resplits"] == 0  # the same runs, judging alone
+        assert found["six"].to_arguments() == ["--variant", "six", "--change", "n_states=6"]
+        assert found["best_restart"].to_arguments()[2:] == ["--change", 'aggregate="best"']
+        settings["sensitivity"]["hmm"] = {"one_split": {"resplits": 0}}
+        with pytest.raises(InputError, match="two variants are called one_split"):
             variants_of(settings)
 
 
@@ -172,7 +212,7 @@ class TestPlantedMetrics:
     def test_leaving_out_noise_changes_nothing(self, planted, metric):
         obs, reference, *_ = planted
         found = reanalyse(obs, Variant("v", left_out=metric), reference, **HMM)
-        assert found["n_states"] == 3
+        assert (found["n_states"], found["n_forks"]) == (3, 1)
         assert found["adjusted_rand_index"] > 0.99
         assert found["r_squared"] == pytest.approx(reference.regression["r_squared"], abs=0.01)
         assert (found["detours_kept"], found["detours_new"]) == ([1], [])
@@ -211,6 +251,36 @@ class TestPlantedMetrics:
         assert found["n_states"] == again.n_states
         assert (expected["state"] == reference.paths["state"]).mean() > 0.99
         assert found["adjusted_rand_index"] > 0.99
+
+    def test_changed_settings_are_those_of_the_fits(self, planted):
+        obs, reference, *_ = planted
+        changes = {"n_states": "2", "covariance": "diag", "restarts": 2}
+        found = reanalyse(obs, Variant("v", changes=changes), reference, **HMM)
+        again = select_hmm(obs, n_states=[2], covariance="diag", restarts=2)
+        paths = TrainingMap.from_model(again).paths
+        assert (found["n_states"], found["changes"]) == (2, changes)
+        both = pd.crosstab(paths["state"], reference.paths["state"]).to_numpy()
+        assert found["adjusted_rand_index"] == pytest.approx(rand_index(both))
+        assert found["n_forks"] == 0  # with two states there is one way on
+        moves = [tuple(run[run != run.shift()]) for _, run in paths.groupby("seed")["state"]]
+        assert found["on_commonest_path"] == max(moves.count(move) for move in moves)
+        shares = pd.crosstab(paths["seed"], paths["state"], normalize="index")[1].to_numpy()
+        pairs = [abs(a - b) for a, b in itertools.combinations(shares, 2)]
+        assert found["dissimilarity"] == pytest.approx(np.mean(pairs))
+
+    def test_another_split_holds_out_as_many_other_runs(self, planted):
+        obs, reference, *_ = planted
+        again = with_split(obs, 5)
+        assert again.sequences("validation")[2] == sorted(
+            np.random.default_rng(5).permutation(obs.seeds)[:8].tolist()
+        )
+        pd.testing.assert_frame_equal(
+            again.table.drop(columns="split"), obs.table.drop(columns="split")
+        )
+        found = reanalyse(obs, Variant("v", changes={"split_seed": 5}), reference, **HMM)
+        assert found["r_squared"] == pytest.approx(
+            reanalyse(again, Variant("v"), reference, **HMM)["r_squared"], abs=1e-12
+        )
 
     def test_without_an_outcome_there_is_no_regression(self, planted):
         obs, reference, *_ = planted
@@ -280,7 +350,7 @@ def options(folder):
 
 class TestCommands:
     def test_variants_are_found_and_gathered(self, results, planted):
-        asked = {"leave_one_out": True, "authors_subsets": False, "subsets": {"both": ["start"]}}
+        asked = NOTHING | {"leave_one_out": True, "subsets": {"both": ["start"]}}
         variants = [*find_variants(asked, [*MEANS, "mean_b"]).values()]
         files = []
         for variant in variants:
@@ -319,6 +389,23 @@ class TestCommands:
         assert {k: saved[k] for k in direct if k != "seconds"} == {
             k: json.loads(json.dumps(v)) for k, v in direct.items() if k != "seconds"
         }
+
+    def test_changes_that_are_none_are_refused(self, results, capsys):
+        for change, why in [
+            ("restarts", "NAME=VALUE"), ("linear=true", "NAME=VALUE"), ("restarts=x", "a number"),
+        ]:  # fmt: skip
+            code = cli.main([
+                "sensitivity_variant", *options(results), "--n-states", "2",
+                "--change", change, "--output", f"{results}/x.json",
+            ])  # fmt: skip
+            assert code == 1
+            assert f"--change {change}: expected {why}" in capsys.readouterr().err
+
+    def test_a_change_is_read_as_it_is_written(self, results):
+        """What a variant's options say is what the command reads, as a number or a word."""
+        for changes in [*OPEN_CHOICES.values(), {"n_states": "1-3", "model": ["gaussian"]}]:
+            texts = Variant("v", changes=changes).to_arguments()[3:]
+            assert sensitivity_variant._changes(texts) == changes
 
     def test_what_is_no_variant_is_refused(self, results, capsys):
         code = cli.main([

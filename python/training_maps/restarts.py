@@ -168,12 +168,20 @@ def other_splits(obs: Observations, n: int) -> list[tuple[int, Observations]]:
     for seed in range(100 * n):
         if len(splits) == n:
             break
-        drawn = np.random.default_rng(seed).permutation(obs.seeds)[: len(held_out)].tolist()
-        if frozenset(drawn) not in seen:
-            seen.add(frozenset(drawn))
-            split = np.where(obs.table["seed"].isin(drawn), "validation", "train")
-            splits.append((seed, Observations(obs.table.assign(split=split), obs.metrics)))
+        again = with_split(obs, seed)
+        drawn = frozenset(again.sequences("validation")[2])
+        if drawn not in seen:
+            seen.add(drawn)
+            splits.append((seed, again))
     return splits
+
+
+def with_split(obs: Observations, split_seed: int) -> Observations:
+    """The same runs, as many of them held out as before, drawn with another seed."""
+    n_held_out = len(obs.sequences("validation")[2])
+    drawn = np.random.default_rng(split_seed).permutation(obs.seeds)[:n_held_out]
+    split = np.where(obs.table["seed"].isin(drawn), "validation", "train")
+    return Observations(obs.table.assign(split=split), obs.metrics)
 
 
 def _numbered_path(

@@ -39,6 +39,7 @@ from training_maps.semantics_words import (
     censoring_notes,
     dependence_notes,
     explain_state,
+    few_runs_notes,
     listed,
     missing_notes,
     why_no_regression,
@@ -271,6 +272,7 @@ def regress(
     else:
         estimates = _tobit_estimates(runs, x, fit, n_resamples, random_state)
     notes += dependence_notes(shares.columns, runs.shares, varying, estimates.fit)
+    notes += few_runs_notes(len(runs.shares), int(np.linalg.matrix_rank(x)))
     if alternatives:
         about["alternatives"] = compare_alternatives(
             x,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from training_maps.least_squares import LeastSquares
     from training_maps.outcomes import Outcome
 
+# Where R² is at least this on average of outcomes that mean nothing, a note says so.
+MUCH_BY_CHANCE = 0.25
 _WHAT_IS_DONE = {
     "last_step": "their time counts as their last step",
     "drop": "they are left out of the regression",
@@ -79,6 +81,22 @@ def censoring_notes(censored: np.ndarray, policy: str) -> list[str]:
     return [f"{n_censored} of {n_runs} runs do not converge; {_WHAT_IS_DONE[policy]}."]
 
 
+def unequal_length_notes(last_steps: Iterable[int]) -> list[str]:
+    """A sentence if runs end at different steps, as with `stop_above`, and so shares and times too.
+
+    Args:
+        last_steps: of each run.
+    """
+    steps = set(map(int, last_steps))
+    if len(steps) < 2:
+        return []
+    return [
+        f"Runs end between step {min(steps)} and {max(steps)}: shares are of each run's own "
+        "checkpoints, and times are fractions of the longest run. R² is not that of runs of equal "
+        "length."
+    ]
+
+
 def dependence_notes(
     states: pd.Index, shares: pd.DataFrame, varying: pd.DataFrame, fit: LeastSquares | Tobit
 ) -> list[str]:
@@ -111,6 +129,22 @@ def dependence_notes(
     if getattr(fit, "f_statistic", 0.0) is None:
         notes.append("The regression fits exactly; its F statistic is infinite.")
     return notes
+
+
+def few_runs_notes(n_runs: int, n_states: int) -> list[str]:
+    """A sentence if R² is high by the number of states alone, whatever they mean.
+
+    Of outcomes that have nothing to do with the shares, the mean of the centred R² is
+    (k - 1) / (n - 1): the share of the variance that k states fit of n runs.
+    """
+    expected = (n_states - 1) / (n_runs - 1)
+    if expected < MUCH_BY_CHANCE:
+        return []
+    return [
+        f"{n_runs} runs are few for {n_states} states: R² is {expected:.2f} on average even of "
+        "outcomes that have nothing to do with the states. Read the adjusted R², or that of runs "
+        "left out, beside it."
+    ]
 
 
 def explain_state(

@@ -1,8 +1,9 @@
-"""How much states, and what they mean, hang on which metrics the model sees.
+"""How much states, and what they mean, hang on which metrics the model sees, and how it is fitted.
 
-The number of states is selected and the states are found anew with other metrics, and compared with
-the experiment's own, the reference. Z-scores are per metric, so that leaving one out changes no
-other. The paper chooses its 14 metrics by hand; the authors compared a few subsets.
+The number of states is selected and the states are found anew with other metrics or other settings
+of the fits, and compared with the experiment's own, the reference. Z-scores are per metric, so that
+leaving one out changes no other. The paper chooses its 14 metrics by hand; the authors compared a
+few subsets. How often it restarts, how it judges and which runs it holds out, it leaves open.
 
 **Paths** are compared by the adjusted Rand index over all checkpoints of all runs: 1 if they differ
 in the states' numbers only, about 0 if they are unrelated.
@@ -26,11 +27,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from training_maps.agreement import adjusted_rand_index, contingency
+from training_maps.dissimilarity import dissimilarity
 from training_maps.errors import InputError
 from training_maps.files import read_json, read_table
+from training_maps.forks import find_forks
 from training_maps.hmm import select_hmm
 from training_maps.map_extraction import viterbi_paths
 from training_maps.outcomes import Outcome
+from training_maps.restarts import with_split
+from training_maps.seeds import parse_seeds
 from training_maps.semantics import regress
 from training_maps.sensitivity_variants import OTHER_STARTS, Variant
 from training_maps.sequences import BOOKKEEPING, Observations
@@ -158,15 +163,17 @@ def reanalyse(
 
     Args:
         obs: the experiment's observations.
-        variant: which metrics are kept. `OTHER_STARTS` has a `random_state` larger by one.
+        variant: which metrics are kept, and which settings are others. `OTHER_STARTS` has a
+            `random_state` larger by one.
         reference: the experiment's own states.
         settings: of `select_hmm`, as the experiment's were made with.
 
     Returns:
-        Ready for JSON: `variant`, its `metrics`, `model`, `n_states` and `verdict` (whether the
-        choice is stable), `linear`, `adjusted_rand_index`, `r_squared`, `p_value`, what
-        `compare_detours` says, `seconds`, `notes`, and `reason` if there is nothing to compare, all
-        numbers being None then.
+        Ready for JSON: `variant`, its `metrics` and `changes`, `model`, `n_states` and `verdict`
+        (whether the choice is stable), `linear`, `n_forks`, `on_commonest_path` (how many runs),
+        `dissimilarity` (of ground distance index), `adjusted_rand_index`, `r_squared`, `p_value`,
+        what `compare_detours` says, `seconds`, `notes`, and `reason` if there is nothing to
+        compare, all numbers being None then.
 
     Raises:
         InputError: if a setting is out of its range, or the reference is of other checkpoints.
@@ -177,7 +184,12 @@ def reanalyse(
         return {"variant": variant.name, "metrics": [], "reason": notes[0]}
     if variant.name == OTHER_STARTS:
         settings["random_state"] = settings.get("random_state", 0) + 1
-    model = select_hmm(seen, **settings)
+    changes = dict(variant.changes)
+    if "split_seed" in changes:
+        seen = with_split(seen, changes.pop("split_seed"))
+    if "n_states" in changes:
+        changes["n_states"] = parse_seeds(changes["n_states"], f"{variant.name}: n_states")
+    model = select_hmm(seen, **settings | changes)
     paths = viterbi_paths(model)
     before, after = _same_checkpoints(reference.paths, paths)
     found: dict[str, Any] = {"r_squared": None, "p_value": None, "detour_states": []}
@@ -192,10 +204,11 @@ def reanalyse(
     return {
         "variant": variant.name,
         "metrics": list(seen.metrics),
+        "changes": dict(variant.changes),
         "model": model.kind,
         "n_states": model.n_states,
         "verdict": model.stability.verdict,
-        "linear": len(find_routes(paths)) == 1,
+        **_shape(paths),
         "adjusted_rand_index": adjusted_rand_index(before, after),
         "r_squared": found["r_squared"],
         "p_value": found["p_value"],
@@ -257,6 +270,18 @@ def compare_detours(
     }
 
 
+def _shape(paths: pd.DataFrame) -> dict[str, Any]:
+    """The shape of the map of `paths`, and equation 3 with ground distance index, in numbers."""
+    routes = find_routes(paths)
+    pairs = dissimilarity(paths)["index"]
+    return {
+        "linear": len(routes) == 1,
+        "n_forks": len(find_forks(paths)),
+        "on_commonest_path": len(routes[0].seeds),
+        "dissimilarity": float(pairs.mean()) if len(pairs) else None,
+    }
+
+
 def _same_checkpoints(reference: pd.DataFrame, paths: pd.DataFrame) -> tuple[Ints, Ints]:
     """The states of two tables of paths, row by row of the same checkpoints."""
     keys = ["seed", "step"]
@@ -278,7 +303,7 @@ def reference_row(reference: Reference, metrics: Iterable[str]) -> dict[str, Any
         "model": reference.model,
         "n_states": reference.n_states,
         "verdict": None,
-        "linear": len(find_routes(reference.paths)) == 1,
+        **_shape(reference.paths),
         "adjusted_rand_index": 1.0,
         "r_squared": reference.regression["r_squared"],
         "p_value": reference.regression["p_value"],

@@ -1,14 +1,16 @@
-"""The variants of a sensitivity analysis: with which metrics the states are found again.
+"""The variants of a sensitivity analysis: with which metrics or settings states are found again.
 
-A variant leaves one metric out, or keeps a named subset. Beside them there is one that keeps all
-metrics and changes the random starts only: what moves there moves by chance.
+A variant leaves one metric out, keeps a named subset, or changes settings of the fits. Beside them
+there is one that keeps all metrics and changes the random starts only: what moves there moves by
+chance.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from training_maps.errors import InputError
@@ -22,6 +24,19 @@ AUTHORS_SUBSETS: dict[str, tuple[str, ...]] = {
     "authors_l1": ("l1",),
     "authors_l2": ("l2",),
 }
+#: What the paper leaves open, and this project had to choose: other choices, by name.
+OPEN_CHOICES: dict[str, dict[str, Any]] = {
+    "best_restart": {"aggregate": "best"},
+    "mean_of_restarts": {"aggregate": "mean"},
+    "more_restarts": {"restarts": 10},
+    "diagonal_covariance": {"covariance": "diag"},
+    "lower_floor": {"covariance_floor": 1e-6},
+    "one_split": {"resplits": 0},
+    "five_splits": {"resplits": 4},
+    "other_split_1": {"split_seed": 1, "resplits": 0},
+    "other_split_2": {"split_seed": 2, "resplits": 0},
+    "other_split_3": {"split_seed": 3, "resplits": 0},
+}
 # What a file's name may hold; the rest of a metric's name becomes '-'.
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
 
@@ -34,18 +49,26 @@ class Variant:
         name: what it is called in files.
         kept: the metrics that are kept; None for all.
         left_out: the metric that is left out, if it is one.
+        changes: settings of `hmm.select_hmm` that are others; and `split_seed`, which draws the
+            validation runs.
     """
 
     name: str
     kept: tuple[str, ...] | None = None
     left_out: str | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
     def to_arguments(self) -> list[str]:
         """The variant as options of `training-maps sensitivity_variant`."""
         options = ["--variant", self.name]
         if self.kept is not None:
-            return [*options, "--keep", *self.kept]
-        return options if self.left_out is None else [*options, "--leave-out", self.left_out]
+            options += ["--keep", *self.kept]
+        if self.left_out is not None:
+            options += ["--leave-out", self.left_out]
+        if self.changes:
+            options.append("--change")
+            options += [f"{name}={json.dumps(value)}" for name, value in self.changes.items()]
+        return options
 
 
 def find_variants(
@@ -54,7 +77,7 @@ def find_variants(
     """The variants that a section `sensitivity` of the settings asks for, by name, in order.
 
     Args:
-        sensitivity: `leave_one_out`, `subsets` and `authors_subsets`.
+        sensitivity: `leave_one_out`, `subsets`, `authors_subsets`, `open_choices` and `hmm`.
         metrics: the metrics that the observations are made of; None if that is not known before
             they are.
         where: what to call the settings in an error.
@@ -85,6 +108,9 @@ def find_variants(
                 f"{', '.join(missing)}; it sees {', '.join(known or ())}"
             )
         variants.append(Variant(str(name), tuple(kept)))
+    choices = OPEN_CHOICES if sensitivity["open_choices"] else {}
+    for name, changes in [*choices.items(), *sensitivity["hmm"].items()]:
+        variants.append(Variant(str(name), changes=changes))
     if not variants:
         return {}
     variants = [Variant(OTHER_STARTS), *variants]
@@ -92,7 +118,7 @@ def find_variants(
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise InputError(
-            f"{where}: sensitivity: two variants are called {twice[0]}; rename a subset"
+            f"{where}: sensitivity: two variants are called {twice[0]}; rename one of yours"
         )
     return {variant.name: variant for variant in variants}
 
@@ -101,7 +127,13 @@ def variants_of(settings: Mapping[str, Any], where: str = "sensitivity") -> dict
     """The variants that an experiment's whole settings ask for; errors as `find_variants`."""
     if "sensitivity" not in settings:  # there is no model
         return {}
-    return find_variants(settings["sensitivity"], observed_metrics(settings), where)
+    variants = find_variants(settings["sensitivity"], observed_metrics(settings), where)
+    own = {"split_seed": settings["observations"]["split_seed"]} | settings["hmm"]
+    return {
+        name: variant
+        for name, variant in variants.items()
+        if not variant.changes or any(own[key] != value for key, value in variant.changes.items())
+    }
 
 
 def observed_metrics(settings: Mapping[str, Any]) -> tuple[str, ...] | None:

@@ -17,6 +17,9 @@ COLUMNS = (
     "n_states",
     "verdict",
     "linear",
+    "n_forks",
+    "on_commonest_path",
+    "dissimilarity",
     "adjusted_rand_index",
     "r_squared",
     "p_value",
@@ -29,7 +32,7 @@ COLUMNS = (
     "reason",
 )
 _LISTS = ("metrics", "detours_kept", "detours_lost", "detours_new")
-_WHOLE = ("n_states", "n_detours")
+_WHOLE = ("n_states", "n_forks", "on_commonest_path", "n_detours")
 
 
 def sensitivity_table(
@@ -71,6 +74,8 @@ def sentence_of(found: Mapping[str, Any], reference: Mapping[str, Any]) -> str:
         return str(found["reason"])
     n = len(found["metrics"])
     what = ", ".join(found["metrics"]) if n <= 6 else f"{n} metrics"
+    if found.get("changes"):
+        what = ", ".join(f"{name} {value}" for name, value in found["changes"].items())
     words = (
         f"With {what} ({found['variant']}) {_states(found['n_states'])}, and paths agree with the "
         f"reference's by an adjusted Rand index of {found['adjusted_rand_index']:.2f}"

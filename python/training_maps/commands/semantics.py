@@ -11,11 +11,13 @@ import argparse
 import logging
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training_maps.errors import InputError
 from training_maps.files import made_by, read_table, write_json, write_table
+from training_maps.training_logs import check_log
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,6 +103,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Write convergence times, outcomes, coefficients and the regression's summary."""
     from training_maps.outcomes import convergence_times, usual_direction
     from training_maps.semantics import Regression, regress
+    from training_maps.semantics_words import unequal_length_notes
     from training_maps.state_paths import read_state_paths, state_shares
 
     _check(arguments)
@@ -130,6 +133,9 @@ def run(arguments: argparse.Namespace) -> None:
             n_resamples=arguments.resamples,
             random_state=arguments.random_state,
         )
+        if outcome.is_time:
+            more = unequal_length_notes(log["step"].max() for log in logs.values())
+            regression = replace(regression, notes=(*regression.notes, *more))
     write_table(convergence, arguments.convergence)
     write_table(_outcome_table(outcome, regression), arguments.outcomes)
     write_table(regression.coefficients, arguments.coefficients)
@@ -190,10 +196,7 @@ def read_logs(
             log = read_table(path, ("step", "epoch", column))
         except InputError as error:
             raise InputError(f"training log of seed {seed}: {error}") from error
-        if log.empty:
-            raise InputError(
-                f"training log of seed {seed}: {path} has no rows; expected one for each checkpoint"
-            )
+        check_log(log, f"training log of seed {seed}: {path}")
         logs[int(seed)] = log
     return logs
 

@@ -1,21 +1,49 @@
-"""Select the model again with other metrics, and compare its states with the experiment's own.
+"""Select the model again with other metrics or settings, and compare its states with the own ones.
 
-Everything else stays as it was. Without --keep and --leave-out the metrics stay too, and the random
-starts are others: what moves then moves by chance.
+Everything else stays as it was. Without --keep, --leave-out and --change the random starts are
+others: what moves then moves by chance.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from training_maps.criteria import AGGREGATES, CRITERIA, MODEL_NAMES
+from training_maps.errors import InputError
 from training_maps.files import made_by, write_json
 from training_maps.seeds import parse_seeds
 from training_maps.sensitivity_variants import OTHER_STARTS, Variant
 
 logger = logging.getLogger("training_maps")
+
+_SETTINGS = (
+    "model",
+    "restarts",
+    "covariance",
+    "covariance_floor",
+    "max_iterations",
+    "tolerance",
+    "random_state",
+    "resplits",
+    "criterion",
+    "aggregate",
+)
+# YAML would read 1e-06 as text.
+_NUMBERS: dict[str, Callable[[str], Any]] = {
+    "restarts": int,
+    "covariance_floor": float,
+    "max_iterations": int,
+    "tolerance": float,
+    "random_state": int,
+    "resplits": int,
+    "split_seed": int,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +74,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resplits", type=int, default=0, metavar="N")
     parser.add_argument("--criterion", choices=CRITERIA, default="bic")
     parser.add_argument("--aggregate", choices=AGGREGATES, default="mean")
+    parser.add_argument(
+        "--change", nargs="+", default=[], metavar="NAME=VALUE",
+        help="settings that the variant has otherwise, such as restarts=20 or split_seed=1",
+    )  # fmt: skip
     parser.add_argument("--output", type=Path, required=True, metavar="JSON", help="output")
 
 
@@ -62,20 +94,9 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.variant,
         None if arguments.keep is None else tuple(arguments.keep),
         arguments.leave_out,
+        _changes(arguments.change),
     )
-    names = (
-        "model",
-        "restarts",
-        "covariance",
-        "covariance_floor",
-        "max_iterations",
-        "tolerance",
-        "random_state",
-        "resplits",
-        "criterion",
-        "aggregate",
-    )
-    settings = {name: getattr(arguments, name) for name in names}
+    settings = {name: getattr(arguments, name) for name in _SETTINGS}
     settings["n_states"] = parse_seeds(arguments.n_states, "--n-states")
     found = reanalyse(obs, variant, reference, **settings)
     found["left_out"] = variant.left_out
@@ -89,3 +110,21 @@ def run(arguments: argparse.Namespace) -> None:
         found["n_states"],
         found["adjusted_rand_index"],
     )
+
+
+def _changes(texts: list[str]) -> dict[str, Any]:
+    """Read NAME=VALUE: numbers where a number is expected, else as YAML reads it."""
+    known = (*_SETTINGS, "n_states", "split_seed")
+    changes = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator or name not in known:
+            raise InputError(
+                f"--change {text}: expected NAME=VALUE, such as restarts=20; the names are "
+                f"{', '.join(known)}"
+            )
+        try:
+            changes[name] = _NUMBERS.get(name, yaml.safe_load)(value)
+        except ValueError as error:
+            raise InputError(f"--change {text}: expected a number, got {value!r}") from error
+    return changes
