@@ -8,7 +8,7 @@ VENV := $(abspath $(or $(VIRTUAL_ENV),.venv))
 BIN := $(VENV)/bin
 RUST := $(shell find rust_metrics -name '*.rs' -not -path '*/target/*' 2>/dev/null) \
 	$(wildcard rust_metrics/Cargo.* rust_metrics/*/Cargo.toml)
-CODE := python tests benchmarks
+CODE := python tests benchmarks tools
 CORES ?= all
 
 # What the rules and the tests call (training-maps, snakemake, cargo) must be this environment's.
@@ -16,10 +16,10 @@ export PATH := $(BIN):$(PATH)
 export VIRTUAL_ENV := $(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format docs bench clean
+.PHONY: help setup run reproduction test test-slurm lint format docs bench clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 setup: $(VENV)/.extension ## install everything, build the Rust extension
 
@@ -36,9 +36,18 @@ $(VENV)/.extension: $(VENV)/.packages pyproject.toml $(RUST)
 run: setup ## run the default job: train, analyse, report (results/)
 	snakemake --cores $(CORES)
 
+reproduction: setup ## analyse the reference data, write docs/reproduction.md
+	snakemake --cores $(CORES) --configfile reference/reproduction.yaml
+	$(BIN)/python -m tools.reproduction
+
 test: setup ## run all tests, Rust's and Python's
+	tools/system-packages.sh tests
 	cargo test --quiet --locked --manifest-path rust_metrics/Cargo.toml
-	pytest -n auto
+	pytest -n auto --ignore=tests/slurm
+
+test-slurm: setup ## run the workflow on a SLURM of one node, which root installs (Debian)
+	tools/slurm-packages.sh
+	pytest tests/slurm
 
 lint: setup ## check format, lint and types of everything, warnings as errors
 	cargo fmt --all --check --manifest-path rust_metrics/Cargo.toml

@@ -83,7 +83,7 @@ def write_results(
     _write_regression(folder, paths, convergence)
     _write_dissimilarity(folder, sequences, means)
     _write_forks_and_phases(folder, paths, convergence)
-    _write_observations(folder, paths)
+    _write_observations(folder, paths, means)
     return folder
 
 
@@ -397,7 +397,13 @@ def _write_dissimilarity(folder: Path, sequences: dict[int, np.ndarray], means: 
     write_table(pd.DataFrame(rows, columns=columns), folder / "dissimilarity.csv")
 
 
-def _write_observations(folder: Path, paths: pd.DataFrame) -> None:
+def _write_observations(folder: Path, paths: pd.DataFrame, means: np.ndarray) -> None:
+    """Metrics that lie around the means of the states."""
+    rng = np.random.default_rng(len(paths))
     held_out = paths["seed"] % 5 == 4
-    table = paths[["seed", "step"]].assign(split=np.where(held_out, "validation", "train"), l2=0.0)
-    write_table(table, folder / "observations.parquet", made_by(notes=[]))
+    table = paths[["seed", "step"]].assign(split=np.where(held_out, "validation", "train"))
+    values = means[paths["state"]] + rng.normal(0, 0.1, (len(paths), len(METRICS)))
+    metrics = pd.DataFrame(values, columns=METRICS)
+    write_table(
+        pd.concat([table, metrics], axis=1), folder / "observations.parquet", made_by(notes=[])
+    )

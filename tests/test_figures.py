@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from tests.synthetic_results import write_results
-from training_maps import cli
 from training_maps.figures import (
     FIGURES,
     draw_convergence_times,
@@ -99,14 +98,6 @@ def test_map_labels_do_not_overlap(
     for name, box in boxes.items():
         assert (box[:2] >= page[:2] - 1).all(), f"{name} is off the page"
         assert (box[2:] <= page[2:] + 1).all(), f"{name} is off the page"
-
-
-@pytest.mark.parametrize(("n_states", "n_runs"), [(1, 5), (12, 100)])
-def test_every_figure_draws_without_warnings(tmp_path: Path, n_states: int, n_runs: int) -> None:
-    write_results(tmp_path, n_runs, n_states, back_edges=True, n_censored=1)
-    results = ExperimentResults.read(tmp_path)
-    for draw in FIGURES.values():
-        drawn(draw(results, "epoch"))
 
 
 def test_map_shows_every_state_and_transition(results: ExperimentResults) -> None:
@@ -390,30 +381,6 @@ def test_losses_of_any_kind_can_be_drawn(tmp_path: Path, loss: float) -> None:
         log.loc[5:, ["train_loss", "eval_loss"]] = loss
         log.to_parquet(path)
     drawn(draw_loss_by_state(ExperimentResults.read(tmp_path), "epoch"))
-
-
-def test_files_are_the_same_each_time_and_need_no_fonts(
-    results: ExperimentResults, tmp_path: Path
-) -> None:
-    for suffix in ("svg", "pdf", "png"):
-        for name in ("a", "b"):
-            save_figure(FIGURES["training_map"](results, "epoch"), tmp_path / f"{name}.{suffix}")
-        assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
-    svg = (tmp_path / "a.svg").read_text()
-    assert "<text" not in svg
-    assert "dc:date" not in svg
-    pdf = (tmp_path / "a.pdf").read_bytes()
-    assert b"/FontFile2" in pdf
-    assert b"/CreationDate" not in pdf
-
-
-def test_command_writes_all_figures(tmp_path: Path) -> None:
-    write_results(tmp_path / "x", n_runs=5, n_states=3)
-    output = tmp_path / "figures"
-    arguments = ["figures", "--results", str(tmp_path / "x"), "--output", str(output)]
-    assert cli.main(arguments) == 0
-    expected = {f"{name}.{suffix}" for name in FIGURES for suffix in ("svg", "pdf")}
-    assert {path.name for path in output.iterdir()} == expected
 
 
 def test_drawing_leaves_the_users_settings_alone(results: ExperimentResults) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from tests.test_training_map import paths_of, run_of
+from tests.known_chains import paths_of, run_of
 from training_maps import cli
 from training_maps.files import write_table
 from training_maps.forks import explain_forks, find_forks, t_interval

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.test_training_map import METRICS, model_of, paths_of, run_of
+from tests.known_chains import METRICS, model_of, paths_of, run_of
 from training_maps import cli
 from training_maps.errors import InputError
 from training_maps.map_formats import flat_graph, write_dot, write_graphml

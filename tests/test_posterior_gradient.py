@@ -12,7 +12,7 @@ from tests.hmm_twins import (
     random_rows,
     with_gaps,
 )
-from tests.test_training_map import METRICS, VARIANCES, model_of, run_of
+from tests.known_chains import METRICS, VARIANCES, model_of, run_of
 from training_maps.errors import InputError
 from training_maps.gaussian_hmm import GaussianHMM
 from training_maps.posterior_gradient import log_filtered, posterior_gradients

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import pandas as pd
 import pytest
 
 from tests import synthetic_results
+from tests.plain_figures import plain_figures
 from tests.synthetic_results import METRICS, write_path_results, write_results
 from training_maps import cli
 from training_maps.errors import InputError
@@ -58,7 +62,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag, f"</{tag}> closes another element"
 
     def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] != "style":
+        if self.open and self.open[-1] not in ("style", "script"):
             self.words.append(data)
 
     @property
@@ -67,7 +71,17 @@ class Page(HTMLParser):
 
 
 def check_self_contained(html: str, page: Page) -> None:
-    assert not {"script", "link", "iframe", "object", "embed", "base"} & set(page.tags)
+    assert not {"link", "iframe", "object", "embed", "base"} & set(page.tags)
+    # Two scripts: the page's data, and its own, which the policy knows by its digest.
+    data, own = re.findall(r"<script ([^>]*)>(.*?)</script>", html, re.DOTALL)
+    assert page.tags.count("script") == html.count("<script") == 2
+    assert data[0] == 'type="application/json" id="page-data"'
+    json.loads(data[1])
+    digest = base64.b64encode(hashlib.sha256(own[1].encode()).digest()).decode()
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', html)
+    assert policy.startswith(
+        f"default-src 'none'; script-src 'sha256-{digest}';".replace("'", "&#39;")
+    )
     for tag, name, value in page.attributes:
         assert not name.startswith("on"), f"{tag} {name}"
         if name in ("src", "href", "xlink:href", "action", "data", "srcset"):
@@ -80,6 +94,13 @@ def entry_epochs(results: ExperimentResults, seed: int) -> list[float]:
     """When a run enters the states of its path, by a plain loop."""
     times, states = results.state_sequence(seed, "epoch")
     return [t for i, t in enumerate(times) if i == 0 or states[i] != states[i - 1]]
+
+
+@pytest.fixture
+def plain() -> Iterator[None]:
+    """For tests that do not look at figures."""
+    with plain_figures():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +132,7 @@ def test_page_is_whole_and_needs_nothing_else(html: str, page: Page) -> None:
     assert html.startswith("<!DOCTYPE html>")
     check_self_contained(html, page)
     assert len(html) < 10_000_000
-    assert "prefers-color-scheme: dark" in html
+    assert "color-scheme: light dark" in html
     assert "@media print" in html
     assert 'name="viewport"' in html
 
@@ -127,7 +148,8 @@ def test_ids_are_unique_and_references_lead_somewhere(html: str, page: Page) -> 
 
 
 def test_hostile_names_are_text(html: str, page: Page) -> None:
-    assert "<script" not in html
+    assert "<script>" not in html
+    assert "alert(" not in html.replace("alert(&#34;", "").replace('alert(\\"x\\")', "")
     assert page.text.count(re.sub(r"\s+", " ", HOSTILE)) >= 4  # title, heading, note, settings
 
 
@@ -180,6 +202,7 @@ def _with_stability(folder: Path, **changes: object) -> ExperimentResults:
     return ExperimentResults.read(folder)
 
 
+@pytest.mark.usefixtures("plain")
 def test_a_fragile_choice_is_told_in_headline_and_section(tmp_path: Path) -> None:
     plain = _with_stability(tmp_path)
     candidates = [
@@ -225,6 +248,7 @@ def test_a_fragile_choice_is_told_in_headline_and_section(tmp_path: Path) -> Non
     assert not any("fragile" in sentence for sentence in firm)
 
 
+@pytest.mark.usefixtures("plain")
 def test_several_splits_that_judge_together_are_told_and_drawn(tmp_path: Path) -> None:
     scores = write_results(tmp_path, 12, 4) / "hmm" / "model_selection.csv"
     own = pd.read_csv(scores)
@@ -259,11 +283,11 @@ def test_settings_and_reproduction(page: Page) -> None:
 
 
 def test_pointing_at_a_state_tells_of_it(html: str, folder: Path) -> None:
-    titles = re.findall(r"<title>(State \d+:[^<]*)</title>", html)
+    titles = re.findall(r"<title>(State \d+: [^<]*)</title>", html)
     results = ExperimentResults.read(folder)
     assert len(titles) == 2 * len(results.states)  # the wide map and the narrow one
     share = results.training_map["states"][0]["share_of_checkpoints"]
-    assert any(t.startswith("State 0") and f"{share:.1%}" in t for t in titles)
+    assert any(t.startswith("State 0") and f"{100 * share:.1f} %" in t for t in titles)
 
 
 @pytest.mark.parametrize(
@@ -287,6 +311,7 @@ def test_what_is_missing_is_said_in_words(
     assert "nan" not in page.text.lower().split()
 
 
+@pytest.mark.usefixtures("plain")
 def test_without_convergence_there_is_still_a_page(tmp_path: Path) -> None:
     write_results(tmp_path, 4, 3)
     for name in ("convergence.csv", "coefficients.csv", "regression.json", "observations.parquet"):
@@ -297,6 +322,7 @@ def test_without_convergence_there_is_still_a_page(tmp_path: Path) -> None:
     assert "judged on the runs they were fitted to" in page.text
 
 
+@pytest.mark.usefixtures("plain")
 def test_a_run_without_epochs_puts_all_in_steps(tmp_path: Path) -> None:
     folder = write_results(tmp_path, 4, 3)
     assert "Time is in steps" not in render_report(ExperimentResults.read(folder))
@@ -316,7 +342,7 @@ def test_a_page_of_state_paths_has_no_model(tmp_path: Path) -> None:
     assert "It takes a log of each run's training" in page.text
     assert "experiments=[own/paths.yaml]" in page.text
     for absent in ("#selection", "#metrics"):
-        assert absent not in html
+        assert f'href="{absent}"' not in html
     for absent in ("features", "restarts", "Time is in steps", "None", "means"):
         assert absent not in page.text.replace("means that", "")
     targets = {value[1:] for _, name, value in page.attributes if name == "href"}
@@ -343,7 +369,7 @@ def test_metrics_of_any_name_are_plain_text(
         assert re.sub(r"\s+", " ", name) in page.text
     assert page.text.count("a metric of your own") == len(ODD)
     assert cli.main(["figures", "--results", str(folder), "--output", str(folder / "drawn")]) == 0
-    assert len(list((folder / "drawn").iterdir())) == 2 * len(FIGURES)
+    assert len(list((folder / "drawn" / "page").iterdir())) == 3 * len(FIGURES)
 
 
 def test_report_command_writes_the_same_page_each_time(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from tests.plain_figures import plain_figures
 from tests.simulated_runs import detour, simulate
 from tests.synthetic_results import write_analysis, write_path_results, write_results
 from tests.test_report import HOSTILE, Page, check_self_contained
@@ -18,6 +20,12 @@ from training_maps.report.page import render_report
 from training_maps.report.summary import summarise
 from training_maps.report.words import headline
 from training_maps.results import ExperimentResults
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _plain() -> Iterator[None]:
+    with plain_figures():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +85,7 @@ def test_a_linear_map_has_a_sentence_on_forks_and_no_block(tmp_path: Path) -> No
 def test_forks_without_convergence_are_told_but_not_compared(tmp_path: Path) -> None:
     results = ExperimentResults.read(write_path_results(tmp_path))
     html = render_report(results)
-    text = section(Page(html).text, "A fork is a state", "Loss and accuracy")
+    text = section(Page(html).text, "A fork is a state", "Convergence times")
     assert "It is not known when runs converge, so the branches cannot be compared." in text
     assert "mean convergence" not in text
     assert 'aria-label="Convergence times of the branches' not in html
@@ -132,7 +140,7 @@ def test_order_in_words(folder: Path) -> None:
 
 def test_without_logs_the_reason_stands_for_the_phases(tmp_path: Path) -> None:
     results = ExperimentResults.read(write_path_results(tmp_path))
-    text = section(Page(render_report(results)).text, "Memorisation and", "All runs over time")
+    text = section(Page(render_report(results)).text, "Memorisation and", "Convergence times")
     assert "There are no training logs, which phases are found in." in text
     assert "histograms" not in text
 

@@ -1,8 +1,24 @@
 #!/usr/bin/env bash
 # Makes sure that the system has what the build needs: a C compiler, Python's venv, OpenBLAS with
 # its headers, pkg-config and Rust. Installs Debian's packages where it may (as root or with a
-# passwordless sudo) and otherwise says what to type.
+# passwordless sudo) and otherwise says what to type. With the argument `tests`: a browser, which
+# the tests of the report use; where it may not be installed, they are skipped.
 set -euo pipefail
+
+if [ "${1:-}" = tests ]; then
+    for name in chromium chromium-browser google-chrome google-chrome-stable; do
+        command -v "$name" >/dev/null && exit 0
+    done
+    install="apt-get install -y --no-install-recommends chromium fonts-dejavu-core"
+    if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+        apt-get update -q && DEBIAN_FRONTEND=noninteractive $install && exit 0
+    elif command -v apt-get >/dev/null && sudo -n true 2>/dev/null; then
+        sudo apt-get update -q && sudo DEBIAN_FRONTEND=noninteractive $install && exit 0
+    fi
+    echo "There is no browser, so the tests that look at the report in one are skipped." >&2
+    echo "To have them run, install Chromium. On Debian, type:  sudo $install" >&2
+    exit 0
+fi
 
 python=${PYTHON:-python3}
 missing=()

@@ -55,12 +55,28 @@ DISSIMILARITY_COLUMNS = ("seed_a", "seed_b", "index", "discrete")
 OUTCOME_COLUMNS = ("seed", "outcome", "censored", "predicted")
 RUN_PATH_COLUMNS = ("seed", "visit", "state", "step", "epoch")
 PHASE_COLUMNS = ("seed", "phase", "status", "step", "epoch", "state")
+EARLY_WARNING_COLUMNS = (
+    "fraction",
+    "target",
+    "runs",
+    "features",
+    "n_runs",
+    "n_already",
+    "r_squared",
+    "rank_correlation",
+    "balanced_accuracy",
+    "baseline",
+    "p_value_adjusted",
+    "reason",
+)
 OUTLIER_COLUMNS = ("seed", "mean_dissimilarity", "is_outlier")
 PER_RUN_COLUMNS = ("seed", "index", "discrete")
 # The ground distances between states; without a model there are no means.
 DISTANCES = ("index", "discrete", "means")
 _FORK_KEYS = ("forks", "significance", "notes")
 _PHASE_KEYS = ("phases", "order", "tolerance", "reason", "notes")
+_SENSITIVITY_KEYS = ("sentences", "reference", "variants")
+_WARNING_KEYS = ("sentences", "fractions", "notes")
 _LOGGED = {
     "eval_accuracy": "evaluation accuracy",
     "train_accuracy": "training accuracy",
@@ -117,6 +133,9 @@ class ExperimentResults:
         forks: `forks.json` as a dict; empty where there is none.
         phase_transitions: one row for each run and phase; empty where they were not looked for.
         phases: `phase_transitions.json` as a dict; empty where there is none.
+        sensitivity: `sensitivity.json` as a dict; empty unless the experiment asked for it.
+        early_warning: `early_warning.json` as a dict; empty unless the experiment asked for it.
+        early_warnings: its table; empty unless the experiment asked for it.
         validation_seeds: seeds held out for model selection.
         notes: everything that earlier stages remarked, each sentence once.
     """
@@ -139,6 +158,9 @@ class ExperimentResults:
     forks: dict[str, Any]
     phase_transitions: pd.DataFrame
     phases: dict[str, Any]
+    sensitivity: dict[str, Any]
+    early_warning: dict[str, Any]
+    early_warnings: pd.DataFrame
     validation_seeds: tuple[int, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
@@ -180,6 +202,9 @@ class ExperimentResults:
             forks=_read_optional_keys(folder / "forks.json", _FORK_KEYS),
             phase_transitions=_read_optional(folder / "phase_transitions.csv", PHASE_COLUMNS),
             phases=_read_optional_keys(folder / "phase_transitions.json", _PHASE_KEYS),
+            sensitivity=_read_optional_keys(folder / "sensitivity.json", _SENSITIVITY_KEYS),
+            early_warning=_read_optional_keys(folder / "early_warning.json", _WARNING_KEYS),
+            early_warnings=_read_optional(folder / "early_warning.csv", EARLY_WARNING_COLUMNS),
             validation_seeds=validation_seeds,
             notes=_unique(notes, training_map.get("notes", ()), regression.get("notes", ())),
         )

@@ -7,6 +7,7 @@ stage and what follows, and nothing before it. Comments, docstrings and layout d
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 from pathlib import Path
 
@@ -19,7 +20,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "fetch": ("commands/fetch", "datasets/*"),
     "train": ("commands/train", "training/*", "recipe", "checkpoints", "tasks/__init__"),
     "collect": ("commands/collect", "collect", "checkpoints"),
-    "tables": ("commands/tables", "tables/*"),
+    "tables": ("commands/tables", "tables/*", "limits"),
     "metrics": (
         "commands/metrics",
         "metrics",
@@ -100,9 +101,9 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
         "left_out_folds",
     ),
     "summary": ("commands/summary", "results", "report/summary", "report/words"),
-    "figures": ("commands/figures", "figures/*"),
+    "figures": ("commands/figures", "figures/*", "notebook_view", "report/map_svg"),
     "report": ("commands/report", "report/*", "figures/*"),
-    "compare": ("commands/compare", "report/*"),
+    "compare": ("commands/compare", "report/*", "figures/*"),
 }
 # The Rust sources of the stages that compute in the extension, below `rust_metrics`. The binding's
 # files are the metrics' but for the one of hidden Markov models, whose crate has no dependencies
@@ -113,17 +114,23 @@ STAGE_RUST: dict[str, tuple[str, ...]] = {
 }
 PLUMBING = (
     "cli",
+    "clock",
     "config",
+    "contradictions",
     "own_runs",
     "sensitivity_variants",
     "errors",
     "files",
     "interrupts",
+    "locks",
     "progress",
     "seeds",
     "sources",
+    "yaml_files",
 )
-_SOURCES = (".py", ".j2", ".css")
+# The fields of a syntax tree that hold statements, or what holds statements.
+_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+_SOURCES = (".py", ".j2", ".css", ".js")
 
 
 def stage_digest(stage: str, task: str | None = None, rust: Path | None = None) -> str:
@@ -207,10 +214,18 @@ def _imports(path: Path) -> list[Path]:
 def _meaning(path: Path) -> bytes:
     """What a source says to the interpreter: a module's syntax tree without its docstrings."""
     content = path.read_bytes()
-    if path.suffix != ".py":
-        return content
+    return _meaning_of_module(content) if path.suffix == ".py" else content
+
+
+@functools.cache
+def _meaning_of_module(content: bytes) -> bytes:
+    """A module's syntax tree; made once, as a process plans many stages, and they share modules."""
     tree = ast.parse(content)
-    for node in ast.walk(tree):
+    left: list[ast.AST] = [tree]
+    while left:  # of the tree, only what can hold a definition: expressions are most of it
+        node = left.pop()
+        for field in _BLOCKS:
+            left += getattr(node, field, ())
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
             if (

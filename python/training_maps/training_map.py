@@ -274,6 +274,12 @@ class TrainingMap:
 
         return draw_training_map(self, ax=ax, **options)
 
+    def _repr_html_(self) -> str:
+        """The map as notebooks show it: a picture, and tables of its states and transitions."""
+        from training_maps.notebook_view import html_view
+
+        return html_view(self)
+
     def __repr__(self) -> str:
         """The map in a few lines: its shape, its states and its routes."""
         n_runs = self.paths["seed"].nunique()

@@ -51,7 +51,7 @@ def test_added_seeds_train_only_the_new_block(finished):
         ("gaussian_hmm", FROM_HMM),
         ("stability", {**MAP, **LAST}),
         ("semantics", {**SEMANTICS, **LAST}),
-        ("figures/style", {"figures": 1, "report": 1}),
+        ("figures/style", {"figures": 1, "report": 1, "compare": 1}),
         ("cli", {}),
     ],
 )

@@ -18,6 +18,7 @@ training:
   task_settings: {dataset: digits.npz, model: lenet5, batch_norm: true}
   length: 2
   checkpoint_every: 1
+observations: {min_checkpoints: 2}
 """
 
 
@@ -91,6 +92,6 @@ def test_a_network_that_trains_alone_has_a_job_alone_and_own_images_count(tmp_pa
 
 def test_a_data_set_is_fetched_once_before_training(finished):
     planned = finished[0].planned("--config", "experiments=[mnist,cifar100]", "seeds=0-9")
-    assert planned["fetch"] == 2
+    assert planned["fetch_dataset"] == 2
     assert planned["train_mnist_0"] == planned["train_cifar100_9"] == 1
     assert planned["metrics"] == 10  # CIFAR-100's are taken from memory

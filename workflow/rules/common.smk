@@ -6,13 +6,15 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from training_maps.checkpoints import file_state
+from training_maps.clock import count_as_old
 from training_maps.collect import Pattern, find_runs, run_digest
-from training_maps.config import load_schema, resolve
+from training_maps.config import check_file, load_schema, prepare
 from training_maps.datasets import use_data_folder
 from training_maps.errors import InputError
 from training_maps.hub_plan import format_steps, hub_run
 from training_maps.own_metrics import identity
-from training_maps.own_runs import files_of_tables, find_seeds, has_training_log
+from training_maps.own_runs import has_training_log
 from training_maps.parameters import Overrides
 from training_maps.recipe import Recipe
 from training_maps.seeds import format_seeds
@@ -22,21 +24,31 @@ from training_maps.tasks import make_task
 
 ROOT = Path(workflow.basedir)
 
-# The files that an experiment's tables of metrics and training logs are made of.
-TABLE_FILES = {}
+SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
+CONFIG_FILE = "config.yaml"
+
+
+def refuse(error):
+    """Stop before any job; a traceback through Snakemake would bury the message."""
+    sys.exit(f"The config is not valid, so nothing was run.\n{error}")
+
+
+# Before Snakemake reads it, which does not name the line at fault, and would run code that a file asks
+# it to run (__use_yte__).
+try:
+    if Path(CONFIG_FILE).exists():
+        check_file(CONFIG_FILE, SCHEMA)
+except InputError as error:
+    refuse(error)
+
+
+configfile: CONFIG_FILE
+
 
 try:
-    CONFIG = resolve(
-        config,
-        ROOT / "experiments",
-        load_schema(ROOT / "workflow/schemas/config.schema.yaml"),
-    )
-    for experiment, settings in CONFIG.experiments.items():
-        settings["seeds"] = find_seeds(settings, f"experiment {experiment}")
-        TABLE_FILES[experiment] = files_of_tables(settings)
+    CONFIG = prepare(config, ROOT / "experiments", SCHEMA)
 except InputError as error:
-    # A traceback through Snakemake would bury the message.
-    sys.exit(f"The config is not valid, so nothing was run.\n{error}")
+    refuse(error)
 
 EXPERIMENTS = list(CONFIG.experiments)
 
@@ -55,6 +67,12 @@ WITH_MODEL = experiments_from("training", "checkpoints", "hub", "metrics")
 
 # Through the environment, because where the data are changes no result.
 use_data_folder(CONFIG.data_dir)
+
+# Not in a cluster's jobs, whose machines have clocks of their own.
+if workflow.is_main_process:
+    from_the_future = count_as_old(CONFIG.results)
+    if from_the_future:
+        print(from_the_future, file=sys.stderr)
 
 
 def any_of(names):
@@ -89,21 +107,6 @@ OF_STATE_PATHS = [
     "phase_transitions.json",
     "dissimilarity_per_run.csv",
     "outliers.csv",
-]
-FIGURES = [
-    f"<results>/{{experiment}}/figures/{figure}.{suffix}"
-    for figure in (
-        "training_map",
-        "forks",
-        "model_selection",
-        "loss_by_state",
-        "phase_transitions",
-        "state_timelines",
-        "convergence_times",
-        "regression",
-        "dissimilarity",
-    )
-    for suffix in ("svg", "pdf")
 ]
 
 
@@ -197,13 +200,17 @@ def all_metrics(wildcards):
     )
 
 
+def logs_of(experiment):
+    """The training log of every run of an experiment; none where runs are brought without."""
+    settings = CONFIG.experiments[experiment]
+    if not has_training_log(settings):
+        return []
+    return run_paths(experiment, settings["seeds"], "training_log.parquet")
+
+
 def all_training_logs(wildcards):
     """Every run's training log; none where runs are brought along without."""
-    if not has_training_log(CONFIG.experiments[wildcards.experiment]):
-        return []
-    return run_paths(
-        wildcards.experiment, setting("seeds")(wildcards), "training_log.parquet"
-    )
+    return logs_of(wildcards.experiment)
 
 
 def runs_with_logs(wildcards):
@@ -325,7 +332,7 @@ def kind_of_model(wildcards):
 def all_results(wildcards):
     """Every result of every experiment: whichever of them is deleted is made again."""
     of_experiments = expand(
-        [*FIGURES, "<results>/{experiment}/{name}"],
+        [*FIGURE_FILES, "<results>/{experiment}/{name}"],
         experiment=EXPERIMENTS,
         name=["summary.json", "report.html"],
     )
@@ -343,6 +350,25 @@ def task_of(settings):
     return make_task(
         settings["training"]["task"], settings["training"]["task_settings"]
     )
+
+
+def training_device(settings):
+    """The device that training is told; a GPU is not taken unasked where it would not help."""
+    device = settings["training"]["device"]
+    if device == "auto" and not task_of(settings).profits_from_gpu:
+        return "cpu"
+    return device
+
+
+def gpu_resources(settings):
+    """The GPU that a training job asks for, if it does, with the names that a cluster has for it."""
+    if training_device(settings) == "cpu":
+        return {"gpu": 0}
+    named = workflow.resource_settings.default_resources or {}
+    names = {"gpu_partition": "slurm_partition", "gpu_type": "gpu_model"}
+    return {"gpu": 1} | {
+        resource: named[name].raw for name, resource in names.items() if name in named
+    }
 
 
 def training_blocks(settings):
@@ -364,6 +390,23 @@ def data_files(settings):
     if dataset is None or dataset.endswith(".npz"):
         return dataset or []
     return f"<results>/datasets/{dataset}.json"
+
+
+def downloads(wildcards):
+    """What is made of files on the internet: data sets, and metrics of checkpoints on the hub."""
+    data_sets = [
+        data_files(CONFIG.experiments[experiment])
+        for experiment in experiments_from("training")
+        if task_of(CONFIG.experiments[experiment]).dataset
+    ]
+    on_the_hub = [
+        path
+        for experiment in experiments_from("hub")
+        for path in run_paths(
+            experiment, CONFIG.experiments[experiment]["seeds"], "metrics.parquet"
+        )
+    ]
+    return sorted(set(data_sets)) + on_the_hub
 
 
 def recorded_files(experiment, seeds):
@@ -425,6 +468,15 @@ def found_checkpoints(experiment):
     """The checkpoints of each brought run, by seed and step: all are looked for at once."""
     settings = CONFIG.experiments[experiment]
     return find_runs(Pattern.read(settings["checkpoints"]["path"]))
+
+
+def memory_for_metrics(wildcards, attempt):
+    """Memory for a run's metrics, in MB: a checkpoint that is brought along may lie in it twice."""
+    size = 0
+    if CONFIG.experiments[wildcards.experiment]["source"] == "checkpoints":
+        run = found_checkpoints(wildcards.experiment)[int(wildcards.seed)]
+        size, _ = file_state(run[max(run)])
+    return int(2000 + 2 * size / 1e6) * attempt
 
 
 def checkpoints_there(wildcards):

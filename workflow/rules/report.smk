@@ -1,4 +1,11 @@
-# What people look at: figures, the report, the summary and the comparison of experiments.
+# What people look at: figures, the report, the summary and the comparison of experiments. Outputs in
+# report(...) are shown by Snakemake's own report: `snakemake --report report.html`.
+
+
+include: "report_common.smk"
+
+
+report: "../report/workflow.rst"
 
 
 rule summary:
@@ -24,8 +31,9 @@ rule figures:
         analysis,
         "<results>/{experiment}/summary.json",
         all_training_logs,
+        metrics_if_any,
     output:
-        FIGURES,
+        [in_report(path) for path in FIGURE_FILES],
     log:
         "<results>/{experiment}/logs/figures.log",
     benchmark:
@@ -33,7 +41,7 @@ rule figures:
     threads: 1
     params:
         results=subpath(input[0], parent=True),
-        figures=subpath(output[0], parent=True),
+        figures=subpath(output[0], ancestor=2),
         time=setting("training", "unit"),
         code=stage_digest("figures"),
     shell:
@@ -66,9 +74,16 @@ rule report:
 
 rule compare:
     input:
-        expand("<results>/{experiment}/summary.json", experiment=EXPERIMENTS),
+        summaries=expand("<results>/{experiment}/summary.json", experiment=EXPERIMENTS),
+        analyses=sum(map(analysis_of, EXPERIMENTS), []),
+        logs=sum(map(logs_of, EXPERIMENTS), []),
     output:
-        csv="<results>/comparison.csv",
+        csv=report(
+            "<results>/comparison.csv",
+            caption="../report/comparison.rst",
+            category="Comparison",
+            labels={"shows": "All experiments", "kind": "table"},
+        ),
         html="<results>/comparison.html",
     log:
         "<results>/logs/compare.log",
@@ -76,7 +91,8 @@ rule compare:
         "<results>/benchmarks/compare.jsonl"
     threads: 1
     params:
+        about=verbatim(json.dumps(known_of_experiments())),
         code=stage_digest("compare"),
     shell:
-        "training-maps compare --summaries {input:q} --csv {output.csv:q} --html {output.html:q}"
-        " --log {log:q}"
+        "training-maps compare --summaries {input.summaries:q} --about {params.about:q}"
+        " --csv {output.csv:q} --html {output.html:q} --log {log:q}"

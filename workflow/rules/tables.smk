@@ -2,14 +2,14 @@
 # training logs, or both, so that a table of all runs is read once. Its outputs are those of all
 # seeds, so that every experiment has a rule of its own.
 
-for experiment in [name for name in EXPERIMENTS if TABLE_FILES[name]]:
+for experiment in [name for name in EXPERIMENTS if CONFIG.table_files[name]]:
     settings = CONFIG.experiments[experiment]
 
     rule:
         name:
             f"tables_{experiment}"
         input:
-            TABLE_FILES[experiment],
+            CONFIG.table_files[experiment],
         output:
             made_of_tables(experiment),
         log:

@@ -6,7 +6,12 @@ rule map:
         observations="<results>/{experiment}/observations.parquet",
         models=fitted_models,
     output:
-        selection="<results>/{experiment}/hmm/model_selection.csv",
+        selection=report(
+            "<results>/{experiment}/hmm/model_selection.csv",
+            caption="../report/model_scores.rst",
+            category="{experiment}",
+            labels={"shows": "Every fit", "kind": "table"},
+        ),
         stability="<results>/{experiment}/hmm/stability.json",
         map="<results>/{experiment}/training_map.json",
         paths="<results>/{experiment}/state_paths.csv",
@@ -44,7 +49,12 @@ rule semantics:
     output:
         convergence="<results>/{experiment}/convergence.csv",
         outcomes="<results>/{experiment}/outcomes.csv",
-        coefficients="<results>/{experiment}/coefficients.csv",
+        coefficients=report(
+            "<results>/{experiment}/coefficients.csv",
+            caption="../report/coefficients.rst",
+            category="{experiment}",
+            labels={"shows": "Coefficients of the states", "kind": "table"},
+        ),
         regression="<results>/{experiment}/regression.json",
     log:
         "<results>/{experiment}/logs/semantics.log",

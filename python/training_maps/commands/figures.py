@@ -1,7 +1,8 @@
-"""Draw an experiment's figures, each as SVG and PDF.
+"""Draw an experiment's figures for print: for a column and a page, as SVG, PDF and PNG.
 
-Reads the tables of a result folder. What a figure cannot show (no converged run, a single run, no
-training logs) it says in words.
+A column is 85 mm wide, a page 175 mm; the files go to folders of these names. PNG has 300 dots an
+inch. Reads the tables of a result folder. What a figure cannot show (no converged run, a single
+run, no training logs) it says in words.
 """
 
 from __future__ import annotations
@@ -29,11 +30,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Draw and save every figure."""
     from training_maps.figures import FIGURES, save_figure
-    from training_maps.figures.save import FORMATS
+    from training_maps.figures.save import FORMATS, settle
+    from training_maps.figures.style import WIDTHS
 
     results = ExperimentResults.read(arguments.results)
-    for name, draw in FIGURES.items():
-        figure = draw(results, arguments.time)
-        for suffix in FORMATS:
-            save_figure(figure, arguments.output / f"{name}.{suffix}")
+    for width in WIDTHS:
+        for name, draw in FIGURES.items():
+            figure = draw(results, arguments.time, width)
+            settle(figure)
+            for suffix in FORMATS:
+                save_figure(figure, arguments.output / width / f"{name}.{suffix}")
     logger.info("%s: %d figures in %s", results.experiment, len(FIGURES), arguments.output)

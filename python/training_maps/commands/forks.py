@@ -71,6 +71,8 @@ def run(arguments: argparse.Namespace) -> None:
     convergence = None
     if arguments.convergence is not None:
         convergence = read_table(arguments.convergence, ("seed", "step", "converged"))
+        if convergence["seed"].duplicated().any():
+            raise InputError(f"{arguments.convergence}: has two rows of a seed; expected one each")
     logs = find_training_logs(arguments.runs, paths["seed"].unique().tolist())
     settings = {
         "significance": arguments.significance,

@@ -93,7 +93,9 @@ def draw_dissimilarity(
     ax.set_aspect("equal")
     ax.invert_yaxis()
     ax.spines[:].set_visible(False)
-    bar = figure.colorbar(mesh, ax=ax, shrink=0.8, label=GROUND_DISTANCES[column])
+    distance = GROUND_DISTANCES[column]
+    label = distance if width == "page" else distance.replace(", ", ",\n")
+    bar = figure.colorbar(mesh, ax=ax, shrink=0.8, label=label)
     bar.outline.set_visible(False)
     mean = float(dissimilarity[column].mean())
     ax.set_title(f"mean over {len(dissimilarity):,} pairs: {mean:.3f}")

@@ -76,7 +76,20 @@ def draw_loss_by_state(
         figure = new_figure(width, 1.2)
         say(figure.subplots(), "There are no logs of loss or accuracy, so there are no curves.")
         return figure
-    figure = new_figure(width, (0.6 if width == "page" else 0.4) + 1.5 * len(curves))
+    figure = new_figure(width, 0.3 + curves_height(curves, width))
+    draw_curves(figure, results, time, width)
+    state_legend(figure, results.states)
+    return figure
+
+
+def curves_height(curves: list[str], width: Width) -> float:
+    """Height in inches of so many rows of curves, without a legend of the states."""
+    return (0.3 if width == "page" else 0.1) + 1.5 * len(curves)
+
+
+def draw_curves(figure: Figure, results: ExperimentResults, time: Time, width: Width) -> None:
+    """Draw a row of panels for each logged curve, a column for each featured run."""
+    runs, curves = featured_runs(results), logged_curves(results)
     axes = figure.subplots(len(curves), len(runs), sharex="col", sharey="row", squeeze=False)
     for column, (name, seed) in enumerate(runs):
         for ax, what in zip(axes[:, column], curves, strict=True):
@@ -86,9 +99,8 @@ def draw_loss_by_state(
     for ax, what in zip(axes[:, 0], curves, strict=True):
         ax.set_ylabel(what)
         if what == "loss":
-            _scale_losses(ax, [results.logs[seed] for _, seed in runs])
+            scale_losses(ax, [results.logs[seed] for _, seed in runs])
     figure.align_ylabels(axes[:, 0])
-    state_legend(figure, results.states)
     drawn = {line.get_label().split("_")[0] for ax in axes.flat for line in ax.collections}
     lines = [
         Line2D([], [], color=INK, label="evaluation"),
@@ -96,7 +108,6 @@ def draw_loss_by_state(
     ]
     lines = [line for line, name in zip(lines, ("eval", "train"), strict=True) if name in drawn]
     figure.legend(handles=lines, loc="outside lower center", ncols=2)
-    return figure
 
 
 def _title(results: ExperimentResults, name: str, seed: int, time: Time, width: Width) -> str:
@@ -121,7 +132,7 @@ def _draw_run(ax: Axes, results: ExperimentResults, seed: int, time: Time, what:
         points = np.column_stack([times, log[column].to_numpy(float)])
         logged = ~np.isnan(points[:, 1])  # not every step has a value of every column
         if logged.any():
-            line = _coloured_line(points[logged], states[logged], style, line_width, column)
+            line = coloured_line(points[logged], states[logged], style, line_width, column)
             ax.add_collection(line)
     reached = results.convergence_time(seed, time)
     if reached is not None and reached[1]:
@@ -132,7 +143,7 @@ def _draw_run(ax: Axes, results: ExperimentResults, seed: int, time: Time, what:
     ax.autoscale_view()
 
 
-def _coloured_line(
+def coloured_line(
     points: np.ndarray, states: np.ndarray, style: object, width: float, name: str
 ) -> LineCollection:
     """One line for each stretch in a state; it reaches to the first point of the next."""
@@ -148,7 +159,8 @@ def _coloured_line(
     )
 
 
-def _scale_losses(ax: Axes, logs: list) -> None:
+def scale_losses(ax: Axes, logs: list) -> None:
+    """A logarithmic axis for losses that span much, with a linear part down to 0 if one is 0."""
     values = np.concatenate([log[["train_loss", "eval_loss"]].to_numpy().ravel() for log in logs])
     values = values[np.isfinite(values)]
     positive = values[values > 0]
@@ -159,7 +171,8 @@ def _scale_losses(ax: Axes, logs: list) -> None:
         largest = int(np.ceil(np.log10(positive.max())))
         smallest = max(int(np.floor(np.log10(positive.min()))), largest - _MOST_DECADES)
         ax.set_yscale("symlog", linthresh=10.0**smallest, linscale=0.5)
-        ticks = [10.0**power for power in range(smallest, largest + 1)]
+        # The smallest power would stand too close to 0.
+        ticks = [10.0**power for power in range(smallest + 1, largest + 1)]
         ax.set_yticks([0.0, *ticks], minor=False)
         ax.set_ylim(-0.05 * 10.0**smallest, positive.max() * 1.6)
     else:

@@ -214,7 +214,7 @@ def _ports(
             if layers[other] == layers[state]:
                 angle = math.copysign(40.0, rise)
             elif abs(rise) < 1e-9 and edge[1] < edge[0]:
-                angle = _RETURN_BENDS[pitch >= _WIDE_PITCH]
+                angle = _RETURN_BENDS[int(pitch >= _WIDE_PITCH)]
             side = 1 if ahead else -1
             wanted.setdefault((state, side), []).append((angle, (edge, end)))
     ports = {}

@@ -11,15 +11,20 @@ from training_maps.figures.style import FAINT, GREY, INK
 from training_maps.figures.symbols import metric_symbol
 
 MOST_ROWS = 30
+FEWEST_ROWS = 8
 _ROW = 0.145
 _HEAD = 0.26
 _POINTS = 6.2
-_BLOCK = 3.3
+_BLOCK = 3.15
+# Of a table in one block, margins and all.
+TABLE_WIDTH = _BLOCK + 0.2
 
 
-def shown_transitions(transitions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The most used transitions, at most `MOST_ROWS`, in the order of their states."""
-    most = sorted(transitions, key=lambda t: (-t["n_runs"], t["from"], t["to"]))[:MOST_ROWS]
+def shown_transitions(
+    transitions: Sequence[Mapping[str, Any]], rows: int = MOST_ROWS
+) -> list[Mapping[str, Any]]:
+    """The most used transitions, at most `rows`, in the order of their states."""
+    most = sorted(transitions, key=lambda t: (-t["n_runs"], t["from"], t["to"]))[:rows]
     return sorted(most, key=lambda t: (t["from"], t["to"]))
 
 
@@ -34,22 +39,26 @@ def gradient_arrow(feature: Mapping[str, Any]) -> str:
     return "" if not gradient else "↑" if gradient > 0 else "↓"
 
 
-def table_height(transitions: Sequence[Mapping[str, Any]], width: float) -> float:
-    """Height in inches of the table on paper of that width; 0 without transitions."""
-    if not transitions:
+def table_height(
+    transitions: Sequence[Mapping[str, Any]], width: float, rows: int = MOST_ROWS
+) -> float:
+    """Height in inches of the table of at most `rows` transitions; 0 without any."""
+    if not transitions or not rows:
         return 0.0
-    rows = _rows_per_block(len(shown_transitions(transitions)), width)
-    more = len(transitions) > MOST_ROWS
+    more = len(transitions) > rows
+    rows = _rows_per_block(min(len(transitions), rows), width)
     return _HEAD + rows * _ROW + (_ROW if more else 0.0) + 0.1
 
 
-def draw_table(ax: Axes, transitions: Sequence[Mapping[str, Any]], width: float) -> None:
-    """Draw the table on axes as wide as the paper, in one block or two beside each other."""
-    height = table_height(transitions, width)
+def draw_table(
+    ax: Axes, transitions: Sequence[Mapping[str, Any]], width: float, rows: int = MOST_ROWS
+) -> None:
+    """Draw the table on axes of that width, in one block or two beside each other."""
+    height = table_height(transitions, width, rows)
     ax.set_xlim(0, width)
     ax.set_ylim(-height, 0)
     ax.set_axis_off()
-    shown = shown_transitions(transitions)
+    shown = shown_transitions(transitions, rows)
     per_block = _rows_per_block(len(shown), width)
     blocks = [shown[i : i + per_block] for i in range(0, len(shown), per_block)]
     block_width = min(_BLOCK, width - 0.2)
@@ -57,7 +66,7 @@ def draw_table(ax: Axes, transitions: Sequence[Mapping[str, Any]], width: float)
     for i, block in enumerate(blocks):
         _draw_block(ax, block, left + i * (block_width + 0.2), block_width)
     if len(transitions) > len(shown):
-        note = f"and {len(transitions) - len(shown)} rarer transitions (see training_map.json)"
+        note = f"and {len(transitions) - len(shown)} rarer transitions (in training_map.json)"
         ax.text(left, -height + 0.12, note, fontsize=_POINTS, color=GREY, va="center")
 
 

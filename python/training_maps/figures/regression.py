@@ -138,13 +138,15 @@ def _draw_predictions(ax: Axes, runs: pd.DataFrame, results: ExperimentResults) 
     for row in runs[runs["seed"].isin(results.outlier_seeds)].to_dict("records"):
         ax.plot(row["predicted"], row["outcome"], "o", markersize=7, color=ACCENT, fillstyle="none")
         left = row["predicted"] > (low + high) / 2
+        # On the point's own side of the diagonal.
+        above = row["outcome"] >= row["predicted"]
         ax.annotate(
             f"seed {row['seed']}",
             (row["predicted"], row["outcome"]),
-            xytext=(-6 if left else 6, 0),
+            xytext=(-4 if left else 4, 4 if above else -4),
             textcoords="offset points",
             ha="right" if left else "left",
-            va="center",
+            va="bottom" if above else "top",
             fontsize=6.5,
             color=ACCENT,
         )

@@ -16,14 +16,22 @@ from matplotlib.figure import Figure
 from training_maps.figures.style import STYLE
 from training_maps.files import replace_when_whole
 
-FORMATS = ("svg", "pdf")
-# Text as outlines (SVG) and as embedded TrueType (PDF): a figure looks the same everywhere.
+FORMATS = ("svg", "pdf", "png")
+# A figure looks the same everywhere: in SVG, text is outlines, which need no font, and cannot be
+# edited as text; in PDF it is text in embedded TrueType fonts (type 42), which publishers ask for.
 _SAVING = {**STYLE, "svg.fonttype": "path", "svg.hashsalt": "training-maps", "pdf.fonttype": 42}
 _NO_DATE: dict[str, dict[str, None]] = {
     "svg": {"Date": None},
     "pdf": {"CreationDate": None},
     "png": {},
 }
+
+
+def settle(figure: Figure) -> None:
+    """Fix the layout of a figure, which would be found anew for each format that it is saved in."""
+    with mpl.rc_context(_SAVING):  # type: ignore[arg-type]
+        figure.draw_without_rendering()
+        figure.set_layout_engine(None)
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:

@@ -1,9 +1,9 @@
 """One look for all figures: sizes, fonts, and a colour for each state that is the same everywhere.
 
 Sizes are for print at their natural size: `COLUMN` is the width of a column of a two-column paper,
-`PAGE` that of its text block. Colours were chosen to stay apart under the three kinds of colour
-blindness (CIE76 distance of 18 or more between any two, Machado et al. 2009), and no figure relies
-on colour alone.
+`PAGE` that of its text block, `TALLEST` its height. Colours were chosen to stay apart under the
+three kinds of colour blindness (CIE76 distance of 18 or more between any two, Machado et al. 2009),
+and no figure relies on colour alone.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 Width = Literal["column", "page"]
+WIDTHS: tuple[Width, ...] = ("column", "page")
 P = ParamSpec("P")
 R = TypeVar("R")
 
-COLUMN = 3.4
-PAGE = 7.2
+# Inches: 85 mm, 175 mm, and 235 mm for the height of a page's text block.
+COLUMN = 85 / 25.4
+PAGE = 175 / 25.4
+TALLEST = 235 / 25.4
 INK = "#1f2933"
 GREY = "#6b7280"
 FAINT = "#d8dce2"
@@ -160,8 +163,10 @@ def state_legend(figure: Figure, states: list[int]) -> None:
 
     # Twelve entries in one row fit the page, six a column's width.
     columns = min(len(states), 12 if figure.get_figwidth() > (COLUMN + PAGE) / 2 else 6)
+    # A legend is filled column by column; states are read row by row.
+    by_rows = [state for first in range(columns) for state in states[first::columns]]
     figure.legend(
-        handles=[Patch(facecolor=state_colour(state), label=str(state)) for state in states],
+        handles=[Patch(facecolor=state_colour(state), label=str(state)) for state in by_rows],
         title="state",
         loc="outside upper center",
         ncols=columns,

@@ -14,12 +14,19 @@ from matplotlib.path import Path
 
 from training_maps.figures.map_labels import Box, place, text_size
 from training_maps.figures.map_layout import Edge, Extent, MapLayout, Orientation, lay_out, sample
-from training_maps.figures.map_table import draw_table, table_height
+from training_maps.figures.map_table import (
+    FEWEST_ROWS,
+    MOST_ROWS,
+    TABLE_WIDTH,
+    draw_table,
+    table_height,
+)
 from training_maps.figures.style import (
     ACCENT,
     COLUMN,
     INK,
     PAGE,
+    TALLEST,
     Width,
     state_colour,
     styled,
@@ -34,12 +41,15 @@ _LINE = "#8793a3"
 _FEATURE_POINTS = 6.2
 _EDGE_POINTS = 6.0
 _MARGIN = 0.08
-_NARROWEST_PITCH = 0.56
+# Between two layers, in inches, where time runs right, and where it runs down.
+_NARROWEST_PITCH = 0.5
+_PITCH_DOWN = (0.56, 0.7)
+_TALLEST_MAP = 6.7
 _DETOUR_WORD = "detour"
 
 
 @dataclass
-class _Drawing:
+class MapDrawing:
     """A laid-out map and its labels, in inches, before it meets any axes."""
 
     data: Mapping[str, Any]
@@ -90,27 +100,59 @@ def draw_training_map(
     inches = PAGE if width == "page" else COLUMN
     if ax is not None:
         inches = max(_axes_size(ax)[0], COLUMN)
-    drawing = _plan(data, inches, orientation, frozenset(detour_states), first_visits or {}, time)
+    drawing = plan_map(
+        data, inches, orientation, frozenset(detour_states), first_visits or {}, time
+    )
     if ax is not None:
         _paint(ax, drawing)
         return ax.get_figure(root=True)  # type: ignore[return-value]
-    return _own_figure(drawing, inches, table is not False)
+    return map_figure(drawing, inches, table is not False)
 
 
-def _own_figure(drawing: _Drawing, inches: float, table: bool) -> Figure:
-    """A figure as wide as the paper's column or page and as high as the map needs."""
-    transitions = drawing.data["transitions"] if table else []
+def map_figure(drawing: MapDrawing, inches: float, table: bool, below: float = 0.0) -> Figure:
+    """A figure as wide as the paper's column or page and as high as the map and its table need.
+
+    Args:
+        drawing: the map.
+        inches: width of the figure.
+        table: whether there is a table of the transitions.
+        below: room in inches to leave free under all this. A table that does not fit on the page
+            any more has fewer rows or none, and the map is drawn smaller.
+    """
     frame = drawing.frame
-    width = max(inches, frame.right - frame.left)
-    map_height = frame.top - frame.bottom
-    below = table_height(transitions, width)
-    height = map_height + below
-    figure = Figure(figsize=(width, height))
-    ax = figure.add_axes((0, below / height, 1, map_height / height))
-    _paint(ax, drawing)
-    if transitions:
-        draw_table(figure.add_axes((0, 0, 1, below / height)), transitions, width)
+    map_width, map_height = frame.right - frame.left, frame.top - frame.bottom
+    map_height = min(map_height * min(1.0, inches / map_width), TALLEST - below)
+    transitions = drawing.data["transitions"] if table else []
+    rows = _rows_that_fit(transitions, inches, TALLEST - below - map_height)
+    if drawing.layout.orientation == "vertical" and map_width + TABLE_WIDTH <= inches:
+        # The table goes beside a map that runs down.
+        tabled, left = TABLE_WIDTH, (inches + map_width - TABLE_WIDTH) / 2
+        rows = _rows_that_fit(transitions, TABLE_WIDTH, TALLEST - below)
+        table_high = table_height(transitions, TABLE_WIDTH, rows)
+        high = max(map_height, table_high)
+        map_at, table_at = (0.0, high - map_height, left), (left, (high - table_high) / 2)
+    else:
+        tabled = inches
+        table_high = table_height(transitions, inches, rows)
+        high = map_height + table_high
+        map_at, table_at = (0.0, table_high, inches), (0.0, 0.0)
+    size = np.array([inches, below + high] * 2)
+    figure = Figure(figsize=(inches, below + high))
+    x, y, wide = map_at
+    _paint(figure.add_axes(tuple([x, below + y, wide, map_height] / size)), drawing)
+    if rows and transitions:
+        x, y = table_at
+        ax = figure.add_axes(tuple([x, below + y, tabled, table_high] / size))
+        draw_table(ax, transitions, tabled, rows)
     return figure
+
+
+def _rows_that_fit(transitions: Sequence[Mapping[str, Any]], width: float, height: float) -> int:
+    """How many rows of the table have room; 0 if they would be too few to be worth it."""
+    rows = MOST_ROWS
+    while rows and table_height(transitions, width, rows) > height:
+        rows -= 1
+    return rows if rows >= min(FEWEST_ROWS, len(transitions)) else 0
 
 
 def _axes_size(ax: Axes) -> tuple[float, float]:
@@ -120,14 +162,14 @@ def _axes_size(ax: Axes) -> tuple[float, float]:
     return box.width * figure.get_figwidth(), box.height * figure.get_figheight()
 
 
-def _plan(
+def plan_map(
     data: Mapping[str, Any],
     inches: float,
     orientation: Orientation | None,
     detours: frozenset[int],
     first_visits: Mapping[int, float],
     time: str,
-) -> _Drawing:
+) -> MapDrawing:
     """Lay out states and transitions, then the labels around them."""
     weights = {(t["from"], t["to"]): int(t["n_runs"]) for t in data["transitions"]}
     paths = [path["states"] for path in data["paths"]]
@@ -136,12 +178,15 @@ def _plan(
         s["state"]: _state_label(s, first_visits.get(s["state"]), time) for s in data["states"]
     }
     n_layers = max(len(_depths(weights, labels)), 1)
-    room = (inches - 2 * (_MARGIN + 0.3)) / max(n_layers - 1, 1)
+    room = (inches - 2 * (_MARGIN + 0.26)) / max(n_layers - 1, 1)
     if orientation is None:
         widest = max(text_size(label, _FEATURE_POINTS)[0] for label in labels.values())
         narrowest = max(_NARROWEST_PITCH, widest + 0.02)
         orientation = "horizontal" if n_layers == 1 or room >= narrowest else "vertical"
-    pitch = min(max(room, _NARROWEST_PITCH), 1.5) if orientation == "horizontal" else 0.7
+    if orientation == "horizontal":
+        pitch = min(max(room, _NARROWEST_PITCH), 1.5)
+    else:
+        pitch = float(np.clip(_TALLEST_MAP / max(n_layers - 1, 1), *_PITCH_DOWN))
     largest = min(0.26, 0.26 * pitch)
     top_share = max(s["share_of_checkpoints"] for s in data["states"])
     radii = {
@@ -150,9 +195,9 @@ def _plan(
     }
     extents = {s: _extent(radii[s], labels[s], s in detours, orientation) for s in radii}
     layout = lay_out(
-        weights, paths, radii, extents, pitch, orientation, lambda n: _head(_width(n, n_runs))
+        weights, paths, radii, extents, pitch, orientation, lambda n: _head(edge_width(n, n_runs))
     )
-    drawing = _Drawing(data, layout, n_runs, detours, labels)
+    drawing = MapDrawing(data, layout, n_runs, detours, labels)
     _label_states(drawing)
     _label_edges(drawing)
     drawing.frame = _frame(drawing)
@@ -181,7 +226,7 @@ def _short(number: float) -> str:
     return f"{number:,.0f}"
 
 
-def _width(n_runs: int, of: int) -> float:
+def edge_width(n_runs: int, of: int) -> float:
     """Width of a line in points."""
     return 0.7 + 3.3 * n_runs / max(of, 1)
 
@@ -199,7 +244,7 @@ def _extent(radius: float, label: str, detour: bool, orientation: Orientation) -
     return Extent(radius + (0.17 if detour else 0.05), radius + 0.06 + height)
 
 
-def _label_states(drawing: _Drawing) -> None:
+def _label_states(drawing: MapDrawing) -> None:
     """Features below each state, or to its right where time runs down; "detour" over it."""
     for state, centre in drawing.layout.positions.items():
         radius = drawing.layout.radii[state]
@@ -218,7 +263,7 @@ def _label_states(drawing: _Drawing) -> None:
             drawing.word_boxes[state] = Box.around(word_at, word_width, word_height)
 
 
-def _label_edges(drawing: _Drawing) -> None:
+def _label_edges(drawing: MapDrawing) -> None:
     """Find a place for each transition's label, the most used first."""
     layout = drawing.layout
     taken = [
@@ -276,7 +321,7 @@ def _candidates(layout: MapLayout, edge: Edge, size: tuple[float, float]) -> lis
     return [*places, *(places[:5] + beside), *(places[:5] - beside)]
 
 
-def _frame(drawing: _Drawing) -> Box:
+def _frame(drawing: MapDrawing) -> Box:
     """The box around everything drawn, with a margin."""
     layout = drawing.layout
     boxes = [
@@ -293,7 +338,7 @@ def _frame(drawing: _Drawing) -> Box:
     return Box(low[0], low[1], high[0], high[1])
 
 
-def _paint(ax: Axes, drawing: _Drawing) -> None:
+def _paint(ax: Axes, drawing: MapDrawing) -> None:
     """Draw on `ax`, shrunk or not so that the whole map fits."""
     frame = drawing.frame
     width, height = _axes_size(ax)
@@ -311,11 +356,11 @@ def _paint(ax: Axes, drawing: _Drawing) -> None:
 
 
 def _paint_edge(
-    ax: Axes, drawing: _Drawing, edge: Edge, transition: Mapping[str, Any], scale: float
+    ax: Axes, drawing: MapDrawing, edge: Edge, transition: Mapping[str, Any], scale: float
 ) -> None:
     curve = drawing.layout.curves[edge]
     body, base, tip = curve[:-1], curve[-2], curve[-1]
-    width = _width(transition["n_runs"], drawing.n_runs)
+    width = edge_width(transition["n_runs"], drawing.n_runs)
     codes = [Path.MOVETO] + [Path.CURVE4] * (len(body) - 1)
     line = PathPatch(
         Path(body, codes),
@@ -348,7 +393,7 @@ def _paint_edge(
         )
 
 
-def _paint_state(ax: Axes, drawing: _Drawing, state: int, scale: float) -> None:
+def _paint_state(ax: Axes, drawing: MapDrawing, state: int, scale: float) -> None:
     centre, radius = drawing.layout.positions[state], drawing.layout.radii[state]
     colour = state_colour(state)
     if state in drawing.detours:

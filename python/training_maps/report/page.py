@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import platform
 import shlex
 from collections.abc import Callable, Iterator, Mapping
@@ -20,14 +22,18 @@ from training_maps.figures.phase_transitions import draw_phase_transitions, foun
 from training_maps.figures.regression import draw_regression
 from training_maps.figures.save import inline_svg
 from training_maps.figures.state_timelines import draw_state_timelines
-from training_maps.figures.style import Width, state_colour, text_colour_on
+from training_maps.figures.style import COLUMN, Width
 from training_maps.figures.symbols import metric_symbol
-from training_maps.figures.training_map import draw_training_map, explain_map
+from training_maps.figures.training_map import explain_map
 from training_maps.files import package_version
 from training_maps.report import blocks
+from training_maps.report.map_svg import colour_variable, ink_variable, map_svg
+from training_maps.report.on_request import early_warning_block, sensitivity_block
+from training_maps.report.page_data import page_data, to_script
 from training_maps.report.summary import summarise
-from training_maps.report.templates import render
-from training_maps.report.words import decimal, headline, plural
+from training_maps.report.templates import render, source
+from training_maps.report.theme import state_variables, themed
+from training_maps.report.words import headline
 from training_maps.results import ExperimentResults, Time
 from training_maps.stability_words import candidate_name, same_candidate, within_margin
 
@@ -36,6 +42,12 @@ if TYPE_CHECKING:
 
 _PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "hmmlearn", "matplotlib")
 _MOST_ROUTES = 30
+# The map's width in inches where there is room for all layers beside each other, and on a phone.
+_MAP_WIDTHS: dict[Width, float] = {"page": 8.2, "column": 0.9 * COLUMN}
+# Figures that the script draws anew, so that one for phones would be seen by few.
+_REDRAWN = ("loss_by_state", "state_timelines")
+# The parts of the page's script, in the order in which they use each other.
+_SCRIPTS = ("model", "parts", "map", "controls", "chart", "curves", "timelines", "start")
 
 
 def render_report(
@@ -57,8 +69,23 @@ def render_report(
     if axis != time and results.logs:
         notes.append("Time is in steps, because not every run has a training log with epochs.")
     summary = summarise(results)
+    data = page_data(results, axis)
+    script = _script()
+    sensitivity = sensitivity_block(results, settings)
+    early_warning = early_warning_block(results, settings)
     return render(
         "report.html.j2",
+        policy=_policy(script),
+        page_style=Markup(f"{source('page.css')}\n{state_variables()}"),
+        script=Markup(script),
+        script_data=to_script(data),
+        data=data,
+        has_metrics=bool(data["metrics"]),
+        maps=_maps(results, axis, data),
+        contents=_contents(results, data, bool(sensitivity), bool(early_warning)),
+        sensitivity=sensitivity,
+        early_warning=early_warning,
+        converging=not results.convergence.empty,
         experiment=results.experiment,
         summary=summary,
         headline=headline(
@@ -111,25 +138,71 @@ def _command(results: ExperimentResults, called: str) -> str:
     return f"snakemake --cores all --config {experiments} -- {shlex.quote(str(target))}"
 
 
+def _script() -> str:
+    """The page's script: one module."""
+    return "\n".join(source(f"page_{name}.js") for name in _SCRIPTS)
+
+
+def _policy(script: str) -> str:
+    """The page's security policy: no request to anywhere, and no script but its own."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _contents(
+    results: ExperimentResults, data: Mapping[str, Any], sensitivity: bool, early_warning: bool
+) -> list[tuple[str, str]]:
+    """The blocks of the page, in order: anchor and name."""
+    regression = "Detours" if results.outcome["is_time"] else "Regression"
+    blocks_there: list[tuple[str, str, Any]] = [
+        ("map", "Map", True),
+        ("curves", "Loss curves", True),
+        ("over-time", "Metrics over time", data["metrics"]),
+        ("timelines", "Timelines", True),
+        ("states", "States", True),
+        ("routes", "Routes", True),
+        ("forks", "Forks", results.forks.get("forks")),
+        ("phases", "Phases", results.phases),
+        ("convergence", "Convergence", True),
+        ("detours", regression, True),
+        ("differences", "Differences", True),
+        ("selection", "Model selection", results.has_model),
+        ("sensitivity", "Other metrics", sensitivity),
+        ("early-warning", "Early warning", early_warning),
+        ("metrics", "Metrics", results.has_model),
+        ("made", "How it was made", True),
+    ]
+    return [(anchor, name) for anchor, name, there in blocks_there if there]
+
+
+def _maps(results: ExperimentResults, time: Time, data: Mapping[str, Any]) -> dict[str, Markup]:
+    """The map for wide screens and paper, and for phones."""
+    titles = _titles(data)
+    return {
+        name: Markup(
+            map_svg(
+                results.training_map,
+                detour_states=results.detour_states,
+                fork_states=[fork["state"] for fork in results.forks.get("forks", ())],
+                first_visits=results.first_visits(time),
+                time=time,
+                inches=inches,
+                titles=titles,
+            )
+        )
+        for name, inches in _MAP_WIDTHS.items()
+    }
+
+
 def _figures(results: ExperimentResults, time: Time) -> dict[str, Markup]:
     """Every figure that has something to show, for wide screens and paper, and for phones.
 
     The others are empty.
     """
-    first_visits = results.first_visits(time)
-    tmap = results.training_map
     drawings: dict[str, tuple[str, Callable[[Width], Figure]]] = {
-        "training_map": (
-            "Training map",
-            lambda width: draw_training_map(
-                tmap,
-                detour_states=results.detour_states,
-                first_visits=first_visits,
-                time=time,
-                width=width,
-                table=False,
-            ),
-        ),
         "forks": (
             "Convergence times of the branches of each fork",
             lambda width: draw_forks(results, time, width=width),
@@ -175,56 +248,38 @@ def _figures(results: ExperimentResults, time: Time) -> dict[str, Markup]:
         "loss_by_state": not logged_curves(results),
         "convergence_times": results.convergence.empty,
     }
-    titles = _titles(results)
     return {
-        name: Markup("") if empty.get(name) else _both_widths(name, label, draw, titles)
+        name: Markup("") if empty.get(name) else _drawn(name, label, draw)
         for name, (label, draw) in drawings.items()
     }
 
 
-def _both_widths(
-    name: str, label: str, draw: Callable[[Width], Figure], titles: Mapping[str, str]
-) -> Markup:
+def _drawn(name: str, label: str, draw: Callable[[Width], Figure]) -> Markup:
+    """A figure for a wide page; and for a phone, where the script has nothing in its place."""
+    widths: tuple[Width, ...] = ("page",) if name in _REDRAWN else ("page", "column")
     parts = []
-    widths: tuple[Width, ...] = ("page", "column")
     for width in widths:
-        svg = inline_svg(draw(width), f"{name}-{width}", label, titles)
-        parts.append(f'<div class="{width}">{svg}</div>')
-    # inline_svg escapes what it writes; the class is one of two constants.
+        svg = themed(inline_svg(draw(width), f"{name}-{width}", label, {}))
+        parts.append(f'<div class="{width if len(widths) > 1 else "any"}">{svg}</div>')
+    # inline_svg escapes what it writes; the class is one of three constants.
     return Markup("".join(parts))
 
 
-def _titles(results: ExperimentResults) -> dict[str, str]:
-    """What pointing at a part of a figure shows, by the part's gid."""
-    coefficients = dict(
-        zip(results.coefficients["state"], results.coefficients["coefficient"], strict=True)
-    )
-    titles = {}
-    for state in results.training_map["states"]:
-        number = state["state"]
-        features = ", ".join(metric_symbol(f["metric"]) for f in state["features"][:3])
-        text = f"State {number}: {features}; " if features else f"State {number}: "
-        text += (
-            f"{state['share_of_checkpoints']:.1%} of checkpoints, {plural(state['n_runs'], 'run')}"
-        )
-        if number in coefficients:
-            text += f", coefficient {decimal(coefficients[number], 2)}"
-        titles[f"state-{number}"] = text
-    for edge in results.training_map["transitions"]:
-        changes = ", ".join(
-            f"{format_change(c['change'])} {metric_symbol(c['metric'])}"
-            for c in edge["feature_changes"][:3]
-        )
-        titles[f"transition-{edge['from']}-{edge['to']}"] = (
-            f"{edge['from']} → {edge['to']}: {plural(edge['n_runs'], 'run')}, "
-            f"probability {edge['probability']:.3g}" + (f"; {changes}" if changes else "")
-        )
-    return titles
+def _titles(data: Mapping[str, Any]) -> dict[str, str]:
+    """What pointing at a part of the map shows where no script runs."""
+    titles = {f"state-{fact['state']}": (f"State {fact['state']}", fact) for fact in data["states"]}
+    titles |= {
+        f"transition-{fact['from']}-{fact['to']}": (f"{fact['from']} → {fact['to']}", fact)
+        for fact in data["edges"]
+    }
+    return {
+        name: f"{head}: " + "; ".join(f"{key} {text}".strip() for key, text in fact["rows"])
+        for name, (head, fact) in titles.items()
+    }
 
 
 def _swatch(state: int) -> dict[str, str]:
-    colour = state_colour(state)
-    return {"background": colour, "ink": text_colour_on(colour)}
+    return {"background": colour_variable(state), "ink": ink_variable(state)}
 
 
 def _states(results: ExperimentResults, time: Time) -> list[dict[str, Any]]:

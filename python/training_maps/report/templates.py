@@ -12,14 +12,15 @@ from markupsafe import Markup
 from training_maps.report import words
 
 
-def _source(name: str) -> str:
+def source(name: str) -> str:
+    """The text of a file of this package."""
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=FunctionLoader(_source),
+        loader=FunctionLoader(source),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -43,4 +44,4 @@ def _environment() -> Environment:
 def render(name: str, **values: Any) -> str:
     """Fill a template of this package; a value that is missing is an error, not an empty space."""
     # The style sheet is ours; escaped, its quotation marks would not be CSS.
-    return _environment().get_template(name).render(style=Markup(_source("style.css")), **values)
+    return _environment().get_template(name).render(style=Markup(source("style.css")), **values)
