@@ -375,3 +375,10 @@ def test_metrics_that_do_not_exist_are_refused_before_training(experiments, own)
     assert chosen["metrics"]["columns"] == ["paper"]
     with pytest.raises(InputError, match=r"mine: metrics\.columns: .*did you mean lambda_max"):
         resolve_file(experiments, own(text + "metrics: {columns: [lamda_max]}\n"))
+
+
+def test_the_order_of_keys_is_the_schema_s_whoever_says_them():
+    schema = SCHEMA["$defs"]["experiment"]
+    said = fill_defaults({"seeds": "0-39", "description": "", "hmm": {"restarts": 5}}, schema)
+    assert list(said) == list(fill_defaults({}, schema))
+    assert list(said["hmm"]) == list(fill_defaults({}, schema)["hmm"])

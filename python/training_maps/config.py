@@ -174,14 +174,20 @@ _Validator: Any = jsonschema.validators.extend(
 
 
 def fill_defaults(settings: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """`settings` with the schema's default wherever a key is missing, at every level."""
+    """`settings` with the schema's default wherever a key is missing, at every level.
+
+    Keys are in the schema's order: who says a default, and where, changes nothing that follows.
+    """
     filled = copy.deepcopy(dict(settings))
+    ordered: dict[str, Any] = {}
     for key, part in schema.get("properties", {}).items():
         if key not in filled and "default" in part:
             filled[key] = copy.deepcopy(part["default"])
         if key in filled and part.get("type") == "object":
             filled[key] = fill_defaults(filled[key], part)
-    return filled
+        if key in filled:
+            ordered[key] = filled[key]
+    return ordered | filled
 
 
 def merge(weaker: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import functools
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -102,6 +103,8 @@ def replace_when_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         aside, handle = _begin(target)
         try:
             yield aside
+            # Some writers put a file of their own in its place, which only its owner may read.
+            aside.chmod(stat.S_IMODE(os.fstat(handle).st_mode))
             aside.replace(target)
         except BaseException:
             with suppress(OSError):

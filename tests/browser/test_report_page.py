@@ -78,6 +78,20 @@ def tip(page: Page) -> tuple[str, dict[str, str]]:
     return shown.locator("strong").text_content() or "", dict(zip(names, texts, strict=True))
 
 
+def point_at(page: Page, selector: str) -> None:
+    """Point at a part of the map until the tooltip is there.
+
+    A page that is still being laid out may move away from under the pointer, which hides it again.
+    """
+    for _ in range(20):
+        page.mouse.move(1, 1)
+        page.locator(f"svg.map:visible {selector}").hover()
+        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+        if page.locator("#tip").is_visible():
+            return
+    raise AssertionError(f"pointing at {selector} shows no tooltip")
+
+
 def check_shown(page: Page, folder: Path, seeds: list[int]) -> None:
     """The map lights what these runs use and nothing else; their rows are marked."""
     states = {str(state) for seed in seeds for state in states_of(folder, seed)}
@@ -167,7 +181,7 @@ def test_pointing_at_a_state_tells_what_the_files_say(page: Page, folder: Path) 
     tmap = read_json(folder / "training_map.json")
     coefficients = pd.read_csv(folder / "coefficients.csv").set_index("state")
     for state in tmap["states"]:
-        page.locator(f"svg.map:visible .state-node[data-state='{state['state']}']").hover()
+        point_at(page, f".state-node[data-state='{state['state']}']")
         title, rows = tip(page)
         assert title.startswith(f"State {state['state']}")
         assert ("detour" in title) == bool(coefficients["is_detour"][state["state"]])
@@ -293,7 +307,7 @@ def test_the_cursor_reads_out_what_the_files_hold(page: Page, folder: Path) -> N
         assert said.startswith("epoch 250: ")
     state = int(states_at(folder, seed)[position])
     assert page.locator("#time-told").inner_text() == f"epoch 250: in state {state}"
-    page.locator("svg.map:visible .state-node[data-state='0']").hover()
+    point_at(page, ".state-node[data-state='0']")
     assert tip(page)[1]["at epoch 250"] == ("1 run" if state == 0 else "0 runs")
 
 
@@ -391,5 +405,5 @@ def test_pages_with_little_to_show_open_too(tmp_path: Path, open_page: Callable[
     assert page.locator("#over-time").count() == 0
     write_results(tmp_path / "one", 1, 1, n_censored=1, logs=False)
     page = open_page(write_page(tmp_path / "one"))
-    page.locator("svg.map:visible .state-node").hover()
+    point_at(page, ".state-node")
     assert tip(page)[1]["runs"] == "1 of 1"

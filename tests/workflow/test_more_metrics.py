@@ -71,5 +71,5 @@ def test_columns_that_cannot_join_are_said(columns, project):
     config = ["--config", f"observations={{log_columns: {columns}}}"]
     done = project.snakemake(*config, "--", "results/tiny/observations.parquet")
     assert done.returncode != 0
-    assert "the training log has no column" in done.stdout
+    assert "is no column of the training log" in done.stdout
     assert "gradient_norm" in done.stdout
