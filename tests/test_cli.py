@@ -1,6 +1,5 @@
 """The command line: one message for what the user got wrong, and quick to start."""
 
-import logging
 import os
 import subprocess
 import sys
@@ -10,17 +9,8 @@ import pytest
 
 from training_maps import cli
 
+pytestmark = pytest.mark.usefixtures("restore_logging")
 ANALYSIS_STAGES = sorted(set(cli.STAGES) - {"train"})
-
-
-@pytest.fixture(autouse=True)
-def _restore_logging():
-    yield
-    logger = logging.getLogger("training_maps")
-    for handler in list(logger.handlers):
-        logger.removeHandler(handler)
-        handler.close()
-    logger.propagate = True
 
 
 @pytest.mark.parametrize("stage", cli.STAGES)

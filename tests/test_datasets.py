@@ -286,17 +286,7 @@ def test_progress_is_of_the_files_own_size(caplog, monkeypatch):
 # The command
 
 
-@pytest.fixture
-def _restore_logging():
-    yield
-    logger = logging.getLogger("training_maps")
-    for handler in list(logger.handlers):
-        logger.removeHandler(handler)
-        handler.close()
-    logger.propagate = True
-
-
-@pytest.mark.usefixtures("_restore_logging")
+@pytest.mark.usefixtures("restore_logging")
 def test_the_command_fetches_and_says_what_there_is(tiny, server, tmp_path, capsys):
     output, elsewhere = tmp_path / "manifest.json", tmp_path / "elsewhere"
     images, labels = digits(12)
@@ -337,7 +327,7 @@ def test_the_command_fetches_and_says_what_there_is(tiny, server, tmp_path, caps
     assert len(server.asked) == 2
 
 
-@pytest.mark.usefixtures("_restore_logging")
+@pytest.mark.usefixtures("restore_logging")
 def test_the_command_writes_nothing_if_something_is_missing(tiny, server, tmp_path, capsys):
     server.files.clear()
     output = tmp_path / "manifest.json"

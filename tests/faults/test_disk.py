@@ -1,7 +1,6 @@
 """A disk that refuses to take more is told of by file, and nothing half-written is left on it."""
 
 import errno
-import logging
 import os
 import resource
 import subprocess
@@ -21,18 +20,9 @@ from training_maps.tasks import make_task
 from training_maps.training import Recording, train, unfinished
 
 NUMBERS = np.random.default_rng(0).normal(size=20_000)
+pytestmark = pytest.mark.usefixtures("restore_logging")
 TASK = make_task("sparse_parities", {"n_bits": 10, "n_train": 45, "hidden_size": 16})
 RECIPE = Recipe(batch_size=20, length=60, checkpoint_every=2, unit="step")
-
-
-@pytest.fixture(autouse=True)
-def _restore_logging():
-    yield
-    logger = logging.getLogger("training_maps")
-    for handler in list(logger.handlers):
-        logger.removeHandler(handler)
-        handler.close()
-    logger.propagate = True
 
 
 def write_figure(path):
