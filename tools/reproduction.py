@@ -70,7 +70,7 @@ def main() -> None:
             write_json(collect(results), REFERENCE / name / "results.json")
             for figure in FIGURES:
                 shutil.copyfile(
-                    results / "figures" / f"{figure}.svg", IMAGES / f"{name}_{figure}.svg"
+                    results / "figures" / "page" / f"{figure}.svg", IMAGES / f"{name}_{figure}.svg"
                 )
     with replace_when_whole(PAGE) as aside:
         aside.write_text(render(REFERENCE), encoding="utf-8")
