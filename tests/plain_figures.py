@@ -19,7 +19,7 @@ def plain_figures() -> Iterator[None]:
         yield
 
 
-def _box(name: str, label: str, draw: object) -> Markup:
+def _box(name: str, label: str, *of: object) -> Markup:
     return Markup(
         f'<svg id="{name}" role="img" aria-label="{label}" viewBox="0 0 9 4">'
         '<rect width="9" height="4"/></svg>'

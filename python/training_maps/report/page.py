@@ -6,22 +6,18 @@ import base64
 import hashlib
 import platform
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup
 
-from training_maps.figures.convergence_times import draw_convergence_times
-from training_maps.figures.dissimilarity import draw_dissimilarity
-from training_maps.figures.forks import MOST_FORKS, draw_forks, timed_forks
-from training_maps.figures.loss_by_state import draw_loss_by_state, logged_curves
+from training_maps.figures import FIGURES
+from training_maps.figures.forks import MOST_FORKS, timed_forks
+from training_maps.figures.loss_by_state import logged_curves
 from training_maps.figures.map_table import format_change, gradient_arrow
-from training_maps.figures.model_selection import draw_model_selection
-from training_maps.figures.phase_transitions import draw_phase_transitions, found_phases
-from training_maps.figures.regression import draw_regression
+from training_maps.figures.phase_transitions import found_phases
 from training_maps.figures.save import inline_svg
-from training_maps.figures.state_timelines import draw_state_timelines
 from training_maps.figures.style import COLUMN, Width
 from training_maps.figures.symbols import metric_symbol
 from training_maps.figures.training_map import explain_map
@@ -37,13 +33,21 @@ from training_maps.report.words import headline
 from training_maps.results import ExperimentResults, Time
 from training_maps.stability_words import candidate_name, same_candidate, within_margin
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 _PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "hmmlearn", "matplotlib")
 _MOST_ROUTES = 30
 # The map's width in inches where there is room for all layers beside each other, and on a phone.
 _MAP_WIDTHS: dict[Width, float] = {"page": 8.2, "column": 0.9 * COLUMN}
+# The figures of the page, and what each is for who cannot see it.
+_FIGURE_LABELS = {
+    "forks": "Convergence times of the branches of each fork",
+    "model_selection": "Model selection curves",
+    "loss_by_state": "Loss and accuracy of a fast, a median and a slow run, coloured by state",
+    "phase_transitions": "When runs memorise and generalise, and what coincides with it",
+    "state_timelines": "States of all runs over time",
+    "convergence_times": "Histogram of convergence times",
+    "regression": "Coefficients of the states, and runs as the other runs predict them",
+    "dissimilarity": "Heat map of the dissimilarity between runs",
+}
 # Figures that the script draws anew, so that one for phones would be seen by few.
 _REDRAWN = ("loss_by_state", "state_timelines")
 # The parts of the page's script, in the order in which they use each other.
@@ -202,44 +206,6 @@ def _figures(results: ExperimentResults, time: Time) -> dict[str, Markup]:
 
     The others are empty.
     """
-    drawings: dict[str, tuple[str, Callable[[Width], Figure]]] = {
-        "forks": (
-            "Convergence times of the branches of each fork",
-            lambda width: draw_forks(results, time, width=width),
-        ),
-        "model_selection": (
-            "Model selection curves",
-            lambda width: draw_model_selection(
-                results.model_selection, results.stability, width=width
-            ),
-        ),
-        "loss_by_state": (
-            "Loss and accuracy of a fast, a median and a slow run, coloured by state",
-            lambda width: draw_loss_by_state(results, time, width=width),
-        ),
-        "phase_transitions": (
-            "When runs memorise and generalise, and what coincides with it",
-            lambda width: draw_phase_transitions(results, time, width=width),
-        ),
-        "state_timelines": (
-            "States of all runs over time",
-            lambda width: draw_state_timelines(results, time, width=width),
-        ),
-        "convergence_times": (
-            "Histogram of convergence times",
-            lambda width: draw_convergence_times(results, time, width=width),
-        ),
-        "regression": (
-            "Coefficients of the states, and runs as the other runs predict them",
-            lambda width: draw_regression(results, width=width),
-        ),
-        "dissimilarity": (
-            "Heat map of the dissimilarity between runs",
-            lambda width: draw_dissimilarity(
-                results.dissimilarity, outliers=results.outlier_seeds, width=width
-            ),
-        ),
-    }
     empty = {
         "forks": not timed_forks(results),
         "phase_transitions": not found_phases(results),
@@ -249,17 +215,17 @@ def _figures(results: ExperimentResults, time: Time) -> dict[str, Markup]:
         "convergence_times": results.convergence.empty,
     }
     return {
-        name: Markup("") if empty.get(name) else _drawn(name, label, draw)
-        for name, (label, draw) in drawings.items()
+        name: Markup("") if empty.get(name) else _drawn(name, label, results, time)
+        for name, label in _FIGURE_LABELS.items()
     }
 
 
-def _drawn(name: str, label: str, draw: Callable[[Width], Figure]) -> Markup:
+def _drawn(name: str, label: str, results: ExperimentResults, time: Time) -> Markup:
     """A figure for a wide page; and for a phone, where the script has nothing in its place."""
     widths: tuple[Width, ...] = ("page",) if name in _REDRAWN else ("page", "column")
     parts = []
     for width in widths:
-        svg = themed(inline_svg(draw(width), f"{name}-{width}", label, {}))
+        svg = themed(inline_svg(FIGURES[name](results, time, width), f"{name}-{width}", label, {}))
         parts.append(f'<div class="{width if len(widths) > 1 else "any"}">{svg}</div>')
     # inline_svg escapes what it writes; the class is one of three constants.
     return Markup("".join(parts))

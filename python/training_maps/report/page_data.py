@@ -39,7 +39,8 @@ def page_data(results: ExperimentResults, time: Time) -> dict[str, Any]:
     """
     axes = _Axes()
     runs = _runs(results, time, axes)
-    said = [_add_logs(results, time, axes, runs), _add_metrics(results, time, axes, runs)]
+    metrics = _metrics(results)
+    said = [_add_logs(results, time, axes, runs), _add_metrics(results, time, axes, runs, metrics)]
     return {
         "time": time,
         "states": state_facts(results, time),
@@ -55,9 +56,7 @@ def page_data(results: ExperimentResults, time: Time) -> dict[str, Any]:
             "column": results.crossing_column,
             "threshold": results.threshold,
         },
-        "metrics": [
-            {"column": column, "symbol": metric_symbol(column)} for column in _metrics(results)
-        ],
+        "metrics": [{"column": column, "symbol": metric_symbol(column)} for column in metrics],
         "runs": runs,
         "axes": axes.encoded,
         "notes": [sentence for sentence in said if sentence],
@@ -217,10 +216,13 @@ def _add_logs(
 
 
 def _add_metrics(
-    results: ExperimentResults, time: Time, axes: _Axes, runs: list[dict[str, Any]]
+    results: ExperimentResults,
+    time: Time,
+    axes: _Axes,
+    runs: list[dict[str, Any]],
+    names: Sequence[str],
 ) -> str:
     """Give runs their metrics as the model saw them; a sentence if not all of them whole."""
-    names = _metrics(results)
     if not names:
         return ""
     table = read_table(results.folder / "observations.parquet", ("seed", "step", *names))
