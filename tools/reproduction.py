@@ -7,7 +7,7 @@ takes the numbers of each reference experiment from its results, keeps them in
 `reference/{name}/results.json`, copies the figures that the page shows to docs/images/, and renders
 `tools/reproduction.md.j2`. The words that interpret are in that template; every number in the page
 comes from those files, from `settings.json` beside them, or, of the paper, from
-`reference/paper.yaml`.
+`training_maps.report.paper`.
 
     python -m tools.reproduction --page-only                  # after a change in the words
 """
@@ -29,6 +29,7 @@ from tools.second_opinions import RESTARTS, fit_twins, with_states
 from training_maps.config import load_schema, resolve
 from training_maps.errors import InputError
 from training_maps.files import read_json, read_table, replace_when_whole, write_json
+from training_maps.report.paper import PAPER, SETTINGS
 from training_maps.sensitivity_variants import variants_of
 
 ROOT = Path(__file__).parents[1]
@@ -257,13 +258,15 @@ def render(reference: Path) -> str:
         results = read_json(reference / name / "results.json")
         if name not in paper["experiments"]:
             raise InputError(f"{reference / 'paper.yaml'}: says nothing of {name}")
+        about = paper["experiments"][name]
+        about["length"] = SETTINGS[about["beside"]]["length"]
         found[name] = {
             **results,
-            "beside": paper["experiments"][name]["beside"],
-            "asked_length": paper["experiments"][name]["length"],
+            "beside": about["beside"],
+            "asked_length": about["length"],
             "settings": settings,
             "float32": read_json(reference / name / "float32.json"),
-            "differs": differences(settings, results, paper["experiments"][name]),
+            "differs": differences(settings, results, about),
             "not_tried": not_tried(name, results),
         }
     environment = jinja2.Environment(
@@ -279,7 +282,7 @@ def render(reference: Path) -> str:
     order = [name for name in paper["experiments"] if name in found]
     return template.render(
         runs={name: found[name] for name in order},
-        paper=paper["settings"],
+        paper=PAPER,
         planned=paper["planned"],
         twin_restarts=RESTARTS,
     )
