@@ -2,6 +2,9 @@
 # outputs must share their wildcards, so that every block is a rule of its own.
 
 
+include: "training_common.smk"
+
+
 rule fetch:
     # All that needs the internet, ahead of a run on machines without: data sets, and the metrics of
     # checkpoints on the hub, each of which is measured as it comes and deleted.
