@@ -16,7 +16,7 @@ export PATH := $(BIN):$(PATH)
 export VIRTUAL_ENV := $(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run reproduction test test-slurm lint format docs bench clean
+.PHONY: help setup slurm run reproduction test test-slurm lint format docs bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -33,6 +33,13 @@ $(VENV)/.extension: $(VENV)/.packages pyproject.toml $(RUST)
 	maturin develop --release --locked --quiet
 	@touch $@
 
+# Not part of `setup`: Snakemake imports every plugin that is installed, and this one needs most of a second.
+slurm: setup $(VENV)/.slurm ## install what profiles/slurm needs
+
+$(VENV)/.slurm: $(VENV)/.packages requirements-slurm.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-slurm.lock
+	@touch $@
+
 run: setup ## run the default job: train, analyse, report (results/)
 	snakemake --cores $(CORES)
 
@@ -45,9 +52,9 @@ test: setup ## run all tests, Rust's and Python's
 	cargo test --quiet --locked --manifest-path rust_metrics/Cargo.toml
 	pytest -n auto --ignore=tests/slurm
 
-test-slurm: setup ## run the workflow on a SLURM of one node, which root installs (Debian)
+test-slurm: slurm ## run the workflow on a SLURM of one node, which root installs (Debian)
 	tools/slurm-packages.sh
-	pytest tests/slurm
+	pytest tests/slurm tests/workflow/test_slurm_profile.py
 
 lint: setup ## check format, lint and types of everything, warnings as errors
 	cargo fmt --all --check --manifest-path rust_metrics/Cargo.toml
@@ -72,4 +79,4 @@ bench: setup ## measure what we claim about speed (benchmarks/)
 
 clean: ## remove what building made; results/ stays
 	rm -rf site .pytest_cache .mypy_cache .ruff_cache rust_metrics/target
-	rm -f $(VENV)/.extension $(VENV)/.packages
+	rm -f $(VENV)/.extension $(VENV)/.packages $(VENV)/.slurm
