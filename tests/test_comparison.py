@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from tests.synthetic_results import write_results
-from tests.test_report import HOSTILE, Page, summary_file
+from tests.test_report import HOSTILE, Page
+from tests.test_summary import summary_file
 from training_maps import cli
 from training_maps.config import fill_defaults, load_schema, prepare
 from training_maps.errors import InputError
