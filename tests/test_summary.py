@@ -126,6 +126,12 @@ def test_words() -> None:
     assert [plural(n, "run") for n in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]
     assert listing([1]) == "1"
     assert listing([1, 3, 4]) == "1, 3 and 4"
+    assert [words.first_of(range(n), 2) for n in (0, 1, 2, 4)] == [
+        "",
+        "0",
+        "0, 1",
+        "0, 1 and 2 more",
+    ]
     assert [words.amount(x) for x in (None, 0.04, -46.94, 1040.2)] == ["–", "0.0", "−46.9", "1,040"]
     assert [words.share(x) for x in (None, 0.9, 0.4051)] == ["–", "90 %", "40.5 %"]
     assert [p_value(p) for p in (None, 0.0009, 0.001, 0.4691)] == ["–", "<0.001", "0.001", "0.469"]

@@ -32,6 +32,7 @@ def _environment() -> Environment:
         plural=words.plural,
         route=words.route,
         listing=words.listing,
+        first_of=words.first_of,
         sentence=words.sentence,
         amount=words.amount,
         interval=words.interval,

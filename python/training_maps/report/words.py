@@ -22,6 +22,13 @@ def listing(items: Sequence[Any]) -> str:
     return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
 
 
+def first_of(numbers: Sequence[int], most: int = 100) -> str:
+    """ "1, 3, 4", or of more than `most` the first ones "and 12 more"."""
+    text = ", ".join(str(number) for number in numbers[:most])
+    left = len(numbers) - most
+    return f"{text} and {left:,} more" if left > 0 else text
+
+
 def numbered(noun: str, numbers: Sequence[int]) -> str:
     """ "state 3", "states 1, 2 and 3"."""
     return f"{noun}{'' if len(numbers) == 1 else 's'} {listing(numbers)}"
