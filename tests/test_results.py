@@ -11,6 +11,7 @@ import pytest
 from tests.synthetic_results import write_path_results, write_results
 from training_maps.errors import InputError
 from training_maps.files import read_json, write_json
+from training_maps.report.summary import summarise
 from training_maps.results import ExperimentResults
 
 
@@ -216,3 +217,27 @@ def test_epochs_that_are_not_logged_everywhere_are_not_shown(folder: Path) -> No
     table.loc[4, "epoch"] = np.nan
     table.to_parquet(file)
     assert ExperimentResults.read(folder).time_axis("epoch") == "step"
+
+
+FILES = ("training_map", "regression", "forks", "phase_transitions", "hmm/stability")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_whatever_a_file_holds_instead_it_is_named(folder: Path, name: str) -> None:
+    """Each file as no object, and each of its keys as a number: read, or refused by name."""
+    path = folder / f"{name}.json"
+    whole = read_json(path)
+    named = rf"{path.stem}\.json: .*; rerun the [a-z_]+ stage"
+    for broken in ([], None, 5):
+        write_json(broken, path)
+        with pytest.raises(InputError, match=named):
+            ExperimentResults.read(folder)
+    told = []
+    for key in whole:
+        write_json(whole | {key: 5}, path)
+        try:
+            summarise(ExperimentResults.read(folder))
+        except InputError as error:
+            told.append((f"{path.stem}.json: {key} is not", str(error)))
+    assert told
+    assert all(expected in error for expected, error in told)

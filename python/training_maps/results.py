@@ -104,6 +104,21 @@ _STABILITY_KEYS = (
     "resplits",
     "limits",
 )
+# Of keys that any of these files has: what must be a list, and what an object where it is not null.
+_LISTS = {
+    "candidates", "detour_states", "findings", "forks", "fractions", "metrics", "notes", "paths",
+    "resplits", "sentences", "states", "transitions", "variants",
+}  # fmt: skip
+_OBJECTS = {
+    "chosen",
+    "judging",
+    "limits",
+    "order",
+    "outcome",
+    "phases",
+    "restarts",
+    "selected_model",
+}
 _MAP_KEYS = ("experiment", "metrics", "linear", "selected_model", "states", "transitions", "paths")
 
 
@@ -178,7 +193,9 @@ class ExperimentResults:
             raise InputError(f"{folder / 'state_paths.csv'}: has no rows; rerun the map stage")
         paths = paths.sort_values(["seed", "step"], ignore_index=True)
         regression_file = folder / "regression.json"
-        regression = read_json(regression_file) if regression_file.exists() else {}
+        regression = (
+            _read_keys(regression_file, (), "semantics") if regression_file.exists() else {}
+        )
         selection, stability = _read_selection(folder, training_map)
         validation_seeds, notes = _read_observations(folder / "observations.parquet")
         return cls(
@@ -358,12 +375,18 @@ def _read_map(path: Path) -> dict[str, Any]:
 
 
 def _read_keys(path: Path, keys: Sequence[str], stage: str = "map") -> dict[str, Any]:
-    """A JSON file of a stage, which must have `keys`."""
+    """A JSON file of a stage, which must have `keys`, and in known ones a list or an object."""
     data = read_json(path)
-    missing = [key for key in keys if not isinstance(data, dict) or key not in data]
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: holds no JSON object; rerun the {stage} stage")
+    missing = [key for key in keys if key not in data]
     if missing:
         raise InputError(f"{path}: has no {', '.join(missing)}; rerun the {stage} stage")
-    return dict(data)
+    for key, value in data.items():
+        for names, kind, name in ((_LISTS, list, "a list"), (_OBJECTS, dict, "an object")):
+            if key in names and not (value is None or isinstance(value, kind)):
+                raise InputError(f"{path}: {key} is not {name}; rerun the {stage} stage")
+    return data
 
 
 def _read_optional_keys(path: Path, keys: Sequence[str]) -> dict[str, Any]:
