@@ -75,6 +75,9 @@ class TestData:
     def test_the_experiment_reads_them_as_the_runs_were_made(self, name):
         """Thresholds and fits are those of the experiment that trained; so is the recipe."""
         own, trained = settings_of(f"reference_{name}"), settings_of(name)
+        about = yaml.safe_load((REFERENCE / "paper.yaml").read_text())["experiments"][name]
+        if f"{own['hmm']['n_states'][0]} states set, not chosen" in about.get("differs", []):
+            own["hmm"] = own["hmm"] | {"n_states": trained["hmm"]["n_states"]}
         for section in ("hmm", "semantics", "observations", "phase_transitions"):
             assert own[section] == trained[section]
         assert own["tables"]["path"] == f"reference/{name}/metrics.parquet"

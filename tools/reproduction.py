@@ -50,7 +50,7 @@ _REGRESSION = (
 )  # fmt: skip
 _COEFFICIENTS = (
     "state", "coefficient", "standard_error", "p_value", "n_runs_visiting", "is_detour",
-    "explanation",
+    "mean_outcome_visiting", "mean_outcome_without", "explanation",
 )  # fmt: skip
 _VARIANT = (
     "variant", "n_states", "verdict", "linear", "n_forks", "on_commonest_path", "dissimilarity",
@@ -318,8 +318,15 @@ def differences(
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number with so many decimals; a dash where there is none."""
-    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
+    """A number with so many decimals; a dash where there is none.
+
+    More decimals where the rounding would say 1, which is perfect here, of something less.
+    """
+    if value is None:
+        return "–"
+    while 0.5 < value < 1 and round(value, digits) == 1 and digits < 9:
+        digits += 1
+    return f"{value:.{digits}f}".replace("-", "−")
 
 
 def p_value(value: float | None) -> str:

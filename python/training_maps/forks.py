@@ -303,5 +303,7 @@ def _time(branch: Branch) -> str:
         mean, interval, unit = branch.mean_epoch, branch.interval_epoch, "epoch"
     else:
         mean, interval, unit = branch.mean_step, branch.interval_step, "step"
-    within = f", 95 % interval {interval[0]:.4g} to {interval[1]:.4g}" if interval else ""
+    # Of two values the interval is there, but so wide that a sentence is better without it.
+    told = interval if branch.n_runs > 2 else None
+    within = f", 95 % interval {told[0]:.4g} to {told[1]:.4g}" if told else ""
     return f" (mean convergence at {unit} {mean:.4g}{within})"
