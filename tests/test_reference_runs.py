@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 from scipy.stats import wasserstein_distance
+from tools import reproduction
 
+from tests.test_reproduction import settings_of
 from training_maps.dissimilarity import dissimilarity
 from training_maps.files import read_json
 from training_maps.fitting import fit_hmm
@@ -21,7 +23,7 @@ from training_maps.state_paths import find_routes, state_shares
 from training_maps.tables import read_logs, read_metrics
 
 REFERENCE = Path(__file__).parents[1] / "reference"
-NAMES = sorted(file.parent.name for file in REFERENCE.glob("*/metrics.parquet"))
+NAMES = reproduction.experiments(REFERENCE)
 N_STATES = 3
 
 
@@ -102,7 +104,7 @@ def test_distances_are_scipys(paths):
 
 def test_the_regression_is_that_of_statsmodels(name, seeds, paths):
     logs = dict(read_logs(str(REFERENCE / name / "training_log.parquet"), seeds))
-    threshold = 0.97 if name.startswith("mnist") else 0.9
+    threshold = settings_of(name)["semantics"]["threshold"]
     times = convergence_times(logs, threshold)
     first = {s: log.loc[log["eval_accuracy"] > threshold, "step"].min() for s, log in logs.items()}
     found = times.set_index("seed")
