@@ -8,6 +8,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
+
+from training_maps.torch_checkpoints import SAFE_SINCE
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "dependencies.md").read_text()
@@ -57,6 +60,46 @@ def test_the_crates_are_those_of_the_cargo_files():
                     needed.add(crate)
     listed = [row[0] for row in tables("Rust")]
     assert sorted(listed) == sorted(needed)
+
+
+def pins():
+    """The versions that are pinned, by package or crate; of crates that are there twice, both."""
+    found = {}
+    for file in ("requirements.lock", "requirements-slurm.lock"):
+        for line in (ROOT / file).read_text().split():
+            package, _, pinned = line.partition("==")
+            found.setdefault(package.lower(), []).append(pinned)
+    lock = tomllib.loads((ROOT / "rust_metrics" / "Cargo.lock").read_text())
+    for crate in lock["package"]:
+        found.setdefault(crate["name"].lower(), []).append(crate["version"])
+    return found
+
+
+def floors():
+    """The oldest versions of the direct dependencies that may be installed, by name."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    texts = sum(project["optional-dependencies"].values(), project["dependencies"])
+    found = {name(text): text.partition(">=")[2] for text in texts if ">=" in text}
+    for file in (ROOT / "rust_metrics").glob("*/Cargo.toml"):
+        for crate, says in tomllib.loads(file.read_text()).get("dependencies", {}).items():
+            says = says if isinstance(says, dict) else {"version": says}
+            if "version" in says and crate not in found:  # numpy is a crate too
+                found[crate] = says["version"]
+    return found
+
+
+def test_neither_pins_nor_oldest_versions_have_the_flaws_that_are_known():
+    pinned, oldest = pins(), floors()
+    rows = tables("Audits")
+    assert len(rows) > 10
+    for package, _, _, fixed in rows:
+        assert pinned[package.lower()], package
+        for one in pinned[package.lower()]:
+            assert Version(one) >= Version(fixed), package
+        if package in oldest:
+            assert Version(oldest[package]) >= Version(fixed), package
+    assert {"torch", "pyarrow", "memmap2", "pyo3"} <= {row[0] for row in rows} & set(oldest)
+    assert oldest["torch"] == SAFE_SINCE
 
 
 def test_every_crate_is_from_cargo_s_own_registry_and_under_a_permissive_licence():

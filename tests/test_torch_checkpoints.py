@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import re
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,17 @@ def optimiser_state():
     layer(torch.ones(1, 3)).sum().backward()
     optimiser.step()
     return optimiser.state_dict()
+
+
+@pytest.mark.parametrize("version", ["2.5.1", "2.9.1+cu130"])
+def test_a_torch_that_a_file_can_make_run_code_reads_none(tmp_path, monkeypatch, version):
+    path = tmp_path / "x.pt"
+    torch.save(network(1), path)
+    monkeypatch.setattr(torch, "__version__", torch.torch_version.TorchVersion(version))
+    with pytest.raises(InputError, match=rf"x\.pt: torch {re.escape(version)}.* torch 2\.10 or"):
+        metrics_of(path)
+    monkeypatch.setattr(torch, "__version__", torch.torch_version.TorchVersion("2.10.0+cpu"))
+    assert metrics_of(path)
 
 
 @pytest.mark.parametrize("old_format", [False, True])

@@ -1,8 +1,9 @@
 """Checkpoints in torch's own format: state dicts, out of their wrappers, as arrays.
 
 Files are read with `torch.load(weights_only=True)` alone, which makes tensors and plain containers
-and runs no code of the file. Those that `torch.save` writes since version 1.6 are mapped, not read:
-their values stay on disk until they are needed.
+and runs no code of the file, since torch 2.10: with an older one they are refused. Those that
+`torch.save` writes since version 1.6 are mapped, not read: their values stay on disk until they are
+needed.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ logger = logging.getLogger("training_maps")
 WRAPPERS = ("state_dict", "model", "model_state_dict", "module", "network")
 # What wrapping a network (DataParallel, DistributedDataParallel, torch.compile) puts before names.
 PREFIXES = ("module.", "_orig_mod.")
+# Before this version of torch a file can run code although `weights_only=True` (CVE-2026-24747, and
+# before 2.6 CVE-2025-32434).
+SAFE_SINCE = "2.10"
 # safetensors' names of types; of any other, torch's own name.
 _TYPES = {
     "float64": "F64",
@@ -71,8 +75,8 @@ class StateDicts:
         Raises:
             UnreadableCheckpoint: if a file is truncated or corrupt, lacks a tensor of the index, or
                 has one that another file has.
-            InputError: if a file holds more than tensors and plain containers, or no state dict is
-                found in it.
+            InputError: if a file holds more than tensors and plain containers, no state dict is
+                found in it, or torch is older than `SAFE_SINCE`.
         """
         found: dict[str, torch.Tensor] = {}
         for file in files:
@@ -180,6 +184,12 @@ def _load(file: Path) -> Any:
     """What `torch.load` makes of a file, its tensors mapped where the format allows it."""
     import torch
 
+    if torch.__version__ < SAFE_SINCE:  # torch compares these as versions, not as text
+        raise InputError(
+            f"{file}: torch {torch.__version__}, which is installed here, can be made to run code "
+            f"by a checkpoint (CVE-2026-24747). Install torch {SAFE_SINCE} or later, or save the "
+            "checkpoint as safetensors"
+        )
     mapped = _is_zip(file)
     try:
         with warnings.catch_warnings():
