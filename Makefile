@@ -52,7 +52,7 @@ test: setup ## run all tests, Rust's and Python's
 	cargo test --quiet --locked --manifest-path rust_metrics/Cargo.toml
 	pytest -n auto --ignore=tests/slurm
 
-test-slurm: slurm ## run the workflow on a SLURM of one node, which root installs (Debian)
+test-slurm: slurm ## run the workflow on a real SLURM of this machine, which root installs (Debian)
 	tools/slurm-packages.sh
 	pytest tests/slurm tests/workflow/test_slurm_profile.py
 

@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
-# Installs what the tests on SLURM need, Debian's slurm-wlm and munge, as root; otherwise says what to
-# type, and the tests are skipped.
+# Installs what the tests on SLURM need, Debian's SLURM, munge and a database for its accounting, as root;
+# otherwise says what to type, and the tests are skipped.
 set -euo pipefail
 
 export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
-if command -v slurmctld >/dev/null && command -v slurmd >/dev/null && command -v munged >/dev/null; then
+missing=
+for program in slurmctld slurmd munged slurmdbd mariadbd; do
+    command -v "$program" >/dev/null || missing="$missing $program"
+done
+if [ -z "$missing" ]; then
     exit 0
 fi
-install="apt-get install -y --no-install-recommends slurm-wlm munge"
+install="apt-get install -y --no-install-recommends slurm-wlm munge slurmdbd mariadb-server-core"
 if ! command -v apt-get >/dev/null; then
-    echo "The tests on SLURM need slurmctld, slurmd and munged, which are not here." >&2
+    echo "The tests on SLURM need$missing, which are not here." >&2
 elif [ "$(id -u)" = 0 ]; then
     if ! { apt-get update -q && DEBIAN_FRONTEND=noninteractive $install; }; then
         echo "SLURM could not be installed; the tests on SLURM are skipped." >&2

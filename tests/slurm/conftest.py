@@ -1,7 +1,8 @@
-"""A SLURM that the tests here share, and the tiny experiment run without it, to compare with."""
+"""SLURMs that the tests here share, and the tiny experiment run without them, to compare with."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.slurm.one_node import OneNode, unavailable
+from tests.faults.comparison import differences
+from tests.slurm.small_slurm import SmallSlurm, unavailable
 from tests.workflow.conftest import Project
 
 BLOCK = "results/tiny/runs/seed-0/checkpoints.json"
@@ -26,14 +28,20 @@ PATIENCE = 600
 
 
 class Cluster:
-    """The workflow on the SLURM of the tests."""
+    """The workflow on a SLURM of the tests.
 
-    def __init__(self, node: OneNode) -> None:
-        self.node = node
+    Args:
+        slurm: that SLURM.
+        status_command: what Snakemake asks of jobs: squeue, or sacct where there is accounting.
+    """
+
+    def __init__(self, slurm: SmallSlurm, status_command: str) -> None:
+        self.slurm = slurm
+        self._options = (*QUICK, "--slurm-status-command", status_command)
 
     def start(self, project: Project, *arguments: str) -> subprocess.Popen[str]:
         """Start the workflow with the profile."""
-        return project.start("snakemake", "--cores", "2", *QUICK, *arguments)
+        return project.start("snakemake", "--cores", "2", *self._options, *arguments)
 
     def run(self, project: Project, *arguments: str) -> str:
         """Run the workflow with the profile to its end, which must be a good one."""
@@ -45,10 +53,26 @@ class Cluster:
         assert process.returncode == 0, told
         return told
 
+    def hang(self, project: Project) -> tuple[subprocess.Popen[str], str]:
+        """Start the training of a block, and wait until its job has done its work and not ended.
+
+        Returns:
+            The workflow, and the job's number.
+        """
+        (project.folder / "fault").write_text("hang")
+        process = self.start(project, BLOCK)
+        self.wait((project.folder / "hanging").exists, process)
+        (job,) = self.jobs(project)
+        return process, job["JobId"]
+
     def jobs(self, project: Project) -> list[dict[str, str]]:
         """What scontrol says of the project's jobs, in the order of their submission."""
         folder = str(project.folder)  # of which scontrol's WorkDir is read up to the first space
-        return [job for job in self.node.jobs() if folder.startswith(job["WorkDir"])]
+        return [job for job in self.slurm.jobs() if folder.startswith(job["WorkDir"])]
+
+    def states(self, project: Project) -> list[str]:
+        """What became of the project's jobs."""
+        return [job["JobState"] for job in self.jobs(project)]
 
     def wait(self, happened: Callable[[], bool], process: subprocess.Popen[str]) -> None:
         """Wait until it has happened; fail if the workflow ends before."""
@@ -60,20 +84,28 @@ class Cluster:
             time.sleep(0.1)
 
 
-@pytest.fixture(scope="session")
-def node() -> Iterator[OneNode]:
-    """A SLURM of one node; the tests are skipped where none can be started."""
-    if reason := unavailable():
+def check_block(project: Project, local_block: Project) -> None:
+    """Check that the runs of seeds 0 to 2 are those of the local run."""
+    for seed in range(3):
+        name = f"runs/seed-{seed}"
+        told = differences(project.results / name, local_block.results / name)
+        assert [line for line in told if "metrics.parquet" not in line] == []
+
+
+@contextlib.contextmanager
+def running(nodes: int, with_accounting: bool) -> Iterator[SmallSlurm]:
+    """A SLURM for as long as the context lasts; the tests are skipped where none can be started."""
+    if reason := unavailable(with_accounting):
         pytest.skip(f"no SLURM can be started here: {reason}")
     clear_leftovers()
     folder = Path(tempfile.mkdtemp(prefix=FOLDERS))
     (folder / "owner").write_text(str(os.getpid()))
-    node = OneNode(folder)
+    slurm = SmallSlurm(folder, nodes, with_accounting)
     try:
-        node.start()
-        yield node
+        slurm.start()
+        yield slurm
     finally:
-        node.stop()
+        slurm.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -81,16 +113,48 @@ def clear_leftovers() -> None:
     """End what tests that were killed have left running."""
     for owner in Path(tempfile.gettempdir()).glob(f"{FOLDERS}*/owner"):
         if not Path("/proc", owner.read_text()).exists():
-            OneNode(owner.parent).stop()
+            SmallSlurm(owner.parent).stop()
             shutil.rmtree(owner.parent, ignore_errors=True)
 
 
-@pytest.fixture
-def cluster(node: OneNode, monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    """The SLURM of the tests, for the commands that the test starts."""
+@pytest.fixture(scope="module")
+def one_node() -> Iterator[SmallSlurm]:
+    """A SLURM of one node, without accounting."""
+    with running(nodes=1, with_accounting=False) as slurm:
+        yield slurm
+
+
+@pytest.fixture(scope="module")
+def two_nodes() -> Iterator[SmallSlurm]:
+    """A SLURM of two nodes, with accounting."""
+    with running(nodes=2, with_accounting=True) as slurm:
+        yield slurm
+
+
+def lead_to(slurm: SmallSlurm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the commands that a test starts find this SLURM."""
     for name in ("SLURM_CONF", "PATH"):
-        monkeypatch.setenv(name, node.environment[name])
-    return Cluster(node)
+        monkeypatch.setenv(name, slurm.environment[name])
+
+
+@pytest.fixture
+def cluster(one_node: SmallSlurm, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """The workflow on one node, watched by squeue."""
+    lead_to(one_node, monkeypatch)
+    return Cluster(one_node, "squeue")
+
+
+@pytest.fixture
+def accounted(two_nodes: SmallSlurm, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """The workflow on two nodes, watched by sacct."""
+    lead_to(two_nodes, monkeypatch)
+    return Cluster(two_nodes, "sacct")
+
+
+@pytest.fixture
+def project(fresh: Project, tmp_path: Path) -> Project:
+    """The tiny experiment, in a folder whose path has a space in it."""
+    return fresh.copy(tmp_path / "a folder/project")
 
 
 @pytest.fixture(scope="session")

@@ -1,40 +1,11 @@
-"""The workflow on a real SLURM: with the profile, it ends in the results of a local run."""
+"""On a real SLURM of one node, watched by squeue, the workflow ends in a local run's results."""
 
 import os
 import signal
 import subprocess
 
-import pytest
-
 from tests.faults.comparison import differences
-from tests.slurm.conftest import BLOCK
-
-
-@pytest.fixture
-def project(fresh, tmp_path):
-    """The tiny experiment, in a folder whose path has a space in it."""
-    return fresh.copy(tmp_path / "a folder/project")
-
-
-def check_block(project, local_block):
-    """Whether the runs of seeds 0 to 2 are those of the local run."""
-    for seed in range(3):
-        name = f"runs/seed-{seed}"
-        told = differences(project.results / name, local_block.results / name)
-        assert [line for line in told if "metrics.parquet" not in line] == []
-
-
-def hang(cluster, project, *arguments):
-    """Start the training of a block, and wait until its job has done its work and not yet ended."""
-    (project.folder / "fault").write_text("hang")
-    process = cluster.start(project, *arguments, BLOCK)
-    cluster.wait((project.folder / "hanging").exists, process)
-    (job,) = cluster.jobs(project)
-    return process, job["JobId"]
-
-
-def states(cluster, project):
-    return [job["JobState"] for job in cluster.jobs(project)]
+from tests.slurm.conftest import BLOCK, check_block
 
 
 def test_the_whole_experiment(cluster, project, local):
@@ -60,19 +31,19 @@ def test_the_whole_experiment(cluster, project, local):
 
 
 def test_a_job_that_is_cancelled_is_tried_again(cluster, project, local_block):
-    process, job = hang(cluster, project)
+    process, job = cluster.hang(project)
     subprocess.run(["scancel", job], check=True)
     cluster.finish(process)
-    assert states(cluster, project) == ["CANCELLED", "COMPLETED"]
+    assert cluster.states(project) == ["CANCELLED", "COMPLETED"]
     check_block(project, local_block)
 
 
 def test_a_job_past_its_time_limit_is_given_more(cluster, project, local_block):
-    process, job = hang(cluster, project)
+    process, job = cluster.hang(project)
     # SLURM counts its limits in minutes: this one ends at once, as soon as SLURM looks.
     subprocess.run(["scontrol", "update", f"JobId={job}", "EndTime=now+1"], check=True)
     cluster.finish(process)
-    assert states(cluster, project) == ["TIMEOUT", "COMPLETED"]
+    assert cluster.states(project) == ["TIMEOUT", "COMPLETED"]
     assert cluster.jobs(project)[1]["TimeLimit"] == "08:00:00"  # twice that of the first attempt
     check_block(project, local_block)
 
@@ -91,21 +62,21 @@ def test_a_job_out_of_memory_is_given_more(cluster, project, local_block):
 
 def test_a_controller_that_restarts(cluster, project, local_block):
     """Without accounting, Snakemake loses sight of its jobs then; it is killed and called again."""
-    process, _ = hang(cluster, project)
+    process, _ = cluster.hang(project)
     logs = project.folder / ".snakemake/log"
-    cluster.node.stop_controller()
+    cluster.slurm.stop_controller()
     try:
         cluster.wait(
             lambda: any("Falling back to 'sacct'" in log.read_text() for log in logs.iterdir()),
             process,
         )
     finally:
-        cluster.node.start_controller()
+        cluster.slurm.start_controller()
     (project.folder / "hanging").unlink()
-    cluster.wait(lambda: states(cluster, project) == ["COMPLETED"], process)
+    cluster.wait(lambda: cluster.states(project) == ["COMPLETED"], process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     cluster.run(project, "--unlock")
     cluster.run(project, BLOCK)
-    assert set(states(cluster, project)) == {"COMPLETED"}
+    assert set(cluster.states(project)) == {"COMPLETED"}
     check_block(project, local_block)

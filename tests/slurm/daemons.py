@@ -1,0 +1,119 @@
+"""Starts and ends the daemons of a SLURM whose files are all in one folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+# Debian keeps the daemons where ordinary users' PATH does not lead.
+SYSTEM = os.pathsep.join(("/usr/local/sbin", "/usr/sbin", "/sbin"))
+PATIENCE = 120
+"""Seconds within which a daemon must answer, on a busy machine too."""
+
+
+class Daemons:
+    """Daemons that write NAME.pid and their logs in `folder`, found again by these.
+
+    Args:
+        folder: where their files are.
+        environment: the variables that they are started with.
+    """
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder, self.environment = folder, environment
+
+    def start(self, *command: str) -> None:
+        """Start a daemon that goes to the background by itself."""
+        subprocess.run((program(command[0]), *command[1:]), check=True, env=self.environment,
+                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # fmt: skip
+
+    def start_behind(self, log: str, *command: str) -> None:
+        """Start a daemon that stays in the foreground; what it says goes to the file `log`."""
+        with (self.folder / log).open("w") as file:
+            subprocess.Popen((program(command[0]), *command[1:]), env=self.environment,
+                             stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
+                             start_new_session=True)  # fmt: skip
+
+    def pid(self, name: str) -> int | None:
+        """The process of the daemon with the file `{name}.pid`, if it runs.
+
+        Its program is the name's first part: `slurmd-node1` is a slurmd. The number may be another
+        program's by now.
+        """
+        try:
+            text = (self.folder / f"{name}.pid").read_text().strip()
+        except FileNotFoundError:
+            return None
+        alive = text.isdigit() and int(text) in processes(name.partition("-")[0])
+        return int(text) if alive else None
+
+    def end(self, name: str) -> None:
+        """End a daemon and wait until it is gone; kill it if it does not go."""
+        pid = self.pid(name)
+        if pid is None:
+            return
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + PATIENCE / 2
+        while self.pid(name) is not None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if self.pid(name) is not None:
+            os.kill(pid, signal.SIGKILL)
+
+    def wait(self, ready: Callable[[], bool], what: str) -> None:
+        """Wait until `ready()`.
+
+        Raises:
+            RuntimeError: if it never is; with what the daemons logged.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while not ready():
+            if time.monotonic() > deadline:
+                logs = "\n".join(
+                    f"{log.name}:\n{log.read_text()[-2000:]}" for log in self.folder.glob("*.log")
+                )
+                raise RuntimeError(f"SLURM: waited {PATIENCE} s for {what}\n{logs}")
+            time.sleep(0.1)
+
+    def call(self, *command: str) -> str:
+        """What one of SLURM's commands prints; empty if it fails."""
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True)
+        return done.stdout if done.returncode == 0 else ""
+
+
+def program(name: str) -> str | None:
+    """Where a program is."""
+    return shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), SYSTEM)))
+
+
+def host() -> str:
+    """This machine's name, as SLURM takes it."""
+    return socket.gethostname().split(".")[0]
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def processes(name: str) -> list[int]:
+    """The running processes of a program; one that has ended but is not waited for is none."""
+    numbers = [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
+    comm = f"{name}\n".encode()
+    return [pid for pid in numbers if read(pid, "comm") == comm and read(pid, "cmdline")]
+
+
+def read(pid: int, name: str) -> bytes:
+    """A file of /proc about a process; nothing if that has ended."""
+    try:
+        return Path(f"/proc/{pid}", name).read_bytes()
+    except OSError:
+        return b""
