@@ -116,9 +116,11 @@ class TestPage:
     def test_float32_changed_nothing_that_counts(self, name):
         found = read_json(REFERENCE / name / "float32.json")
         results = read_json(REFERENCE / name / "results.json")
+        whole = found["n_runs"] == results["n_runs"]
         for which in ("original", "reference"):
-            assert found[which]["n_states"] == results["n_states"]
-            assert found[which]["r_squared"] == pytest.approx(results["r_squared"], abs=1e-6)
+            expected = results if whole else found["original"]
+            assert found[which]["n_states"] == expected["n_states"]
+            assert found[which]["r_squared"] == pytest.approx(expected["r_squared"], abs=1e-6)
         assert found["same_states"] == 1
         assert found["same_convergence_times"]
 
@@ -204,6 +206,36 @@ class TestTools:
         assert about["recipe"] == {"task": "sparse_parities", "length": 3}
         assert about["training"] == {"n_jobs": 1, "wall_seconds": 2.5, "processor_seconds": 1.5}
         assert len((tmp_path / "reference/SHA256SUMS").read_text().splitlines()) == 3
+
+    def test_runs_are_added_to_those_that_are_there(self, results, tmp_path):
+        target = tmp_path / "reference" / "own"
+        later = tmp_path / "own" / "runs" / "seed-1"
+        later.rename(tmp_path / "later")
+        reference_data.make_reference(results, target)
+        with pytest.raises(InputError, match="has runs of seeds 0 already"):
+            reference_data.make_reference(results, target, extend=True)
+        (tmp_path / "own" / "runs" / "seed-0").rename(tmp_path / "earlier")
+        (tmp_path / "later").rename(later)
+        reference_data.make_reference(results, target, extend=True)
+        extended = {
+            name: pd.read_parquet(target / f"{name}.parquet") for name in reference_data.TABLES
+        }
+        about = read_json(target / "settings.json")
+        (tmp_path / "earlier").rename(tmp_path / "own" / "runs" / "seed-0")
+        reference_data.make_reference(results, tmp_path / "at_once")
+        for name in reference_data.TABLES:
+            at_once = pd.read_parquet(tmp_path / "at_once" / f"{name}.parquet")
+            pd.testing.assert_frame_equal(extended[name], at_once)
+        twice = {"n_jobs": 2, "wall_seconds": 5.0, "processor_seconds": 3.0}
+        assert about == read_json(tmp_path / "at_once" / "settings.json") | {"training": twice}
+
+    def test_runs_that_were_made_otherwise_are_not_added(self, results, tmp_path):
+        reference_data.make_reference(results, tmp_path / "reference")
+        about = read_json(tmp_path / "reference" / "settings.json")
+        about["made_by"]["torch"] = "1"
+        write_json(about, tmp_path / "reference" / "settings.json")
+        with pytest.raises(InputError, match=r"otherwise than these: made_by is .*'torch': '1'"):
+            reference_data.make_reference(results, tmp_path / "reference", extend=True)
 
     def test_runs_of_two_recipes_are_refused(self, results, tmp_path):
         log = results / "runs" / "seed-1" / "training_log.parquet"

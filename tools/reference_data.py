@@ -4,11 +4,13 @@
 
 writes `reference/sparse_parities/`: `metrics.parquet` and `training_log.parquet`, each one table of
 all runs (`seed`, `step` and the columns), and `settings.json`; and `reference/SHA256SUMS` anew. Run
-it with the code and on the machine that trained: both are written down.
+it with the code and on the machine that trained: both are written down. `--extend` keeps the runs
+that are there already, if these were made in the same way.
 
 Metrics and losses are float32, which is what the networks were trained in. Accuracies stay float64:
 "greater than 0.97" is another question in float32, where 0.97 is 0.97000003. What float32 does to
-the results is written to `float32.json`, once both have been analysed:
+the results is written to `float32.json`, once both have been analysed; of runs that were added,
+these alone, with their `seeds` set:
 
     python -m tools.reference_data --compare results/mine results/reference_mine
 """
@@ -36,7 +38,7 @@ from training_maps.files import (
     table_metadata,
     write_json,
 )
-from training_maps.seeds import format_seeds
+from training_maps.seeds import format_seeds, parse_seeds
 from training_maps.sources import stage_digest
 
 ROOT = Path(__file__).parents[1]
@@ -52,6 +54,9 @@ def main() -> None:
     parser.add_argument("results", type=Path, nargs="+", help="folder of an experiment's results")
     parser.add_argument("--reference", type=Path, default=REFERENCE, help="folder to write to")
     parser.add_argument(
+        "--extend", action="store_true", help="keep the runs that the reference data have already"
+    )
+    parser.add_argument(
         "--compare", action="store_true", help="compare the results of runs and of their reference"
     )
     arguments = parser.parse_args()
@@ -61,22 +66,34 @@ def main() -> None:
         write_json(compare(original, of_reference), arguments.reference / name / "float32.json")
         return
     for results in arguments.results:
-        make_reference(results, arguments.reference / results.resolve().name)
+        make_reference(results, arguments.reference / results.resolve().name, arguments.extend)
     write_checksums(arguments.reference)
 
 
-def make_reference(results: Path, target: Path) -> None:
+def make_reference(results: Path, target: Path, extend: bool = False) -> None:
     """Write the reference data of the runs in `results` to the folder `target`.
+
+    Args:
+        results: of an experiment, with its runs.
+        target: the folder of its reference data.
+        extend: add the runs to those that `target` has.
 
     Raises:
         InputError: if there is no finished run, or runs were not made in the same way.
     """
     seeds = finished_seeds(results)
-    tables = {}
-    for name in TABLES:
-        tables[name] = _all_runs(results, seeds, name)
+    tables = {name: _all_runs(results, seeds, name) for name in TABLES}
+    settings = _settings(results, seeds, tables["training_log"])
+    if extend:
+        earlier = read_json(target / "settings.json")
+        settings = _together(earlier, settings, target)
+        for name, table in tables.items():
+            there = pd.read_parquet(target / f"{name}.parquet")
+            both = pd.concat([there, table], ignore_index=True)
+            tables[name] = both.sort_values(["seed", "step"], ignore_index=True)
+    for name, whole in tables.items():
         with replace_when_whole(target / f"{name}.parquet") as aside:
-            table = pa.Table.from_pandas(tables[name], preserve_index=False)
+            table = pa.Table.from_pandas(whole, preserve_index=False)
             # Smoothly growing float32 differ in their low bytes only.
             streams = [field.name for field in table.schema if field.type == pa.float32()]
             pq.write_table(
@@ -87,7 +104,35 @@ def make_reference(results: Path, target: Path) -> None:
                 use_dictionary=[name for name in table.column_names if name not in streams],
                 use_byte_stream_split=streams,
             )
-    write_json(_settings(results, seeds, tables["training_log"]), target / "settings.json")
+    write_json(settings, target / "settings.json")
+
+
+def _together(earlier: dict[str, Any], new: dict[str, Any], target: Path) -> dict[str, Any]:
+    """The settings of reference data with the runs of both; they must agree in all that made them.
+
+    Raises:
+        InputError: if they do not, or if both have a run of the same seed.
+    """
+    for name in ("recipe", "made_by", "hardware"):
+        if earlier[name] != new[name]:
+            raise InputError(
+                f"{target}: its runs were made otherwise than these: {name} is {earlier[name]} "
+                f"there and {new[name]} here"
+            )
+    there, here = (set(parse_seeds(one["seeds"])) for one in (earlier, new))
+    if there & here:
+        raise InputError(f"{target}: has runs of seeds {format_seeds(there & here)} already")
+    lengths = earlier["checkpoints_per_run"] + new["checkpoints_per_run"]
+    return {
+        **new,
+        "seeds": format_seeds(there | here),
+        "n_runs": len(there | here),
+        "checkpoints_per_run": [min(lengths), max(lengths)],
+        "training": {
+            name: round(earlier["training"][name] + value, 1)
+            for name, value in new["training"].items()
+        },
+    }
 
 
 def compare(original: Path, of_reference: Path) -> dict[str, Any]:
@@ -110,6 +155,7 @@ def compare(original: Path, of_reference: Path) -> dict[str, Any]:
     )
     both = paths[0].merge(paths[1], on=["seed", "step"], how="outer")
     return found | {
+        "n_runs": int(both["seed"].nunique()),
         "same_states": float((both["state_x"] == both["state_y"]).mean()),
         "same_convergence_times": bool(times[0].equals(times[1])),
         "largest_bic_difference": float((scores[0]["bic"] - scores[1]["bic"]).abs().max()),
