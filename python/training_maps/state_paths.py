@@ -159,21 +159,28 @@ def path_times(
 
 
 def explain_routes(routes: Sequence[Route]) -> list[str]:
-    """Notes where routes differ by the letter only: runs that end early, or that go back."""
+    """A note where routes differ by the letter only: by runs that end early, or that go back."""
     if len(routes) == 1:
         return []
-    longest = max((route.states for route in routes), key=len)
-    if all(route.states == longest[: len(route.states)] for route in routes):
-        early = sorted(seed for route in routes if route.states != longest for seed in route.seeds)
-        n_runs = sum(len(route.seeds) for route in routes)
-        which = f"seed{'s' * (len(early) > 1)} {format_seeds(early)}"
-        return [
-            f"{FORKS_ONLY_BECAUSE} {len(early)} of {n_runs} runs ({which}) did not reach the last "
-            "state of the others; as far as they go, all take the same way."
-        ]
-    if len({tuple(dict.fromkeys(route.states)) for route in routes}) == 1:
-        return [
-            f"{FORKS_ONLY_BECAUSE} some runs return to earlier states: all runs enter the same "
-            "states for the first time in the same order."
-        ]
-    return []
+    entered = {route: tuple(dict.fromkeys(route.states)) for route in routes}
+    longest = max(entered.values(), key=len)
+    if any(states != longest[: len(states)] for states in entered.values()):
+        return []
+    n_runs = sum(len(route.seeds) for route in routes)
+    early = [seed for route in routes if entered[route] != longest for seed in route.seeds]
+    back = [seed for route in routes if entered[route] != route.states for seed in route.seeds]
+    reasons = [
+        f"{len(seeds)} of {n_runs} runs ({'seed' if len(seeds) == 1 else 'seeds'} "
+        f"{format_seeds(seeds)}) {what}"
+        for seeds, what in (
+            (early, "did not reach the last state of the others"),
+            (back, "return to earlier states" if len(back) > 1 else "returns to an earlier state"),
+        )
+        if seeds
+    ]
+    alike = (
+        "all runs enter the same states for the first time in the same order"
+        if back
+        else "all take the same way"
+    )
+    return [f"{FORKS_ONLY_BECAUSE} {' and '.join(reasons)}; as far as they go, {alike}."]

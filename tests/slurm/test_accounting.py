@@ -40,6 +40,7 @@ def test_a_job_whose_node_fails_is_tried_again_at_another(accounted, project, lo
     fail = ["scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test"]
     subprocess.run(fail, check=True)  # it is back as soon as its slurmd reports
     told = accounted.finish(process)
+    (project.folder / "hanging").unlink()  # nobody ends a job on a node that is taken for dead
     assert f"excluded from subsequent submissions: {node}" in told
     # Once, and by Snakemake: SLURM would start the same job anew, if it were let.
     jobs = accounted.jobs(project)

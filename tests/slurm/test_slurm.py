@@ -76,7 +76,7 @@ def test_a_controller_that_restarts(cluster, project, local_block):
     cluster.wait(lambda: cluster.states(project) == ["COMPLETED"], process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    cluster.run(project, "--unlock")
+    project.call("snakemake", "--workflow-profile", "profiles/slurm", "--unlock")
     cluster.run(project, BLOCK)
     assert set(cluster.states(project)) == {"COMPLETED"}
     check_block(project, local_block)

@@ -22,6 +22,12 @@ def wait_for(workflow, exists):
         time.sleep(0.02)
 
 
+def unlock(project):
+    """What the documentation says to type after a kill."""
+    done = project.call("snakemake", "--unlock")
+    assert done.returncode == 0, done.stdout
+
+
 def set_times(results, change):
     for path in result_files(results).values():
         at = path.stat().st_mtime + change
@@ -45,13 +51,13 @@ def test_killed_and_called_again_it_ends_in_the_same_results(finished, project, 
     assert "Directory cannot be locked" in second.stdout
     workflow.kill()
     workflow.wait()
-    project.run("--unlock")
+    unlock(project)
     # Everything is killed, as when a machine fails.
     workflow = project.start(*command, stdout=log)
     wait_for(workflow, lambda: list(project.results.glob("hmm/states-*.npz")))
     os.killpg(workflow.pid, signal.SIGKILL)
     workflow.wait()
-    project.run("--unlock")
+    unlock(project)
     project.run("--rerun-incomplete")
     assert differences(project.folder / "results", finished[0].folder / "results") == []
 
