@@ -92,6 +92,9 @@ def test_a_map_with_long_names_keeps_to_the_page(tmp_path: Path) -> None:
     data = ExperimentResults.read(tmp_path).training_map
     for state in data["states"]:
         state["features"] = [{"metric": f"gradient_norm_{i}"} for i in range(3)]
+    for edge in data["transitions"]:
+        for i, change in enumerate(edge["feature_changes"]):
+            change["metric"] = ("median_w", "gradient_norm_of_it", "own_metric_MWM")[i]
     for width in WIDTHS:
         figure = draw_training_map(data, width=width)
         assert figure.get_figwidth() == pytest.approx(INCHES[width])

@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from training_maps.figures.map_labels import text_size
 from training_maps.figures.style import FAINT, GREY, INK
 from training_maps.figures.symbols import metric_symbol
 
@@ -16,6 +17,7 @@ _ROW = 0.145
 _HEAD = 0.26
 _POINTS = 6.2
 _BLOCK = 3.15
+_GAP = 0.08
 # Of a table in one block, margins and all.
 TABLE_WIDTH = _BLOCK + 0.2
 
@@ -83,13 +85,32 @@ def _draw_block(ax: Axes, rows: Sequence[Mapping[str, Any]], left: float, width:
     for x, text, align in zip(columns, heads, ("left", "right", "left"), strict=True):
         ax.text(x, -0.13, text, fontsize=_POINTS, color=GREY, ha=align, va="center")
     ax.plot([left, left + width], [-0.215, -0.215], color=INK, linewidth=0.6)
-    step = (width - 0.95) / 3
+    cells = [
+        [
+            f"{format_change(change['change'])} {metric_symbol(change['metric'])}"
+            for change in row["feature_changes"][:3]
+        ]
+        for row in rows
+    ]
+    places, points = _fitted_columns(cells, width - 0.95)
     for i, row in enumerate(rows):
         y = -_HEAD - (i + 0.5) * _ROW
         if i:
             ax.plot([left, left + width], [y + _ROW / 2] * 2, color=FAINT, linewidth=0.4)
         ax.text(columns[0], y, f"{row['from']} → {row['to']}", fontsize=_POINTS, va="center")
         ax.text(columns[1], y, str(row["n_runs"]), fontsize=_POINTS, ha="right", va="center")
-        for j, change in enumerate(row["feature_changes"][:3]):
-            text = f"{format_change(change['change'])} {metric_symbol(change['metric'])}"
-            ax.text(columns[2] + j * step, y, text, fontsize=_POINTS, va="center", parse_math=False)
+        for place, text in zip(places, cells[i], strict=False):
+            ax.text(columns[2] + place, y, text, fontsize=points, va="center", parse_math=False)
+
+
+def _fitted_columns(cells: Sequence[Sequence[str]], room: float) -> tuple[list[float], float]:
+    """Where three columns of texts begin, in inches, and the size of type at which they fit."""
+    columns = [[row[j] for row in cells if j < len(row)] for j in range(3)]
+    widths = [max([text_size(text, _POINTS)[0] for text in texts], default=0) for texts in columns]
+    needed = sum(widths) + 2 * _GAP
+    scale = min(1.0, room / needed)
+    spare = (room - scale * needed) / 3
+    places = [0.0]
+    for width in widths[:2]:
+        places.append(places[-1] + scale * (width + _GAP) + spare)
+    return places, _POINTS * scale
