@@ -15,7 +15,7 @@ from training_maps.errors import InputError
 from training_maps.files import read_json, write_json
 from training_maps.report import words
 from training_maps.report.summary import summarise, terminal_table
-from training_maps.report.words import headline, listing, p_value, plural
+from training_maps.report.words import headline, listing, map_shape, p_value, plural
 from training_maps.results import ExperimentResults
 
 
@@ -101,6 +101,17 @@ def test_terminal_table_is_aligned(tmp_path: Path, capsys: pytest.CaptureFixture
         assert first[at - 1] == second[at - 1] == " "
         assert first[at] != " "
         assert second[at] != " "
+
+
+def test_a_map_without_a_fork_is_not_called_forking(tmp_path: Path) -> None:
+    """Where runs only end early or go back, it is not linear by the letter all the same."""
+    none = {"states": [], "tested": [], "predicting": []}
+    path = summary_file(tmp_path, "x", forks=none)
+    assert "  no fork  " in terminal_table([path])
+    assert map_shape(read_json(path)) == "no fork"
+    assert map_shape(read_json(summary_file(tmp_path, "y"))) == "forking"
+    assert map_shape(read_json(summary_file(tmp_path, "z", forks=None))) == "forking"
+    assert map_shape(read_json(summary_file(tmp_path, "w", forking=False, forks=none))) == "linear"
 
 
 def test_summary_command_wants_something_to_do(capsys: pytest.CaptureFixture[str]) -> None:

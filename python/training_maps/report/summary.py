@@ -10,7 +10,7 @@ from typing import Any
 from training_maps.dissimilarity import trajectory_dissimilarity
 from training_maps.errors import InputError
 from training_maps.files import made_by, read_json
-from training_maps.report.words import NONE, decimal, p_value
+from training_maps.report.words import NONE, decimal, map_shape, p_value
 from training_maps.results import ExperimentResults
 from training_maps.stability_words import same_candidate
 
@@ -150,7 +150,7 @@ def terminal_table(paths: Sequence[Path]) -> str:
                 decimal(summary["r_squared"]),
                 p_value(summary["p_value"]),
                 decimal(summary["dissimilarity"]["index"]),
-                "forking" if summary["forking"] else "linear",
+                map_shape(summary),
                 predictive_forks(summary),
                 " ".join(map(str, summary["detour_states"])) or NONE,
                 outlier_count(summary),

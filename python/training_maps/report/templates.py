@@ -38,6 +38,7 @@ def _environment() -> Environment:
         interval=words.interval,
         true_minus=words.true_minus,
         share=words.share,
+        map_shape=words.map_shape,
     )
     return environment
 

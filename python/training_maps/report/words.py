@@ -130,6 +130,17 @@ def _what_choice(summary: dict[str, Any]) -> list[str]:
     return ["How many states there are is a fragile choice (see “Model selection”)."]
 
 
+def map_shape(summary: dict[str, Any]) -> str:
+    """ "linear", "forking", or of a map that is neither "no fork": runs only end early or go back.
+
+    A map is linear, by the paper, if all runs pass through the same states in the same order.
+    """
+    if not summary["forking"]:
+        return "linear"
+    forks = summary["forks"]
+    return "no fork" if forks is not None and not forks["states"] else "forking"
+
+
 def _what_shape(summary: dict[str, Any]) -> str:
     if summary["n_states"] == 1:
         return "With a single state the map has no transitions."
