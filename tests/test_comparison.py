@@ -276,4 +276,4 @@ def test_other_outcomes_forks_and_outliers_have_their_columns(tmp_path: Path) ->
     named = re.sub(r"\s+", " ", HOSTILE)
     assert f"stable {named} 0.961" in text
     assert "forking 2 0, 3 2" in text
-    assert "yes – 0, 3 –" in text
+    assert "forking – 0, 3 –" in text

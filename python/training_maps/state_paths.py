@@ -16,8 +16,8 @@ from training_maps.errors import InputError
 from training_maps.files import read_table
 from training_maps.seeds import format_seeds
 
-# How a note begins that explains a fork which is one by the letter only.
-FORKS_ONLY_BECAUSE = "The map forks only because"
+# How a note begins that explains why a map without a fork is not linear by the letter.
+ONLY_BECAUSE = "The map is not linear, but only because"
 PATH_COLUMNS = ("seed", "step", "state")
 PATH_TIME_COLUMNS = (
     "seed",
@@ -183,4 +183,4 @@ def explain_routes(routes: Sequence[Route]) -> list[str]:
         if back
         else "all take the same way"
     )
-    return [f"{FORKS_ONLY_BECAUSE} {' and '.join(reasons)}; as far as they go, {alike}."]
+    return [f"{ONLY_BECAUSE} {' and '.join(reasons)}; as far as they go, {alike}."]

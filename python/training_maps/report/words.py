@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from training_maps.state_paths import FORKS_ONLY_BECAUSE
+from training_maps.state_paths import ONLY_BECAUSE
 
 NONE = "–"
 
@@ -145,7 +145,7 @@ def _what_shape(summary: dict[str, Any]) -> str:
     if summary["n_states"] == 1:
         return "With a single state the map has no transitions."
     if summary["forking"]:
-        reasons = [note for note in summary["notes"] if note.startswith(FORKS_ONLY_BECAUSE)]
+        reasons = [note for note in summary["notes"] if note.startswith(ONLY_BECAUSE)]
         return reasons[0] if reasons else "The map forks: runs take different ways through it."
     return "The map is linear: every run passes through the same states in the same order."
 
