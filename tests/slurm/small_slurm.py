@@ -10,6 +10,7 @@ With accounting it takes Debian's slurmdbd and mariadb-server-core as well.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shlex
 import signal
@@ -121,13 +122,19 @@ class SmallSlurm:
         self._daemons.end("slurmctld")
         self._accounting.stop()
         self._daemons.end("munged")
-        for process in self.steps():
-            os.kill(process, signal.SIGKILL)
+        for process in self.left_running():
+            with contextlib.suppress(ProcessLookupError):  # it has ended just now
+                os.kill(process, signal.SIGKILL)
 
-    def steps(self) -> list[int]:
-        """The processes that watch over running jobs."""
+    def left_running(self) -> list[int]:
+        """Processes of jobs: those that watch over them, and what runs on a node taken for dead."""
         ours = f"SLURM_CONF={self.conf}".encode()
-        return [pid for pid in processes("slurmstepd") if ours in read(pid, "environ")]
+        numbers = [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
+        found = {pid: read(pid, "environ").split(b"\0") for pid in numbers}
+        in_jobs = [pid for pid, known in found.items() if _in_job(known) and ours in known]
+        return sorted(
+            {*in_jobs, *(pid for pid in processes("slurmstepd") if ours in found.get(pid, ()))}
+        )
 
     def call(self, *command: str) -> str:
         """What one of SLURM's commands prints; empty if it fails."""
@@ -198,6 +205,11 @@ class SmallSlurm:
         ]
         self._daemons.start("munged", "--force", f"--pid-file={self.folder}/munged.pid", *files)
         self._daemons.wait((self.folder / "munge.socket").exists, "munge")
+
+
+def _in_job(environment: list[bytes]) -> bool:
+    """Whether a process with these variables is part of a job."""
+    return any(variable.startswith(b"SLURM_JOB_ID=") for variable in environment)
 
 
 def main() -> None:
