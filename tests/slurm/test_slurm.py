@@ -76,7 +76,8 @@ def test_a_controller_that_restarts(cluster, project, local_block):
     cluster.wait(lambda: cluster.states(project) == ["COMPLETED"], process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    project.call("snakemake", "--workflow-profile", "profiles/slurm", "--unlock")
+    unlocked = project.call("snakemake", "--workflow-profile", "profiles/slurm", "--unlock")
+    assert unlocked.returncode == 0, unlocked.stdout
     cluster.run(project, BLOCK)
     assert set(cluster.states(project)) == {"COMPLETED"}
     check_block(project, local_block)
