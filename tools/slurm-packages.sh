@@ -5,13 +5,16 @@ set -euo pipefail
 
 export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 missing=
-for program in slurmctld slurmd munged slurmdbd mariadbd; do
+# The last three are what makes the database, and the two programs that it calls.
+for program in slurmctld slurmd munged sbatch slurmdbd mariadbd \
+    mariadb-install-db my_print_defaults resolveip; do
     command -v "$program" >/dev/null || missing="$missing $program"
 done
 if [ -z "$missing" ]; then
     exit 0
 fi
-install="apt-get install -y --no-install-recommends slurm-wlm munge slurmdbd mariadb-server-core"
+install="apt-get install -y --no-install-recommends \
+slurm-wlm munge slurmdbd mariadb-server-core mariadb-client-core"
 if ! command -v apt-get >/dev/null; then
     echo "The tests on SLURM need$missing, which are not here." >&2
 elif [ "$(id -u)" = 0 ]; then

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
+from tests.slurm.daemons import Daemons, free_port, host, run
 
-from tests.slurm.daemons import Daemons, free_port, host, program
-
-PROGRAMS = ("slurmdbd", "mariadbd", "mariadb-install-db")
+PROGRAMS = ("slurmdbd", "mariadbd", "mariadb-install-db", "my_print_defaults", "resolveip")
+"""The last two are called by the one before."""
 
 
 class Accounting:
@@ -35,10 +34,9 @@ class Accounting:
 
     def start(self) -> None:
         """Make the database, start it and slurmdbd, and wait until that has made its tables."""
-        subprocess.run(
-            (program("mariadb-install-db"), "--no-defaults", "--user=root", "--skip-test-db",
-             "--auth-root-authentication-method=normal", f"--datadir={self._folder}/database"),
-            check=True, capture_output=True,
+        run(
+            "mariadb-install-db", "--no-defaults", "--user=root", "--skip-test-db",
+            "--auth-root-authentication-method=normal", f"--datadir={self._folder}/database",
         )  # fmt: skip
         self._daemons.start_behind(
             "mariadbd.log", "mariadbd", "--no-defaults", "--user=root", "--skip-networking",

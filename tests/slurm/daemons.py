@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,9 +31,14 @@ class Daemons:
         self.folder, self.environment = folder, environment
 
     def start(self, *command: str) -> None:
-        """Start a daemon that goes to the background by itself."""
-        subprocess.run((program(command[0]), *command[1:]), check=True, env=self.environment,
-                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # fmt: skip
+        """Start a daemon that goes to the background by itself.
+
+        What it says goes to a file: a daemon keeps a pipe open, and reading that would not end.
+
+        Raises:
+            RuntimeError: if it fails, with what it said.
+        """
+        run(*command, environment=self.environment, told=self.folder / f"{command[0]}.said.log")
 
     def start_behind(self, log: str, *command: str) -> None:
         """Start a daemon that stays in the foreground; what it says goes to the file `log`."""
@@ -84,6 +91,20 @@ class Daemons:
         """What one of SLURM's commands prints; empty if it fails."""
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True)
         return done.stdout if done.returncode == 0 else ""
+
+
+def run(*command: str, environment: dict[str, str] | None = None, told: Path | None = None) -> None:
+    """Run a program to its end; what it says goes to the file `told`, or to one that is dropped.
+
+    Raises:
+        RuntimeError: if it fails, with what it said.
+    """
+    with told.open("w+") if told else tempfile.TemporaryFile("w+") as said:
+        done = subprocess.run((program(command[0]) or command[0], *command[1:]), env=environment,
+                              stdin=subprocess.DEVNULL, stdout=said, stderr=said)  # fmt: skip
+        said.seek(0)
+        if done.returncode:
+            raise RuntimeError(f"{shlex.join(command)} failed ({done.returncode}):\n{said.read()}")
 
 
 def program(name: str) -> str | None:

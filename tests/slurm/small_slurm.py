@@ -4,7 +4,7 @@
 prints what a shell must export to use them; `stop FOLDER` ends them. All that they write is in
 FOLDER: nothing in /etc is read or changed, so that a SLURM that this machine has is left alone. It
 takes root, as SLURM's daemons do. Each node has one GPU, which is none: a name that is handed out.
-With accounting it takes Debian's slurmdbd and mariadb-server-core as well.
+With accounting it takes a database as well: tools/slurm-packages.sh names the packages.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from tests.slurm.accounting import Accounting
 from tests.slurm.daemons import Daemons, free_port, host, processes, program, read
 
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "srun", "squeue", "scancel", "scontrol")
-INSTALL = "apt-get install -y --no-install-recommends slurm-wlm munge slurmdbd mariadb-server-core"
 
 
 def unavailable(with_accounting: bool = False) -> str | None:
@@ -30,7 +29,7 @@ def unavailable(with_accounting: bool = False) -> str | None:
     needed = PROGRAMS + (accounting.PROGRAMS if with_accounting else ())
     missing = [name for name in needed if program(name) is None]
     if missing:
-        return f"{', '.join(missing)} not found; {INSTALL}"
+        return f"{', '.join(missing)} not found; tools/slurm-packages.sh installs them"
     if os.geteuid() != 0:
         return "SLURM's daemons are started by root only"
     return None
