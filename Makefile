@@ -62,6 +62,7 @@ lint: setup ## check format, lint and types of everything, warnings as errors
 	ruff format --check $(CODE)
 	ruff check $(CODE)
 	mypy
+	lint-imports --no-logo --no-cache
 	snakefmt --check --diff Snakefile workflow
 	tools/lint-workflow.sh
 

@@ -1,6 +1,6 @@
 """How often detours, outliers and differences in spread are found where there are none.
 
-Simulated runs, so that it is known what there is to find: those of tests/simulated_runs.py for
+Simulated runs, so that it is known what there is to find: those of tests/support for
 detours, and runs that are exchangeable for outliers and spread. `docs/outcomes.md` states the
 rates.
 """
@@ -12,13 +12,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from tests.simulated_runs import MAPS, ended, simulate, stay
+from tests.support.simulated_runs import MAPS, ended, simulate, stay
 
 from benchmarks import print_table
 from training_maps import equally_spread, outlier_runs
-from training_maps.outcomes import time_outcome
-from training_maps.semantics import regress
-from training_maps.state_paths import state_shares
+from training_maps.analysis.semantics.outcomes import time_outcome
+from training_maps.analysis.semantics.regression import regress
+from training_maps.training_map.paths import state_shares
 
 N_SIMULATIONS = 100
 

@@ -3,7 +3,8 @@
 Every set of runs has two forks, with each run's branches drawn at random, and convergence times
 that are later by so many standard deviations on one branch of the first fork, or not at all. A
 false positive is a set in which a fork that does not matter is said to predict convergence, at 5 %,
-after Holm's correction, as `training_maps.forks` does it. `docs/concepts.md` states the results.
+after Holm's correction, as `training_maps.analysis.forks` does it. `docs/concepts.md` states the
+results.
 
     python -m benchmarks.bench_forks
 """
@@ -16,7 +17,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks import print_table, versions
-from training_maps.permutations import holm, permutation_test
+from training_maps.stats.permutation_test import holm, permutation_test
 
 SETS = 1000
 LEVEL = 0.05

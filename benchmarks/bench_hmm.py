@@ -23,11 +23,11 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from benchmarks import print_table, versions
-from training_maps.autoregressive_hmm import AutoregressiveHMM
-from training_maps.fitting import fit_hmm
-from training_maps.gaussian_hmm import GaussianHMM
-from training_maps.gaussians import COVARIANCES
-from training_maps.sequences import Observations
+from training_maps.hmm.autoregressive import AutoregressiveHMM
+from training_maps.hmm.covariances import COVARIANCES
+from training_maps.hmm.gaussian import GaussianHMM
+from training_maps.hmm.observations import Observations
+from training_maps.model_selection.fit import fit_hmm
 
 LENGTH, FEATURES = 1000, 14
 

@@ -39,7 +39,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks import print_table, versions
 from training_maps import _rust_metrics
-from training_maps.metrics import checkpoint_metrics, run_metrics
+from training_maps.metrics.compute import checkpoint_metrics, run_metrics
 
 ROOT = Path(__file__).parents[1]
 Arrays = list[NDArray[np.float32]]
@@ -47,7 +47,7 @@ Arrays = list[NDArray[np.float32]]
 PEAK_MEMORY = """
 import re, sys
 from pathlib import Path
-from training_maps.metrics import run_metrics
+from training_maps.metrics.compute import run_metrics
 run_metrics(sys.argv[1], threads=int(sys.argv[2]))
 # Of this program alone: what getrusage tells includes the process that started it.
 print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024)
@@ -135,8 +135,8 @@ def gaussian(*shapes: tuple[int, ...]) -> Arrays:
 
 def transformer() -> tuple[Arrays, Arrays]:
     """Matrices and biases of modular addition's network as it starts, each head's by itself."""
-    from training_maps.parameters import select_parameters
-    from training_maps.tasks.modular_addition import ModularAddition
+    from training_maps.metrics.parameters import select_parameters
+    from training_maps.training.tasks.modular_addition import ModularAddition
 
     torch.manual_seed(0)
     tensors = {

@@ -23,8 +23,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import print_table, versions
-from training_maps.files import write_table
-from training_maps.metrics import METRIC_COLUMNS
+from training_maps.metrics.definitions import METRIC_COLUMNS
+from training_maps.utils.files import write_table
 
 ROOT = Path(__file__).parents[1]
 PAPER = ("modular_addition", "modular_addition_stabilized", "cifar100", "cifar100_destabilized",

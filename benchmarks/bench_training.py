@@ -26,10 +26,10 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from benchmarks import print_table, versions
-from training_maps.recipe import Recipe
-from training_maps.tasks import Task, make_task
-from training_maps.training import Recording, train
-from training_maps.training.streams import Streams
+from training_maps.training.loop import Recording, train
+from training_maps.training.random_streams import Streams
+from training_maps.training.recipe import Recipe
+from training_maps.training.tasks import Task, make_task
 
 REPEATS = 3
 

@@ -23,7 +23,7 @@ ROOMS = {  # what the stages' commands import when they run
     "metrics": "metrics, training_maps._rust_metrics",
     "observations": "sequences",
     "hmm": "hmm",
-    "map": "hmm, training_maps.training_map",
+    "map": "hmm, training_maps.training_map.map",
     "semantics": "semantics",
     "dissimilarity": "dissimilarity",
     "figures": "figures, training_maps.results",

@@ -30,16 +30,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from training_maps.errors import InputError
-from training_maps.files import (
+from training_maps.utils.code_digest import stage_digest
+from training_maps.utils.errors import InputError
+from training_maps.utils.files import (
     read_json,
     read_table,
     replace_when_whole,
     table_metadata,
     write_json,
 )
-from training_maps.seeds import format_seeds, parse_seeds
-from training_maps.sources import stage_digest
+from training_maps.utils.seeds import format_seeds, parse_seeds
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "reference"

@@ -26,11 +26,12 @@ import pandas as pd
 import yaml
 from tools.second_opinions import RESTARTS, fit_twins, with_states
 
-from training_maps.config import load_schema, resolve
-from training_maps.errors import InputError
-from training_maps.files import read_json, read_table, replace_when_whole, write_json
+from training_maps.analysis.sensitivity.variants import variants_of
+from training_maps.config.resolve import resolve
+from training_maps.config.schema import load_schema
 from training_maps.report.paper import PAPER, SETTINGS
-from training_maps.sensitivity_variants import variants_of
+from training_maps.utils.errors import InputError
+from training_maps.utils.files import read_json, read_table, replace_when_whole, write_json
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "reference"

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from training_maps.files import read_table
-from training_maps.fitted_hmm import load_fitted
-from training_maps.forks import explain_forks
-from training_maps.outcomes import time_outcome
-from training_maps.semantics import regress
-from training_maps.sequences import Observations
-from training_maps.state_paths import find_routes, state_shares
+from training_maps.analysis.forks import explain_forks
+from training_maps.analysis.semantics.outcomes import time_outcome
+from training_maps.analysis.semantics.regression import regress
+from training_maps.hmm.observations import Observations
+from training_maps.model_selection.fitted import load_fitted
+from training_maps.training_map.paths import find_routes, state_shares
+from training_maps.utils.files import read_table
 
 RESTARTS = 5
 

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from training_maps.errors import InputError
-from training_maps.files import explained, package_version
+from training_maps.utils.errors import InputError
+from training_maps.utils.files import explained, package_version
 
 STAGES = {
     "fetch": "fetch data sets and check them",

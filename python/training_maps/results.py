@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from training_maps.errors import InputError
-from training_maps.files import read_json, read_table, table_metadata
+from training_maps.utils.errors import InputError
+from training_maps.utils.files import read_json, read_table, table_metadata
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.plain_figures import plain_figures
+from tests.support.plain_figures import plain_figures
 from training_maps.report.page import render_report
 from training_maps.results import ExperimentResults
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests import synthetic_results
 from tests.browser.conftest import PHONE, write_page
-from tests.synthetic_results import write_results
+from tests.support import synthetic_results
+from tests.support.synthetic_results import write_results
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

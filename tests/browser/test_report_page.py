@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 
 from tests.browser.conftest import PHONE, write_page
-from tests.synthetic_results import METRICS, write_path_results, write_results
+from tests.support.synthetic_results import METRICS, write_path_results, write_results
 from training_maps.figures.symbols import metric_symbol
-from training_maps.files import read_json
-from training_maps.report import words
+from training_maps.utils import wording
+from training_maps.utils.files import read_json
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -136,7 +136,7 @@ def test_choosing_a_run_lights_its_path_everywhere(page: Page, folder: Path) -> 
         said = page.locator("#chosen").text_content()
         assert said is not None
         assert said.startswith(f"Seed {seed}")
-        assert words.route(states_of(folder, seed)) in said
+        assert wording.route(states_of(folder, seed)) in said
         for chart in ("[data-chart=loss]", "[data-chart=accuracy]", "#metrics-live"):
             pieces = page.locator(f"{chart} path.curve")
             drawn = set(pieces.evaluate_all("all => all.map(one => one.dataset.state)"))
@@ -191,10 +191,10 @@ def test_pointing_at_a_state_tells_what_the_files_say(page: Page, folder: Path) 
             mean = f"{feature['mean']:+.2f}".replace("-", "−")
             assert rows[metric_symbol(feature["metric"])] == f"mean {mean} s.d."
         row = coefficients.loc[state["state"]]
-        assert rows["coefficient"] == words.decimal(row["coefficient"])
+        assert rows["coefficient"] == wording.decimal(row["coefficient"])
         bounds = (row["interval_low"], row["interval_high"])
-        assert rows["95 % interval"] == words.interval(bounds, 3)
-        assert rows["p"] == words.p_value(row["p_value"])
+        assert rows["95 % interval"] == wording.interval(bounds, 3)
+        assert rows["p"] == wording.p_value(row["p_value"])
     page.mouse.move(5, 5)
     assert page.locator("#tip").is_hidden()
 
@@ -216,7 +216,7 @@ def test_the_keyboard_walks_over_the_map_and_tells_of_each_part(page: Page, fold
             edge = edges[name]
             assert rows["runs"] == f"{edge['n_runs']} of {N_RUNS}"
             assert rows["uses"] == str(edge["n_uses"])
-            assert rows["probability"] == words.p_value(edge["probability"])
+            assert rows["probability"] == wording.p_value(edge["probability"])
             for change in edge["feature_changes"][:3]:
                 moved = f"{change['change']:+.2f}".replace("-", "−")
                 assert rows[metric_symbol(change["metric"])] == f"{moved} s.d."

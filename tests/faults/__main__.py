@@ -65,9 +65,7 @@ def main() -> int:
 def undisturbed_run(folder: Path) -> Project:
     """The tiny experiment, run to its end; it saves its state of training at every checkpoint."""
     project = Project.new(folder)
-    project.edit(
-        "python/training_maps/training/unfinished.py", "SAVE_EVERY = 30.0", "SAVE_EVERY = 0.0"
-    )
+    project.edit("python/training_maps/training/resume.py", "SAVE_EVERY = 30.0", "SAVE_EVERY = 0.0")
     # Slower, so that moments fall into training and not only into its start.
     project.edit(
         "python/training_maps/training/networks.py",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from training_maps.files import table_metadata
+from training_maps.utils.files import table_metadata
 
 # What tells of the way there, not of the results: times, and which jobs there were.
 _LEFT_OUT = ("logs", "benchmarks")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tests.faults.comparison import differences
-from training_maps.files import made_by, write_json, write_table
+from training_maps.utils.files import made_by, write_json, write_table
 
 
 def write(folder, value=1.0, seed=3):

@@ -11,13 +11,14 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.synthetic_results import write_results
+from tests.support.synthetic_results import write_results
 from training_maps import cli
-from training_maps.checkpoints import read_manifest, write_checkpoint
-from training_maps.files import explained, replace_when_whole, write_json, write_table
-from training_maps.recipe import Recipe
-from training_maps.tasks import make_task
-from training_maps.training import Recording, train, unfinished
+from training_maps.runs.checkpoints import read_manifest, write_checkpoint
+from training_maps.training import resume
+from training_maps.training.loop import Recording, train
+from training_maps.training.recipe import Recipe
+from training_maps.training.tasks import make_task
+from training_maps.utils.files import explained, replace_when_whole, write_json, write_table
 
 NUMBERS = np.random.default_rng(0).normal(size=20_000)
 pytestmark = pytest.mark.usefixtures("restore_logging")
@@ -46,7 +47,7 @@ WRITERS = {
     "map.json": lambda path: write_json(NUMBERS.tolist(), path),
     "states-3.npz": write_arrays,
     "step-000010.safetensors": lambda path: write_checkpoint(path, {"w": NUMBERS}),
-    "state.pt": lambda path: unfinished.save(path.parent, {}, {"w": torch.from_numpy(NUMBERS)}),
+    "state.pt": lambda path: resume.save(path.parent, {}, {"w": torch.from_numpy(NUMBERS)}),
     "figure.svg": write_figure,
 }
 
@@ -70,7 +71,7 @@ LIMITED = """
 import sys
 from tests.faults.test_disk import WRITERS
 from pathlib import Path
-from training_maps.files import explained
+from training_maps.utils.files import explained
 path = Path(sys.argv[1])
 try:
     WRITERS[path.name](path)
@@ -102,7 +103,7 @@ def run_stage(capsys, *arguments):
 def test_training_on_a_full_disk_goes_on_when_there_is_room(
     small_disk, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr(unfinished, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(resume, "SAVE_EVERY", 0.0)
     command = (
         "train", "--task", "sparse_parities", "--set", "n_bits=10", "n_train=45", "hidden_size=16",
         "--recipe", "batch_size=20", "length=60", "checkpoint_every=2", "unit=step",
@@ -180,8 +181,8 @@ def test_what_a_share_says_when_it_is_lost_is_told(number, tmp_path, capsys, mon
 def test_a_folder_that_vanishes_in_the_midst_is_told(tmp_path, capsys, monkeypatch):
     # As a network share that is unmounted while training is under way.
     runs = tmp_path / "share" / "runs"
-    original = unfinished.save
-    monkeypatch.setattr(unfinished, "SAVE_EVERY", 0.0)
+    original = resume.save
+    monkeypatch.setattr(resume, "SAVE_EVERY", 0.0)
 
     def unmount(*arguments):
         original(*arguments)
@@ -189,7 +190,7 @@ def test_a_folder_that_vanishes_in_the_midst_is_told(tmp_path, capsys, monkeypat
             runs.parent.rename(tmp_path / "elsewhere")
             (tmp_path / "share").touch()
 
-    monkeypatch.setattr(unfinished, "save", unmount)
+    monkeypatch.setattr(resume, "save", unmount)
     status, told = run_stage(
         capsys, "train", "--task", "sparse_parities", "--recipe", "length=2", "--seeds", "0",
         "--device", "cpu", "--runs", runs,
@@ -205,7 +206,7 @@ def test_an_error_that_is_not_of_the_disk_is_not_explained_away():
 
 
 def test_a_state_that_cannot_be_read_just_now_is_not_given_up(tmp_path, monkeypatch):
-    unfinished.save(tmp_path, {}, {"step": 3})
+    resume.save(tmp_path, {}, {"step": 3})
 
     def lost(*_, **__):
         raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(tmp_path / "state.pt"))
@@ -213,5 +214,5 @@ def test_a_state_that_cannot_be_read_just_now_is_not_given_up(tmp_path, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(torch, "load", lost)
         with pytest.raises(OSError, match="Stale"):
-            unfinished.load(tmp_path, {}, "cpu")
-    assert unfinished.load(tmp_path, {}, "cpu") == {"step": 3}
+            resume.load(tmp_path, {}, "cpu")
+    assert resume.load(tmp_path, {}, "cpu") == {"step": 3}

@@ -162,7 +162,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The tiny experiment, of a task that asks for a GPU; not run. Do not change it."""
     project = Project.new(tmp_path_factory.mktemp("a folder") / "fresh")
     project.edit("experiments/tiny.yaml", "device: cpu", "device: auto")
-    task = "python/training_maps/tasks/sparse_parities.py"
+    task = "python/training_maps/training/tasks/sparse_parities.py"
     project.edit(task, "profits_from_gpu: ClassVar[bool] = False", "profits_from_gpu = True")
     shutil.copy(Path(__file__).with_name("faults.py"), project.folder / "python/sitecustomize.py")
     return project

@@ -1,6 +1,6 @@
 """A handful of broken configs through Snakemake itself: one message, no traceback, no file.
 
-tests/test_broken_configs.py has the thousand, through what the workflow calls.
+tests/properties/test_broken_configs.py has the thousand, through what the workflow calls.
 """
 
 import pytest

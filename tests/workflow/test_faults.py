@@ -64,7 +64,7 @@ def test_killed_and_called_again_it_ends_in_the_same_results(finished, project, 
 
 def test_a_diverged_run_is_named_and_left_out_and_the_others_are_as_they_were(finished, project):
     project.edit(
-        "python/training_maps/training/__init__.py",
+        "python/training_maps/training/loop.py",
         "            self.networks.step(*next(batches))\n",
         "            self.networks.step(*next(batches))\n"
         "            if step == 150 and 1 in self._identity['seeds']:\n"

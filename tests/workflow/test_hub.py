@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from tests.small_models import save, small_model
-from tests.stand_in_hub import stand_in_hub
+from tests.support.small_models import save, small_model
+from tests.support.stand_in_hub import stand_in_hub
 from tests.workflow.conftest import Project
-from training_maps.files import table_metadata
+from training_maps.utils.files import table_metadata
 
 pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
 THOUSANDS = [*range(0, 201, 20), 300]

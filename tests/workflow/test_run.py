@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 
-from training_maps.metrics import METRIC_COLUMNS
+from training_maps.metrics.definitions import METRIC_COLUMNS
 
 TABLES = {
     "hmm/model_selection.csv": [

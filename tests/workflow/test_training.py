@@ -45,9 +45,7 @@ def test_metrics_from_memory_are_those_of_the_checkpoints(finished, project):
 
 def test_a_killed_run_goes_on_where_training_was(finished, tmp_path):
     project = Project.new(tmp_path / "killed")
-    project.edit(
-        "python/training_maps/training/unfinished.py", "SAVE_EVERY = 30.0", "SAVE_EVERY = 0.0"
-    )
+    project.edit("python/training_maps/training/resume.py", "SAVE_EVERY = 30.0", "SAVE_EVERY = 0.0")
     # Slower, so that it can be killed in the midst.
     project.edit(
         "python/training_maps/training/networks.py",

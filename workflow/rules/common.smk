@@ -6,19 +6,20 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from training_maps.checkpoints import file_state
-from training_maps.clock import count_as_old
-from training_maps.collect import Pattern, find_runs, run_digest
-from training_maps.config import check_file, load_schema, prepare
-from training_maps.datasets import use_data_folder
-from training_maps.errors import InputError
-from training_maps.hub_plan import format_steps, hub_run
-from training_maps.own_metrics import identity
-from training_maps.own_runs import has_training_log
-from training_maps.parameters import Overrides
-from training_maps.seeds import format_seeds
-from training_maps.sensitivity_variants import variants_of
-from training_maps.sources import stage_digest
+from training_maps.runs.checkpoints import file_state
+from training_maps.config.timestamps import count_as_old
+from training_maps.runs.discovery import Pattern, find_runs, run_digest
+from training_maps.config.resolve import check_file, prepare
+from training_maps.config.schema import load_schema
+from training_maps.training.datasets import use_data_folder
+from training_maps.utils.errors import InputError
+from training_maps.hub.plan import format_steps, hub_run
+from training_maps.metrics.plugins import identity
+from training_maps.config.sources import has_training_log
+from training_maps.metrics.parameters import Overrides
+from training_maps.utils.seeds import format_seeds
+from training_maps.analysis.sensitivity.variants import variants_of
+from training_maps.utils.code_digest import stage_digest
 
 ROOT = Path(workflow.basedir)
 

@@ -1,7 +1,7 @@
 # What the rules of training.smk share: blocks of seeds, what each is told, and what it leaves.
 
-from training_maps.recipe import Recipe
-from training_maps.tasks import make_task
+from training_maps.training.recipe import Recipe
+from training_maps.training.tasks import make_task
 
 
 def task_of(settings):

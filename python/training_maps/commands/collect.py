@@ -11,8 +11,8 @@ import argparse
 import logging
 from pathlib import Path
 
-from training_maps.checkpoints import write_manifest
-from training_maps.collect import Pattern, collect_run
+from training_maps.runs.checkpoints import write_manifest
+from training_maps.runs.discovery import Pattern, collect_run
 
 logger = logging.getLogger("training_maps")
 

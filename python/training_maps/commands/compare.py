@@ -11,8 +11,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from training_maps.errors import InputError
-from training_maps.files import replace_when_whole, write_table
+from training_maps.utils.errors import InputError
+from training_maps.utils.files import replace_when_whole, write_table
 
 logger = logging.getLogger("training_maps")
 

@@ -6,8 +6,8 @@ import argparse
 import logging
 from pathlib import Path
 
-from training_maps.errors import InputError
-from training_maps.files import read_json
+from training_maps.utils.errors import InputError
+from training_maps.utils.files import read_json
 
 logger = logging.getLogger("training_maps")
 
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the map in the format that the suffix names."""
-    from training_maps.map_formats import write_dot, write_graphml
+    from training_maps.training_map.export import write_dot, write_graphml
 
     if arguments.output.suffix not in SUFFIXES:
         raise InputError(

@@ -10,7 +10,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from training_maps.files import write_table
+from training_maps.utils.files import write_table
 
 logger = logging.getLogger("training_maps")
 
@@ -27,8 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the table of pairs and that of runs."""
-    from training_maps.dissimilarity import dissimilarity, mean_per_run, trajectory_dissimilarity
-    from training_maps.training_map import TrainingMap
+    from training_maps.analysis.dissimilarity import (
+        dissimilarity,
+        mean_per_run,
+        trajectory_dissimilarity,
+    )
+    from training_maps.training_map.map import TrainingMap
 
     training_map = TrainingMap.from_json(arguments.training_map, arguments.state_paths)
     table = dissimilarity(training_map.paths, training_map.means)

@@ -10,14 +10,14 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training_maps.errors import InputError
-from training_maps.files import made_by, read_json, read_table, write_json, write_table
+from training_maps.utils.errors import InputError
+from training_maps.utils.files import made_by, read_json, read_table, write_json, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from training_maps.early_warning import Target
-    from training_maps.sequences import Observations
+    from training_maps.analysis.early_warning.prediction import Target
+    from training_maps.hmm.observations import Observations
 
 logger = logging.getLogger("training_maps")
 
@@ -58,10 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the table and the sentences."""
-    from training_maps.early_warning import early_features, judge, raw_metrics
-    from training_maps.early_warning_words import sentences_of
-    from training_maps.left_out_folds import deal
-    from training_maps.sequences import Observations
+    from training_maps.analysis.early_warning.prediction import early_features, judge, raw_metrics
+    from training_maps.analysis.early_warning.sentences import sentences_of
+    from training_maps.hmm.observations import Observations
+    from training_maps.stats.cross_validation import deal
 
     _check(arguments)
     obs = Observations.load(arguments.observations)
@@ -113,7 +113,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def _tables(runs: Path, obs: Observations) -> dict[int, pd.DataFrame]:
     """The runs' metrics, with what joined them of the training logs."""
-    from training_maps.sequences import with_log_columns
+    from training_maps.hmm.observations import with_log_columns
 
     def read(name: str) -> dict[int, pd.DataFrame]:
         return {
@@ -128,9 +128,13 @@ def _tables(runs: Path, obs: Observations) -> dict[int, pd.DataFrame]:
 
 def _targets(arguments: argparse.Namespace, seeds: list[int]) -> tuple[list[Target], list[str]]:
     """What to predict, and why not the rest."""
-    from training_maps.early_warning import fork_target, largest_fork, time_target
-    from training_maps.sensitivity import read_outcome
-    from training_maps.state_paths import read_state_paths
+    from training_maps.analysis.early_warning.prediction import (
+        fork_target,
+        largest_fork,
+        time_target,
+    )
+    from training_maps.analysis.sensitivity.reanalysis import read_outcome
+    from training_maps.training_map.paths import read_state_paths
 
     targets, notes = [], []
     outcome = read_outcome(arguments.regression, arguments.outcomes)

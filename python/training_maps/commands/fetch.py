@@ -10,8 +10,8 @@ import argparse
 import logging
 from pathlib import Path
 
-from training_maps.datasets import DATASETS, data_folder, fetch, use_data_folder
-from training_maps.files import made_by, write_json
+from training_maps.training.datasets import DATASETS, data_folder, fetch, use_data_folder
+from training_maps.utils.files import made_by, write_json
 
 logger = logging.getLogger("training_maps")
 

@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Draw and save every figure."""
-    from training_maps.figures import FIGURES, save_figure
-    from training_maps.figures.save import FORMATS, settle
+    from training_maps.figures.catalogue import FIGURES
+    from training_maps.figures.save import FORMATS, save_figure, settle
     from training_maps.figures.style import WIDTHS
 
     results = ExperimentResults.read(arguments.results)

@@ -11,8 +11,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training_maps.errors import InputError
-from training_maps.files import made_by, read_table, write_json, write_table
+from training_maps.utils.errors import InputError
+from training_maps.utils.files import made_by, read_table, write_json, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,9 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the forks and the times of all paths."""
-    from training_maps.forks import explain_forks
-    from training_maps.state_paths import path_times, read_state_paths
-    from training_maps.training_logs import find_training_logs
+    from training_maps.analysis.forks import explain_forks
+    from training_maps.runs.training_logs import find_training_logs
+    from training_maps.training_map.paths import path_times, read_state_paths
 
     if not 0 < arguments.significance < 1:
         raise InputError(f"--significance must be between 0 and 1, not {arguments.significance}")

@@ -11,7 +11,7 @@ import logging
 import time
 from pathlib import Path
 
-from training_maps.files import write_table
+from training_maps.utils.files import write_table
 
 logger = logging.getLogger("training_maps")
 
@@ -82,9 +82,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the best model and every restart's scores."""
-    from training_maps.fitted_hmm import save_fitted
-    from training_maps.fitting import fit_hmm
-    from training_maps.sequences import Observations
+    from training_maps.hmm.observations import Observations
+    from training_maps.model_selection.fit import fit_hmm
+    from training_maps.model_selection.fitted import save_fitted
 
     obs = Observations.load(arguments.observations)
     begin = time.perf_counter()

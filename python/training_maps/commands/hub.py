@@ -11,12 +11,12 @@ import argparse
 import logging
 from pathlib import Path
 
-from training_maps.errors import InputError
-from training_maps.files import made_by, write_table
-from training_maps.hub_plan import PRESETS, hub_run
-from training_maps.locks import only_writer
-from training_maps.parameters import Overrides
-from training_maps.parameters import add_arguments as add_parameter_arguments
+from training_maps.hub.plan import PRESETS, hub_run
+from training_maps.metrics.parameters import Overrides
+from training_maps.metrics.parameters import add_arguments as add_parameter_arguments
+from training_maps.utils.errors import InputError
+from training_maps.utils.files import made_by, write_table
+from training_maps.utils.locks import only_writer
 
 logger = logging.getLogger("training_maps")
 
@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the run's table of metrics."""
-    from training_maps.hub import Measuring, forget, measure_hub_run
+    from training_maps.hub.measurement import Measuring, forget, measure_hub_run
 
     if arguments.seed < 0:
         raise InputError(f"--seed: expected a number from 0 on, not {arguments.seed}")

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training_maps.parameters import Overrides
-from training_maps.parameters import add_arguments as add_pattern_arguments
+from training_maps.metrics.parameters import Overrides
+from training_maps.metrics.parameters import add_arguments as add_pattern_arguments
 
 if TYPE_CHECKING:
-    from training_maps.parameters import Decision, ParameterSelection
+    from training_maps.metrics.parameters import Decision, ParameterSelection
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,8 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the table of each checkpoint; an empty selection is an error after its table."""
-    from training_maps.checkpoint_files import describe
-    from training_maps.parameters import decide, select_parameters
+    from training_maps.metrics.parameters import decide, select_parameters
+    from training_maps.runs.formats import describe
 
     overrides = Overrides.from_arguments(arguments)
     for path in arguments.checkpoint:

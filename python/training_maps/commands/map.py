@@ -10,10 +10,10 @@ import argparse
 import logging
 from pathlib import Path
 
-from training_maps.criteria import AGGREGATES, CRITERIA, MODEL_NAMES
-from training_maps.errors import InputError
-from training_maps.files import made_by, write_json, write_table
-from training_maps.seeds import parse_seeds
+from training_maps.model_selection.criteria import AGGREGATES, CRITERIA, MODEL_NAMES
+from training_maps.utils.errors import InputError
+from training_maps.utils.files import made_by, write_json, write_table
+from training_maps.utils.seeds import parse_seeds
 
 logger = logging.getLogger("training_maps")
 
@@ -84,9 +84,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the map, the paths and the table of all scores."""
-    from training_maps.hmm import load_selected
-    from training_maps.sequences import Observations
-    from training_maps.training_map import TrainingMap
+    from training_maps.hmm.observations import Observations
+    from training_maps.model_selection.select import load_selected
+    from training_maps.training_map.map import TrainingMap
 
     n_states = parse_n_states(arguments.n_states)
     model = load_selected(

@@ -12,9 +12,9 @@ import logging
 import time
 from pathlib import Path
 
-from training_maps.files import made_by, write_table
-from training_maps.parameters import Overrides
-from training_maps.parameters import add_arguments as add_parameter_arguments
+from training_maps.metrics.parameters import Overrides
+from training_maps.metrics.parameters import add_arguments as add_parameter_arguments
+from training_maps.utils.files import made_by, write_table
 
 logger = logging.getLogger("training_maps")
 
@@ -69,9 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the run's table of metrics."""
-    from training_maps.checkpoints import find_run
-    from training_maps.interrupts import ends_soon_after_interrupt
-    from training_maps.metrics import run_metrics
+    from training_maps.metrics.compute import run_metrics
+    from training_maps.runs.checkpoints import find_run
+    from training_maps.utils.interrupts import ends_soon_after_interrupt
 
     start = time.perf_counter()
     with ends_soon_after_interrupt():

@@ -12,8 +12,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training_maps.files import read_table, table_metadata
-from training_maps.seeds import format_seeds, parse_seeds
+from training_maps.utils.files import read_table, table_metadata
+from training_maps.utils.seeds import format_seeds, parse_seeds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the observations."""
-    from training_maps.sequences import observations, with_log_columns
+    from training_maps.hmm.observations import observations, with_log_columns
 
     seeds = parse_seeds(arguments.seeds)
     settings = {

@@ -10,8 +10,8 @@ import argparse
 import logging
 from pathlib import Path
 
-from training_maps.files import write_table
-from training_maps.seeds import format_seeds
+from training_maps.utils.files import write_table
+from training_maps.utils.seeds import format_seeds
 
 logger = logging.getLogger("training_maps")
 
@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the table of runs."""
-    from training_maps.outliers import FEWEST_RUNS, outlier_runs
-    from training_maps.state_paths import read_state_paths
+    from training_maps.analysis.outliers import FEWEST_RUNS, outlier_runs
+    from training_maps.training_map.paths import read_state_paths
 
     table = outlier_runs(read_state_paths(arguments.state_paths))
     write_table(table, arguments.output)

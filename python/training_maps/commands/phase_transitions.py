@@ -10,8 +10,8 @@ import argparse
 import logging
 from pathlib import Path
 
-from training_maps.errors import InputError
-from training_maps.files import made_by, write_json, write_table
+from training_maps.utils.errors import InputError
+from training_maps.utils.files import made_by, write_json, write_table
 
 logger = logging.getLogger("training_maps")
 
@@ -59,10 +59,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write each run's phases and what they coincide with."""
-    from training_maps.phase_curves import Rule
-    from training_maps.phase_transitions import find_phase_transitions
-    from training_maps.state_paths import read_state_paths
-    from training_maps.training_logs import find_training_logs
+    from training_maps.analysis.phases.curves import Rule
+    from training_maps.analysis.phases.transitions import find_phase_transitions
+    from training_maps.runs.training_logs import find_training_logs
+    from training_maps.training_map.paths import read_state_paths
 
     _check(arguments)
     paths = read_state_paths(arguments.state_paths)

@@ -11,9 +11,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from training_maps.errors import InputError
-from training_maps.files import replace_when_whole
 from training_maps.results import ExperimentResults, time_argument
+from training_maps.utils.errors import InputError
+from training_maps.utils.files import replace_when_whole
 
 logger = logging.getLogger("training_maps")
 

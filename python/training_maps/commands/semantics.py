@@ -15,15 +15,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training_maps.errors import InputError
-from training_maps.files import made_by, read_table, write_json, write_table
-from training_maps.training_logs import check_log
+from training_maps.runs.training_logs import check_log
+from training_maps.utils.errors import InputError
+from training_maps.utils.files import made_by, read_table, write_json, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from training_maps.outcomes import Direction, Outcome
-    from training_maps.semantics import Regression
+    from training_maps.analysis.semantics.outcomes import Direction, Outcome
+    from training_maps.analysis.semantics.regression import Regression
 
 logger = logging.getLogger("training_maps")
 
@@ -101,10 +101,10 @@ def _add_outcome_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write convergence times, outcomes, coefficients and the regression's summary."""
-    from training_maps.outcomes import convergence_times, usual_direction
-    from training_maps.semantics import Regression, regress
-    from training_maps.semantics_words import unequal_length_notes
-    from training_maps.state_paths import read_state_paths, state_shares
+    from training_maps.analysis.semantics.outcomes import convergence_times, usual_direction
+    from training_maps.analysis.semantics.regression import Regression, regress
+    from training_maps.analysis.semantics.sentences import unequal_length_notes
+    from training_maps.training_map.paths import read_state_paths, state_shares
 
     _check(arguments)
     shares = state_shares(read_state_paths(arguments.state_paths))
@@ -162,7 +162,7 @@ def _outcome(
     direction: Direction,
 ) -> Outcome | None:
     """The outcome that was asked for; None if it takes training logs and there are none."""
-    from training_maps.outcomes import table_outcome, time_outcome, value_outcome
+    from training_maps.analysis.semantics.outcomes import table_outcome, time_outcome, value_outcome
 
     if arguments.outcome == "table":
         path, column = arguments.table
@@ -213,7 +213,7 @@ def _outcome_table(outcome: Outcome | None, regression: Regression) -> pd.DataFr
 def _write_regression(
     arguments: argparse.Namespace, outcome: Outcome | None, regression: Regression
 ) -> None:
-    from training_maps.outcomes import usual_direction
+    from training_maps.analysis.semantics.outcomes import usual_direction
 
     names = (
         "outcome",

@@ -9,8 +9,8 @@ import argparse
 import logging
 from pathlib import Path
 
-from training_maps.errors import InputError
-from training_maps.files import made_by, read_json, write_json, write_table
+from training_maps.utils.errors import InputError
+from training_maps.utils.files import made_by, read_json, write_json, write_table
 
 logger = logging.getLogger("training_maps")
 
@@ -35,9 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the table and the sentences."""
-    from training_maps.sensitivity import load_reference, reference_row
-    from training_maps.sensitivity_words import sensitivity_table, sentence_of, sentences_of
-    from training_maps.sequences import Observations
+    from training_maps.analysis.sensitivity.reanalysis import load_reference, reference_row
+    from training_maps.analysis.sensitivity.sentences import (
+        sensitivity_table,
+        sentence_of,
+        sentences_of,
+    )
+    from training_maps.hmm.observations import Observations
 
     reference = reference_row(
         load_reference(

@@ -14,11 +14,11 @@ from typing import Any
 
 import yaml
 
-from training_maps.criteria import AGGREGATES, CRITERIA, MODEL_NAMES
-from training_maps.errors import InputError
-from training_maps.files import made_by, write_json
-from training_maps.seeds import parse_seeds
-from training_maps.sensitivity_variants import OTHER_STARTS, Variant
+from training_maps.analysis.sensitivity.variants import OTHER_STARTS, Variant
+from training_maps.model_selection.criteria import AGGREGATES, CRITERIA, MODEL_NAMES
+from training_maps.utils.errors import InputError
+from training_maps.utils.files import made_by, write_json
+from training_maps.utils.seeds import parse_seeds
 
 logger = logging.getLogger("training_maps")
 
@@ -83,8 +83,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write what the variant finds."""
-    from training_maps.sensitivity import load_reference, reanalyse
-    from training_maps.sequences import Observations
+    from training_maps.analysis.sensitivity.reanalysis import load_reference, reanalyse
+    from training_maps.hmm.observations import Observations
 
     obs = Observations.load(arguments.observations)
     reference = load_reference(

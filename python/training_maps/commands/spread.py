@@ -9,8 +9,8 @@ import argparse
 import logging
 from pathlib import Path
 
-from training_maps.errors import InputError
-from training_maps.files import made_by, write_json
+from training_maps.utils.errors import InputError
+from training_maps.utils.files import made_by, write_json
 
 logger = logging.getLogger("training_maps")
 
@@ -38,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Tell the result; write it if an output is named."""
-    from training_maps.spread import equally_spread
-    from training_maps.state_paths import read_state_paths
+    from training_maps.analysis.dispersion import equally_spread
+    from training_maps.training_map.paths import read_state_paths
 
     if arguments.permutations < 1:
         raise InputError(f"--permutations must be at least 1, got {arguments.permutations}")

@@ -10,9 +10,9 @@ import argparse
 import logging
 from pathlib import Path
 
-from training_maps.errors import InputError
-from training_maps.files import write_table
-from training_maps.seeds import format_seeds, parse_seeds
+from training_maps.utils.errors import InputError
+from training_maps.utils.files import write_table
+from training_maps.utils.seeds import format_seeds, parse_seeds
 
 logger = logging.getLogger("training_maps")
 
@@ -38,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the map and the paths of the chosen runs."""
-    from training_maps.state_paths import read_state_paths
-    from training_maps.training_map import TrainingMap
+    from training_maps.training_map.map import TrainingMap
+    from training_maps.training_map.paths import read_state_paths
 
     paths = read_state_paths(arguments.table)
     if arguments.seeds is not None:

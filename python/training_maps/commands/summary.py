@@ -10,9 +10,9 @@ import argparse
 import logging
 from pathlib import Path
 
-from training_maps.errors import InputError
-from training_maps.files import write_json
 from training_maps.results import ExperimentResults
+from training_maps.utils.errors import InputError
+from training_maps.utils.files import write_json
 
 logger = logging.getLogger("training_maps")
 

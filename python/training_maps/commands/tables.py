@@ -11,10 +11,10 @@ import logging
 from collections.abc import Collection
 from pathlib import Path
 
-from training_maps.checkpoints import run_folder
-from training_maps.errors import InputError
-from training_maps.files import made_by, write_table
-from training_maps.seeds import format_seeds, parse_seeds
+from training_maps.runs.checkpoints import run_folder
+from training_maps.utils.errors import InputError
+from training_maps.utils.files import made_by, write_table
+from training_maps.utils.seeds import format_seeds, parse_seeds
 
 logger = logging.getLogger("training_maps")
 
@@ -79,7 +79,7 @@ def _write_metrics(
     arguments: argparse.Namespace, seeds: list[int], leave_out: Collection[str]
 ) -> list[str]:
     """Write every run's table of metrics, if there is one; return the metrics' names."""
-    from training_maps.tables import read_metrics
+    from training_maps.runs.tables.metrics import read_metrics
 
     if not arguments.path:
         return []
@@ -115,7 +115,7 @@ def _write_logs(
     leave_out: Collection[str],
 ) -> None:
     """Write every run's training log."""
-    from training_maps.tables import read_logs
+    from training_maps.runs.tables.training_log import read_logs
 
     n_steps = 0
     for seed, table in read_logs(

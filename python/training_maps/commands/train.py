@@ -14,13 +14,13 @@ from typing import Any
 
 import yaml
 
-from training_maps.config import check, typed
-from training_maps.errors import InputError
-from training_maps.parameters import Overrides
-from training_maps.parameters import add_arguments as add_parameter_arguments
-from training_maps.recipe import Recipe
-from training_maps.seeds import parse_seeds
-from training_maps.tasks import fields_schema, make_task, settings_schema
+from training_maps.config.schema import check, typed
+from training_maps.metrics.parameters import Overrides
+from training_maps.metrics.parameters import add_arguments as add_parameter_arguments
+from training_maps.training.recipe import Recipe
+from training_maps.training.tasks import fields_schema, make_task, settings_schema
+from training_maps.utils.errors import InputError
+from training_maps.utils.seeds import parse_seeds
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,8 +60,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Train, as the options say."""
     import torch
 
-    from training_maps.datasets import use_data_folder
-    from training_maps.training import Recording, train
+    from training_maps.training.datasets import use_data_folder
+    from training_maps.training.loop import Recording, train
 
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)

@@ -9,15 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from training_maps.figures.style import (
-    COLUMN,
-    PAGE,
-    Width,
-    mark_outliers,
-    new_figure,
-    say,
-    styled,
-)
+from training_maps.figures.style import COLUMN, PAGE, Width, mark_outliers, new_figure, say, styled
 
 if TYPE_CHECKING:
     import pandas as pd

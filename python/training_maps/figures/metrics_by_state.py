@@ -13,8 +13,8 @@ from matplotlib.lines import Line2D
 from training_maps.figures.loss_by_state import coloured_line, featured_runs, scale_losses
 from training_maps.figures.style import GREY, INK, Width, new_figure, say, state_legend, styled
 from training_maps.figures.symbols import metric_symbol
-from training_maps.files import read_table
 from training_maps.results import ExperimentResults, Time
+from training_maps.utils.files import read_table
 
 _MOST_RUNS = 3
 _LOSS: dict[str, Any] = {"color": GREY, "linewidth": 0.8, "linestyle": (0, (2.5, 1.2))}

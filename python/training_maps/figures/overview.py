@@ -11,8 +11,9 @@ from training_maps.figures.loss_by_state import (
     featured_runs,
     logged_curves,
 )
+from training_maps.figures.map.drawing import map_figure
+from training_maps.figures.map.plan import plan_map
 from training_maps.figures.style import COLUMN, PAGE, Width, styled
-from training_maps.figures.training_map import map_figure, plan_map
 from training_maps.results import ExperimentResults, Time
 
 

@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from training_maps.figures.style import STYLE
-from training_maps.files import replace_when_whole
+from training_maps.utils.files import replace_when_whole
 
 FORMATS = ("svg", "pdf", "png")
 # A figure looks the same everywhere: in SVG, text is outlines, which need no font, and cannot be

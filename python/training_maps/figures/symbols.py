@@ -29,6 +29,6 @@ def in_brackets(text: str) -> str:
 
 @cache
 def _symbols() -> dict[str, str]:
-    from training_maps.metrics import ALL_METRICS
+    from training_maps.metrics.definitions import ALL_METRICS
 
     return {metric.column: metric.symbol for metric in ALL_METRICS}

@@ -11,12 +11,12 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from training_maps.errors import InputError
 from training_maps.report.paper import PAPER, PaperRow
+from training_maps.report.rendering import render
 from training_maps.report.summary import outlier_count, predictive_forks, read_summary
-from training_maps.report.templates import render
-from training_maps.report.words import plural
 from training_maps.results import ExperimentResults, Time
+from training_maps.utils.errors import InputError
+from training_maps.utils.wording import plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -222,8 +222,8 @@ def _pairs(
 
 def _side(one: Compared, results: ExperimentResults) -> dict[str, Any]:
     """One map of a pair, as narrow as two beside each other must be, and numbers of its shape."""
+    from training_maps.figures.map.svg import map_svg
     from training_maps.figures.style import COLUMN
-    from training_maps.report.map_svg import map_svg
 
     time = results.time_axis(one.time)
     svg = map_svg(

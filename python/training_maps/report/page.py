@@ -12,26 +12,30 @@ from typing import Any
 
 from markupsafe import Markup
 
-from training_maps.figures import FIGURES
+from training_maps.figures.catalogue import FIGURES
 from training_maps.figures.forks import MOST_FORKS, timed_forks
 from training_maps.figures.loss_by_state import logged_curves
-from training_maps.figures.map_table import format_change, gradient_arrow
+from training_maps.figures.map.plan import explain_map
+from training_maps.figures.map.svg import colour_variable, ink_variable, map_svg
+from training_maps.figures.map.table import format_change, gradient_arrow
 from training_maps.figures.phase_transitions import found_phases
 from training_maps.figures.save import inline_svg
 from training_maps.figures.style import COLUMN, Width
 from training_maps.figures.symbols import metric_symbol
-from training_maps.figures.training_map import explain_map
-from training_maps.files import package_version
-from training_maps.report import blocks
-from training_maps.report.map_svg import colour_variable, ink_variable, map_svg
-from training_maps.report.on_request import early_warning_block, sensitivity_block
+from training_maps.model_selection.stability_sentences import (
+    candidate_name,
+    same_candidate,
+    within_margin,
+)
+from training_maps.report import sections
+from training_maps.report.headline import headline
 from training_maps.report.page_data import page_data, to_script
+from training_maps.report.rendering import render, source
+from training_maps.report.sections import early_warning_block, sensitivity_block
 from training_maps.report.summary import summarise
-from training_maps.report.templates import render, source
 from training_maps.report.theme import state_variables, themed
-from training_maps.report.words import headline
 from training_maps.results import ExperimentResults, Time
-from training_maps.stability_words import candidate_name, same_candidate, within_margin
+from training_maps.utils.files import package_version
 
 _PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "hmmlearn", "matplotlib")
 _MOST_ROUTES = 30
@@ -111,21 +115,21 @@ def render_report(
         states=_states(results, axis),
         transitions=_transitions(results),
         routes=results.training_map["paths"][:_MOST_ROUTES],
-        entering=blocks.entering_times(results, axis),
-        forks=blocks.fork_rows(results, axis),
-        forks_ending=blocks.forks_ending(results),
+        entering=sections.entering_times(results, axis),
+        forks=sections.fork_rows(results, axis),
+        forks_ending=sections.forks_ending(results),
         n_forks_drawn=MOST_FORKS,
-        phases=blocks.phase_rows(results),
+        phases=sections.phase_rows(results),
         phases_missed=bool((results.phase_transitions["status"] == "not reached").any()),
-        order=blocks.order_sentence(results),
+        order=sections.order_sentence(results),
         outcome=results.outcome,
         coefficients=results.coefficients.to_dict("records"),
-        how_to_read_coefficients=blocks.how_to_read_coefficients(results),
+        how_to_read_coefficients=sections.how_to_read_coefficients(results),
         has_predictions=bool(results.outcomes["predicted"].notna().any()),
-        fit=blocks.fit_rows(results),
-        outliers=blocks.outlier_rows(results),
-        distances=blocks.distance_names(results),
-        medians=blocks.median_distances(results),
+        fit=sections.fit_rows(results),
+        outliers=sections.outlier_rows(results),
+        distances=sections.distance_names(results),
+        medians=sections.median_distances(results),
         glossary=_glossary(results),
         settings=list(_flatten(settings or {})),
         versions=_versions(),
@@ -144,7 +148,7 @@ def _command(results: ExperimentResults, called: str) -> str:
 
 def _script() -> str:
     """The page's script: one module."""
-    return "\n".join(source(f"page_{name}.js") for name in _SCRIPTS)
+    return "\n".join(source(f"{name}.js") for name in _SCRIPTS)
 
 
 def _policy(script: str) -> str:
@@ -290,7 +294,7 @@ def _restarts(results: ExperimentResults) -> list[dict[str, Any]]:
 
 def _glossary(results: ExperimentResults) -> list[dict[str, str]]:
     """Rows of the metrics that these runs have; a metric of the user's own has only its name."""
-    from training_maps.metrics import ALL_METRICS
+    from training_maps.metrics.definitions import ALL_METRICS
 
     known = {metric.column: metric for metric in ALL_METRICS}
     rows = []

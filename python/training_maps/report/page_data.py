@@ -15,11 +15,11 @@ import numpy as np
 from markupsafe import Markup
 
 from training_maps.figures.loss_by_state import featured_runs
-from training_maps.figures.map_table import format_change, gradient_arrow
+from training_maps.figures.map.table import format_change, gradient_arrow
 from training_maps.figures.symbols import metric_symbol
-from training_maps.files import read_table
-from training_maps.report.words import amount, decimal, interval, p_value, plural, route
 from training_maps.results import LOG_COLUMNS, ExperimentResults, Time
+from training_maps.utils.files import read_table
+from training_maps.utils.wording import amount, decimal, interval, p_value, plural, route
 
 #: More values than these, of logs and of metrics, are thinned out: 4 bytes each, 4/3 in base64.
 MOST_LOG_VALUES = 400_000

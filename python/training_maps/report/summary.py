@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from training_maps.dissimilarity import trajectory_dissimilarity
-from training_maps.errors import InputError
-from training_maps.files import made_by, read_json
-from training_maps.report.words import NONE, decimal, map_shape, p_value
+from training_maps.analysis.dissimilarity import trajectory_dissimilarity
+from training_maps.model_selection.stability_sentences import same_candidate
+from training_maps.report.headline import map_shape
 from training_maps.results import ExperimentResults
-from training_maps.stability_words import same_candidate
+from training_maps.utils.errors import InputError
+from training_maps.utils.files import made_by, read_json
+from training_maps.utils.wording import NONE, decimal, p_value
 
 _KEYS = (
     "experiment",
@@ -88,7 +89,7 @@ def _forks(results: ExperimentResults) -> dict[str, list[int]] | None:
 
 def _outliers(results: ExperimentResults) -> list[int] | None:
     """Seeds of the outlier runs; None where nobody looked, or runs are too few to tell."""
-    from training_maps.outliers import FEWEST_RUNS
+    from training_maps.analysis.outliers import FEWEST_RUNS
 
     return results.outlier_seeds if len(results.outliers) >= FEWEST_RUNS else None
 

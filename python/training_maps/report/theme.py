@@ -8,14 +8,7 @@ from __future__ import annotations
 
 import re
 
-from training_maps.figures.style import (
-    ACCENT,
-    FAINT,
-    GREY,
-    INK,
-    STATE_COLOURS,
-    text_colour_on,
-)
+from training_maps.figures.style import ACCENT, FAINT, GREY, INK, STATE_COLOURS, text_colour_on
 
 DARK_GROUND = "#1d232a"
 DARK_STATE_COLOURS = (

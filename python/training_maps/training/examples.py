@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from training_maps.errors import InputError
-from training_maps.tasks import Data, Task
-from training_maps.training.streams import Streams
+from training_maps.training.random_streams import Streams
+from training_maps.training.tasks import Data, Task
+from training_maps.utils.errors import InputError
 
 
 class Examples:

@@ -16,9 +16,9 @@ import torch
 from torch.func import functional_call, grad, stack_module_state, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from training_maps.errors import InputError
-from training_maps.recipe import Recipe
-from training_maps.tasks import Task
+from training_maps.training.recipe import Recipe
+from training_maps.training.tasks import Task
+from training_maps.utils.errors import InputError
 
 logger = logging.getLogger("training_maps")
 

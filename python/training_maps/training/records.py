@@ -16,8 +16,17 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from training_maps import own_metrics
-from training_maps.checkpoints import (
+from training_maps.metrics import plugins
+from training_maps.metrics.compute import metrics_table, tensor_distances, tensor_metrics
+from training_maps.metrics.definitions import DISTANCES, metric_columns, own_columns
+from training_maps.metrics.measurement import NonFinitePolicy
+from training_maps.metrics.parameters import (
+    NO_OVERRIDES,
+    Overrides,
+    ParameterSelection,
+    select_parameters,
+)
+from training_maps.runs.checkpoints import (
     FOLDER,
     MANIFEST,
     Checkpoint,
@@ -27,22 +36,8 @@ from training_maps.checkpoints import (
     write_checkpoint,
     write_manifest,
 )
-from training_maps.errors import InputError
-from training_maps.files import made_by, write_table
-from training_maps.measuring import DISTANCES, NonFinitePolicy
-from training_maps.metrics import (
-    metric_columns,
-    metrics_table,
-    own_columns,
-    tensor_distances,
-    tensor_metrics,
-)
-from training_maps.parameters import (
-    NO_OVERRIDES,
-    Overrides,
-    ParameterSelection,
-    select_parameters,
-)
+from training_maps.utils.errors import InputError
+from training_maps.utils.files import made_by, write_table
 
 logger = logging.getLogger("training_maps")
 
@@ -186,8 +181,8 @@ class Recorder:
             return {}
         assert self._selection is not None
         typed = {name: (_TYPES[array.dtype.str], array) for name, array in tensors.items()}
-        weights, biases = own_metrics.arrays_of((None, typed), self._selection)
-        return own_metrics.compute(names, weights, biases, where)
+        weights, biases = plugins.arrays_of((None, typed), self._selection)
+        return plugins.compute(names, weights, biases, where)
 
     def _warn_if_diverged(self, record: Record, step: int, tensors: dict[str, np.ndarray]) -> None:
         """Say once of a seed that its parameters are no longer finite; the others go on."""

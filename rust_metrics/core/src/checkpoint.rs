@@ -13,8 +13,7 @@ use safetensors::tensor::Dtype;
 
 use crate::error::{Error, Place};
 use crate::header;
-use crate::matrix::Selection;
-use crate::metrics::{Bias, WeightMatrices};
+use crate::matrix::{Bias, MatrixSpec, Selection, WeightMatrices};
 use crate::tensor::{DType, TensorData};
 
 /// Files up to this many bytes are read, not mapped: that is as quick, and nothing that happens to
@@ -193,7 +192,7 @@ impl<'a> Tensors<'a> {
     /// # Errors
     /// As [`Tensors::select`].
     pub fn weights(&self, selection: &Selection) -> Result<Vec<TensorData<'a>>, Error> {
-        let one = |spec: &crate::matrix::MatrixSpec| {
+        let one = |spec: &MatrixSpec| {
             let (place, tensor) = self.tensor(&spec.tensor)?;
             WeightMatrices::new(place, tensor.data, &tensor.shape, spec.dimensions())?;
             Ok(tensor.data)

@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
+use crate::cancel::Cancel;
 use crate::error::Error;
-use crate::run::Cancel;
 use crate::tensor::TensorData;
 
 /// Values a parallel task compares.

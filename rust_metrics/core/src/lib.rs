@@ -14,6 +14,7 @@
 compile_error!("safetensors files are little-endian, and values here are read in native order");
 
 mod blas;
+mod cancel;
 mod checkpoint;
 mod distance;
 mod eigenvalues;
@@ -33,11 +34,12 @@ mod threads;
 mod tridiagonal;
 
 pub use blas::{Flavour, flavour};
+pub use cancel::Cancel;
 pub use checkpoint::{Checkpoint, Content, Source, Tensor, TensorInfo, Tensors};
 pub use error::{Error, Place};
-pub use matrix::{MatrixSpec, Selection};
-pub use metrics::{Bias, Metrics, WeightMatrices};
-pub use run::{Cancel, array_metrics, distances, run_metrics};
+pub use matrix::{Bias, MatrixSpec, Selection, WeightMatrices};
+pub use metrics::Metrics;
+pub use run::{array_metrics, distances, run_metrics};
 pub use spectrum::{Spectrum, spectrum};
 pub use tensor::{DType, TensorData};
 pub use threads::Threads;

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use crate::error::Error;
+use crate::error::{Error, Place};
+use crate::tensor::TensorData;
 
 /// A row-major tensor viewed as `n_blocks` consecutive matrices of `rows` x `cols`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,4 +60,53 @@ impl Selection {
         }
         Ok(())
     }
+}
+
+/// A row-major tensor that holds `n_blocks` consecutive matrices of `rows` x `cols`.
+#[derive(Debug, Clone)]
+pub struct WeightMatrices<'a> {
+    pub(crate) place: Place,
+    pub(crate) data: TensorData<'a>,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) n_blocks: usize,
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+}
+
+impl<'a> WeightMatrices<'a> {
+    /// View `data` of the given `shape` as (`n_blocks`, `rows`, `cols`).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the numbers of values differ, or there are none.
+    pub fn new(
+        place: Place,
+        data: TensorData<'a>,
+        shape: &[usize],
+        (n_blocks, rows, cols): (usize, usize, usize),
+    ) -> Result<Self, Error> {
+        let shape = shape.to_vec();
+        let expected = n_blocks.checked_mul(rows).and_then(|count| count.checked_mul(cols));
+        if data.is_empty() || expected != Some(data.len()) {
+            return Err(Error::Shape { place, shape, n_blocks, rows, cols });
+        }
+        Ok(WeightMatrices { place, data, shape, n_blocks, rows, cols })
+    }
+
+    /// About how long one of its matrices takes, in multiplications: the Gram matrix, and its
+    /// eigenvalues, whose multiplications take four times as long.
+    pub(crate) fn cost(&self) -> usize {
+        let (side, other) = (self.rows.min(self.cols), self.rows.max(self.cols));
+        side.saturating_mul(side).saturating_mul(other.saturating_add(4 * side))
+    }
+}
+
+/// A bias tensor.
+#[derive(Debug, Clone)]
+pub struct Bias<'a> {
+    /// Where it comes from.
+    pub place: Place,
+    /// Its values.
+    pub data: TensorData<'a>,
+    /// Its shape.
+    pub shape: Vec<usize>,
 }

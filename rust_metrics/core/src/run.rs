@@ -1,31 +1,15 @@
 //! Many checkpoints in parallel.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use rayon::prelude::*;
 
 use crate::blas::SingleThreaded;
+use crate::cancel::Cancel;
 use crate::checkpoint::Source;
 use crate::distance::distance;
 use crate::error::Error;
-use crate::matrix::Selection;
-use crate::metrics::{Bias, Metrics, WeightMatrices, metrics};
+use crate::matrix::{Bias, Selection, WeightMatrices};
+use crate::metrics::{Metrics, metrics};
 use crate::threads::Threads;
-
-/// A request to stop, shared between threads; it is looked at between matrices.
-#[derive(Debug, Default)]
-pub struct Cancel(AtomicBool);
-
-impl Cancel {
-    /// Ask to stop.
-    pub fn request(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        if self.0.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
-    }
-}
 
 /// The metrics of each checkpoint of `sources`, in that order, on `threads`; `tails` asks for
 /// `tail_exponent`.

@@ -1,0 +1,157 @@
+"""Do two groups of runs differ equally among themselves, or is one setting more sensitive to seeds?
+
+The trajectory dissimilarity of a group (Hu et al. 2023, equation 3) is a mean over pairs of runs.
+Of two groups, trained with different settings, this tests whether the means are equal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from training_maps.analysis.dissimilarity import dissimilarity
+from training_maps.training_map.paths import check_state_paths
+from training_maps.utils.errors import InputError
+
+FEWEST_RUNS = 3
+# Differences below this, relative to the numbers themselves, are rounding.
+_ROUNDING = 1e-12
+# Numbers that the permutations may hold at once: some tens of MB.
+_NUMBERS_AT_ONCE = 4_000_000
+
+
+@dataclass(frozen=True)
+class SpreadTest:
+    """Whether two groups of runs are equally spread.
+
+    Attributes:
+        ground_distance: "index" or "discrete".
+        n_runs: of each group.
+        dissimilarity: mean within each group, over its pairs of runs.
+        difference: the first less the second.
+        standard_error: of the difference.
+        p_value: two-sided; small if the groups are not equally spread.
+        n_permutations: behind the p-value.
+        random_state: their seed.
+    """
+
+    ground_distance: str
+    n_runs: tuple[int, int]
+    dissimilarity: tuple[float, float]
+    difference: float
+    standard_error: float
+    p_value: float
+    n_permutations: int
+    random_state: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, ready for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        """The result in a sentence."""
+        first, second = self.dissimilarity
+        return (
+            f"mean dissimilarity ({self.ground_distance}) {first:.3f} of {self.n_runs[0]} runs and "
+            f"{second:.3f} of {self.n_runs[1]}: difference {self.difference:.3f}, standard error "
+            f"{self.standard_error:.3f}, p = {self.p_value:.2g} over {self.n_permutations} "
+            "permutations"
+        )
+
+
+def equally_spread(
+    paths_a: pd.DataFrame,
+    paths_b: pd.DataFrame,
+    *,
+    ground_distance: str = "index",
+    n_permutations: int = 9999,
+    random_state: int = 0,
+) -> SpreadTest:
+    """Test whether two groups of runs are equally spread.
+
+    The groups may come from different models: runs are only compared within their group. With
+    `index`, the default and the reports' headline, distances grow with the number of states;
+    `discrete` is a share of time whatever their number.
+
+    Mean dissimilarities share runs among their pairs, so that neither pairs nor the runs' mean
+    distances may be shuffled as if they were independent. Each run's jackknife pseudo-value,
+    n U - (n - 1) U(without the run), is nearly so, and their mean is U, the mean dissimilarity. The
+    statistic is Welch's t of the two groups' pseudo-values, and its null distribution is that over
+    permutations of the pseudo-values among the groups: it does not depend on where the groups lie,
+    and holds for groups of unequal size and variance (Janssen 1997, on studentised permutation).
+
+    Args:
+        paths_a: state paths of the first group: `seed`, `step`, `state`.
+        paths_b: of the second.
+        ground_distance: "index" or "discrete"; see `dissimilarity`.
+        n_permutations: how many.
+        random_state: their seed.
+
+    Raises:
+        InputError: if a group has fewer than 3 runs or broken paths.
+    """
+    if ground_distance not in ("index", "discrete"):
+        raise InputError(
+            f"the ground distance of a spread is index or discrete, got {ground_distance!r}"
+        )
+    groups = [_pseudo_values(paths, ground_distance) for paths in (paths_a, paths_b)]
+    n_a, n_b = (len(values) for values in groups)
+    pooled = np.concatenate(groups)
+    means = (float(groups[0].mean()), float(groups[1].mean()))
+    return SpreadTest(
+        ground_distance=ground_distance,
+        n_runs=(n_a, n_b),
+        dissimilarity=means,
+        difference=means[0] - means[1],
+        standard_error=float(np.sqrt(sum(np.var(v, ddof=1) / len(v) for v in groups))),
+        p_value=_permutation_p_value(pooled, n_a, n_permutations, random_state),
+        n_permutations=n_permutations,
+        random_state=random_state,
+    )
+
+
+def _pseudo_values(state_paths: pd.DataFrame, ground_distance: str) -> np.ndarray:
+    """Jackknife pseudo-values of a group's mean dissimilarity, (n_runs,)."""
+    state_paths = check_state_paths(state_paths)
+    table = dissimilarity(state_paths)
+    seeds = np.unique(state_paths["seed"])
+    n = len(seeds)
+    if n < FEWEST_RUNS:
+        raise InputError(f"a group has {n} run{'s' * (n != 1)}; expected at least {FEWEST_RUNS}")
+    sums = np.zeros(n)
+    for end in ("seed_a", "seed_b"):
+        np.add.at(sums, np.searchsorted(seeds, table[end]), table[ground_distance].to_numpy())
+    total = float(table[ground_distance].sum())
+    whole = total / (n * (n - 1) / 2)
+    without = (total - sums) / ((n - 1) * (n - 2) / 2)
+    return n * whole - (n - 1) * without
+
+
+def _permutation_p_value(
+    values: np.ndarray, n_first: int, n_permutations: int, random_state: int
+) -> float:
+    """Two-sided, of Welch's t of the first `n_first` values against the others."""
+    observed = abs(float(_welch(values[None], n_first)[0]))
+    at_least = 1  # the observed one
+    rng = np.random.default_rng(random_state)
+    left = n_permutations
+    while left > 0:
+        n_now = min(left, max(1, _NUMBERS_AT_ONCE // len(values)))
+        shuffled = rng.permuted(np.tile(values, (n_now, 1)), axis=1)
+        at_least += int((np.abs(_welch(shuffled, n_first)) >= observed * (1 - _ROUNDING)).sum())
+        left -= n_now
+    return at_least / (n_permutations + 1)
+
+
+def _welch(values: np.ndarray, n_first: int) -> np.ndarray:
+    """Welch's t of the first `n_first` columns against the others; (n_rows,)."""
+    first, second = values[:, :n_first], values[:, n_first:]
+    difference = first.mean(axis=1) - second.mean(axis=1)
+    variance = sum(part.var(axis=1, ddof=1) / part.shape[1] for part in (first, second))
+    scale = np.abs(values).max(axis=1)
+    nothing = np.abs(difference) <= _ROUNDING * scale
+    error = np.maximum(np.sqrt(variance), _ROUNDING * scale)
+    return np.where(nothing, 0.0, difference / np.where(error > 0, error, 1.0))

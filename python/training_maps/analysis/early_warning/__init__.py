@@ -1,0 +1,1 @@
+"""What the beginning of a run foretells of its end."""

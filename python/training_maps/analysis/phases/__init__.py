@@ -1,0 +1,1 @@
+"""When runs memorise and generalise, and whether states begin there."""

@@ -1,0 +1,1 @@
+"""Whether fewer or other metrics would find the same."""

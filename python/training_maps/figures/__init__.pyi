@@ -1,0 +1,13 @@
+from .catalogue import FIGURES as FIGURES
+from .convergence_times import draw_convergence_times as draw_convergence_times
+from .dissimilarity import draw_dissimilarity as draw_dissimilarity
+from .forks import draw_forks as draw_forks
+from .loss_by_state import draw_loss_by_state as draw_loss_by_state
+from .map.drawing import draw_training_map as draw_training_map
+from .metrics_by_state import draw_metrics_by_state as draw_metrics_by_state
+from .model_selection import draw_model_selection as draw_model_selection
+from .overview import draw_overview as draw_overview
+from .phase_transitions import draw_phase_transitions as draw_phase_transitions
+from .regression import draw_regression as draw_regression
+from .save import save_figure as save_figure
+from .state_timelines import draw_state_timelines as draw_state_timelines

@@ -1,0 +1,1 @@
+"""The training map as a picture, drawn from its dict alone."""

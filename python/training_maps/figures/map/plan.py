@@ -1,0 +1,261 @@
+"""The training map laid out: where its parts lie, before anything is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from training_maps.figures.map.labels import Box, place, text_size
+from training_maps.figures.map.layout import (
+    Edge,
+    Extent,
+    MapLayout,
+    Orientation,
+    assign_layers,
+    lay_out,
+    sample,
+)
+from training_maps.figures.symbols import metric_symbol
+
+_FEATURE_POINTS = 6.2
+
+_EDGE_POINTS = 6.0
+
+_MARGIN = 0.08
+
+# Between two layers, in inches, where time runs right, and where it runs down.
+_NARROWEST_PITCH = 0.5
+
+_PITCH_DOWN = (0.56, 0.7)
+
+_TALLEST_MAP = 6.7
+
+_DETOUR_WORD = "detour"
+
+
+class HasDict(Protocol):
+    """A training map, as far as pictures know it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is in its `training_map.json`."""
+
+
+MapLike = HasDict | Mapping[str, Any]
+
+
+def map_data(tmap: MapLike) -> Mapping[str, Any]:
+    """The dict of a map, or the one given."""
+    return tmap if isinstance(tmap, Mapping) else tmap.to_dict()
+
+
+@dataclass
+class MapDrawing:
+    """A laid-out map and its labels, in inches, before it meets any axes."""
+
+    data: Mapping[str, Any]
+    layout: MapLayout
+    n_runs: int
+    detours: frozenset[int]
+    labels: dict[int, str]
+    label_boxes: dict[int, Box] = field(default_factory=dict)
+    word_boxes: dict[int, Box] = field(default_factory=dict)
+    edge_labels: dict[Edge, str] = field(default_factory=dict)
+    edge_boxes: dict[Edge, Box] = field(default_factory=dict)
+    frame: Box = field(default_factory=lambda: Box(0, 0, 0, 0))
+
+
+def plan_map(
+    data: Mapping[str, Any],
+    inches: float,
+    orientation: Orientation | None,
+    detours: frozenset[int],
+    first_visits: Mapping[int, float],
+    time: str,
+) -> MapDrawing:
+    """Lay out states and transitions, then the labels around them."""
+    weights = {(t["from"], t["to"]): int(t["n_runs"]) for t in data["transitions"]}
+    paths = [path["states"] for path in data["paths"]]
+    n_runs = sum(len(path["seeds"]) for path in data["paths"])
+    labels = {
+        s["state"]: _state_label(s, first_visits.get(s["state"]), time) for s in data["states"]
+    }
+    n_layers = max(len(_depths(weights, labels)), 1)
+    room = (inches - 2 * (_MARGIN + 0.26)) / max(n_layers - 1, 1)
+    if orientation is None:
+        widest = max(text_size(label, _FEATURE_POINTS)[0] for label in labels.values())
+        narrowest = max(_NARROWEST_PITCH, widest + 0.02)
+        orientation = "horizontal" if n_layers == 1 or room >= narrowest else "vertical"
+    if orientation == "horizontal":
+        pitch = min(max(room, _NARROWEST_PITCH), 1.5)
+    else:
+        pitch = float(np.clip(_TALLEST_MAP / max(n_layers - 1, 1), *_PITCH_DOWN))
+    largest = min(0.26, 0.26 * pitch)
+    top_share = max(s["share_of_checkpoints"] for s in data["states"])
+    radii = {
+        s["state"]: max(0.105, largest * (s["share_of_checkpoints"] / top_share) ** 0.5)
+        for s in data["states"]
+    }
+    extents = {s: _extent(radii[s], labels[s], s in detours, orientation) for s in radii}
+    layout = lay_out(
+        weights, paths, radii, extents, pitch, orientation, lambda n: _head(edge_width(n, n_runs))
+    )
+    drawing = MapDrawing(data, layout, n_runs, detours, labels)
+    _label_states(drawing)
+    _label_edges(drawing)
+    drawing.frame = _frame(drawing)
+    return drawing
+
+
+def _depths(weights: Mapping[Edge, int], states: Mapping[int, str]) -> set[int]:
+    """Layers of the map, to know how many there are before the layout is made."""
+
+    return set(assign_layers(sorted(states), list(weights), {min(states)}).values())
+
+
+def _state_label(state: Mapping[str, Any], first_visit: float | None, time: str) -> str:
+    lines = [metric_symbol(feature["metric"]) for feature in state["features"][:3]]
+    if first_visit is not None:
+        lines.append(f"{time} {_short(first_visit)}")
+    return "\n".join(lines)
+
+
+def _short(number: float) -> str:
+    """A number in few characters: 85, 8,470, 123.5k, 2M."""
+    for size, unit in ((1e6, "M"), (1e4, "k")):
+        if number >= size:
+            return f"{number / (1e6 if unit == 'M' else 1e3):.4g}{unit}"
+    return f"{number:,.0f}"
+
+
+def edge_width(n_runs: int, of: int) -> float:
+    """Width of a line in points."""
+    return 0.7 + 3.3 * n_runs / max(of, 1)
+
+
+def _head(line_width: float) -> float:
+    """Length of an arrow's head in inches."""
+    return 0.055 + 1.1 * line_width / 72
+
+
+def _extent(radius: float, label: str, detour: bool, orientation: Orientation) -> Extent:
+    width, height = text_size(label, _FEATURE_POINTS)
+    if orientation == "vertical":
+        word = text_size(_DETOUR_WORD, _FEATURE_POINTS, "bold")[0] if detour else 0.0
+        return Extent(radius + 0.06, radius + 0.06 + max(width, word))
+    return Extent(radius + (0.17 if detour else 0.05), radius + 0.06 + height)
+
+
+def _label_states(drawing: MapDrawing) -> None:
+    """Features below each state, or to its right where time runs down; "detour" over it."""
+    for state, centre in drawing.layout.positions.items():
+        radius = drawing.layout.radii[state]
+        width, height = text_size(drawing.labels[state], _FEATURE_POINTS)
+        word_width, word_height = text_size(_DETOUR_WORD, _FEATURE_POINTS, "bold")
+        if drawing.layout.orientation == "horizontal":
+            at = centre - np.array([0, radius + 0.045 + height / 2])
+            word_at = centre + np.array([0, radius + 0.055 + word_height / 2])
+        else:
+            at = centre + np.array([radius + 0.05 + width / 2, 0])
+            word_at = centre + np.array(
+                [radius + 0.05 + word_width / 2, height / 2 + word_height / 2]
+            )
+        drawing.label_boxes[state] = Box.around(at, width, height)
+        if state in drawing.detours:
+            drawing.word_boxes[state] = Box.around(word_at, word_width, word_height)
+
+
+def _label_edges(drawing: MapDrawing) -> None:
+    """Find a place for each transition's label, the most used first."""
+    layout = drawing.layout
+    taken = [
+        Box.around(layout.positions[s], 2 * r + 0.04, 2 * r + 0.04) for s, r in layout.radii.items()
+    ]
+    taken += [*drawing.label_boxes.values(), *drawing.word_boxes.values()]
+    points = {edge: sample(curve[:-1]) for edge, curve in layout.curves.items()}
+    edges = {(t["from"], t["to"]): t for t in drawing.data["transitions"]}
+    for edge, transition in sorted(edges.items(), key=lambda item: -item[1]["n_runs"]):
+        others = [line for other, line in points.items() if other != edge]
+        for text in _edge_labels(transition, layout):
+            width, height = text_size(text, _EDGE_POINTS)
+            size = (width + 0.04, height + 0.01)
+            box = place(_candidates(layout, edge, size), size, taken, others)
+            if box is not None:
+                taken.append(box)
+                drawing.edge_labels[edge] = text
+                drawing.edge_boxes[edge] = box
+                break
+
+
+def _edge_labels(transition: Mapping[str, Any], layout: MapLayout) -> list[str]:
+    """What to write on an arrow, the best first: runs and probability, or the runs alone."""
+    n_runs = transition["n_runs"]
+    probability = format_probability(transition["probability"])
+    if layout.orientation == "vertical":
+        return [f"{n_runs} · {probability}", str(n_runs)]
+    if layout.pitch >= 1.0:
+        return [f"{n_runs} {'run' if n_runs == 1 else 'runs'}\np {probability}", str(n_runs)]
+    return [f"{n_runs}\n{probability}", str(n_runs)]
+
+
+def format_probability(probability: float) -> str:
+    """Two significant digits, without the zero before the point: .043; at least .001."""
+    if probability < 0.001:
+        return "<.001"
+    text = f"{probability:.3f}" if probability < 0.1 else f"{probability:.2f}"
+    return text.removeprefix("0")
+
+
+def _candidates(layout: MapLayout, edge: Edge, size: tuple[float, float]) -> list[np.ndarray]:
+    """Places for an edge's label: on the line, the middle of its straight part first, or beside."""
+    line = sample(layout.curves[edge][:-1], 48)
+    lengths = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
+    shares = [0.5, 0.44, 0.56, 0.38, 0.62, 0.32, 0.68, 0.26, 0.74, 0.2, 0.8]
+    at = np.array(shares) * lengths[-1]
+    places = np.column_stack([np.interp(at, lengths, line[:, i]) for i in range(2)])
+    if edge in layout.flats:
+        start, end = layout.flats[edge]
+        middle = [start + (end - start) * share for share in (0.5, 0.3, 0.7, 0.1, 0.9)]
+        return [*middle, *places]
+    beside = (np.array(size) / 2 + 0.04) * (
+        [0, 1] if layout.orientation == "horizontal" else [1, 0]
+    )
+    return [*places, *(places[:5] + beside), *(places[:5] - beside)]
+
+
+def _frame(drawing: MapDrawing) -> Box:
+    """The box around everything drawn, with a margin."""
+    layout = drawing.layout
+    boxes = [
+        *(Box.around(layout.positions[s], 2.3 * r, 2.3 * r) for s, r in layout.radii.items()),
+        *drawing.label_boxes.values(),
+        *drawing.word_boxes.values(),
+        *drawing.edge_boxes.values(),
+    ]
+    corners = np.vstack(
+        [[[b.left, b.bottom], [b.right, b.top]] for b in boxes]
+        + [sample(curve[:-1]) for curve in layout.curves.values()]
+    )
+    low, high = corners.min(axis=0) - _MARGIN, corners.max(axis=0) + _MARGIN
+    return Box(low[0], low[1], high[0], high[1])
+
+
+def explain_map(drawn: Mapping[str, Any], detours: Sequence[int]) -> str:
+    """How to read the map, in a few sentences, for a caption."""
+    sentences = [
+        "A circle is a state, larger the more checkpoints are in it; below it "
+        + (
+            "are the metrics that characterise it most and the median time of its first visit."
+            if drawn["metrics"]
+            else "is the median time of its first visit."
+        ),
+        "An arrow is a transition, wider the more runs take it; on it are the number of runs and "
+        "the probability of the transition from one checkpoint to the next.",
+    ]
+    if any(t["to"] < t["from"] for t in drawn["transitions"]):
+        sentences.append("Dashed arrows return to an earlier state.")
+    if detours:
+        sentences.append("A dashed ring marks a detour.")
+    return " ".join(sentences)

@@ -1,0 +1,116 @@
+"""The table below a training map: what changes along each transition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from training_maps.figures.map.labels import text_size
+from training_maps.figures.style import FAINT, GREY, INK
+from training_maps.figures.symbols import metric_symbol
+
+MOST_ROWS = 30
+FEWEST_ROWS = 8
+_ROW = 0.145
+_HEAD = 0.26
+_POINTS = 6.2
+_BLOCK = 3.15
+_GAP = 0.08
+# Of a table in one block, margins and all.
+TABLE_WIDTH = _BLOCK + 0.2
+
+
+def shown_transitions(
+    transitions: Sequence[Mapping[str, Any]], rows: int = MOST_ROWS
+) -> list[Mapping[str, Any]]:
+    """The most used transitions, at most `rows`, in the order of their states."""
+    most = sorted(transitions, key=lambda t: (-t["n_runs"], t["from"], t["to"]))[:rows]
+    return sorted(most, key=lambda t: (t["from"], t["to"]))
+
+
+def format_change(change: float) -> str:
+    """A signed number with a true minus: "+0.59", "−0.21"."""
+    return f"{change:+.2f}".replace("-", "−")
+
+
+def gradient_arrow(feature: Mapping[str, Any]) -> str:
+    """Whether a larger metric makes its state more probable (↑) or less (↓); "" if not known."""
+    gradient = feature.get("posterior_gradient")
+    return "" if not gradient else "↑" if gradient > 0 else "↓"
+
+
+def table_height(
+    transitions: Sequence[Mapping[str, Any]], width: float, rows: int = MOST_ROWS
+) -> float:
+    """Height in inches of the table of at most `rows` transitions; 0 without any."""
+    if not transitions or not rows:
+        return 0.0
+    more = len(transitions) > rows
+    rows = _rows_per_block(min(len(transitions), rows), width)
+    return _HEAD + rows * _ROW + (_ROW if more else 0.0) + 0.1
+
+
+def draw_table(
+    ax: Axes, transitions: Sequence[Mapping[str, Any]], width: float, rows: int = MOST_ROWS
+) -> None:
+    """Draw the table on axes of that width, in one block or two beside each other."""
+    height = table_height(transitions, width, rows)
+    ax.set_xlim(0, width)
+    ax.set_ylim(-height, 0)
+    ax.set_axis_off()
+    shown = shown_transitions(transitions, rows)
+    per_block = _rows_per_block(len(shown), width)
+    blocks = [shown[i : i + per_block] for i in range(0, len(shown), per_block)]
+    block_width = min(_BLOCK, width - 0.2)
+    left = (width - block_width * len(blocks) - 0.2 * (len(blocks) - 1)) / 2
+    for i, block in enumerate(blocks):
+        _draw_block(ax, block, left + i * (block_width + 0.2), block_width)
+    if len(transitions) > len(shown):
+        note = f"and {len(transitions) - len(shown)} rarer transitions (in training_map.json)"
+        ax.text(left, -height + 0.12, note, fontsize=_POINTS, color=GREY, va="center")
+
+
+def _rows_per_block(n_rows: int, width: float) -> int:
+    n_blocks = 2 if n_rows > 4 and width >= 2 * _BLOCK + 0.4 else 1
+    return -(-n_rows // n_blocks)
+
+
+def _draw_block(ax: Axes, rows: Sequence[Mapping[str, Any]], left: float, width: float) -> None:
+    columns = [left + 0.04, left + 0.72, left + 0.95]
+    by_gradient = any(gradient_arrow(change) for row in rows for change in row["feature_changes"])
+    whose = "metrics that tell it" if by_gradient else "new state's top features"
+    heads = ["transition", "runs", f"change of the {whose} (s.d.)"]
+    for x, text, align in zip(columns, heads, ("left", "right", "left"), strict=True):
+        ax.text(x, -0.13, text, fontsize=_POINTS, color=GREY, ha=align, va="center")
+    ax.plot([left, left + width], [-0.215, -0.215], color=INK, linewidth=0.6)
+    cells = [
+        [
+            f"{format_change(change['change'])} {metric_symbol(change['metric'])}"
+            for change in row["feature_changes"][:3]
+        ]
+        for row in rows
+    ]
+    places, points = _fitted_columns(cells, width - 0.95)
+    for i, row in enumerate(rows):
+        y = -_HEAD - (i + 0.5) * _ROW
+        if i:
+            ax.plot([left, left + width], [y + _ROW / 2] * 2, color=FAINT, linewidth=0.4)
+        ax.text(columns[0], y, f"{row['from']} → {row['to']}", fontsize=_POINTS, va="center")
+        ax.text(columns[1], y, str(row["n_runs"]), fontsize=_POINTS, ha="right", va="center")
+        for place, text in zip(places, cells[i], strict=False):
+            ax.text(columns[2] + place, y, text, fontsize=points, va="center", parse_math=False)
+
+
+def _fitted_columns(cells: Sequence[Sequence[str]], room: float) -> tuple[list[float], float]:
+    """Where three columns of texts begin, in inches, and the size of type at which they fit."""
+    columns = [[row[j] for row in cells if j < len(row)] for j in range(3)]
+    widths = [max([text_size(text, _POINTS)[0] for text in texts], default=0) for texts in columns]
+    needed = sum(widths) + 2 * _GAP
+    scale = min(1.0, room / needed)
+    spare = (room - scale * needed) / 3
+    places = [0.0]
+    for width in widths[:2]:
+        places.append(places[-1] + scale * (width + _GAP) + spare)
+    return places, _POINTS * scale

@@ -1,0 +1,261 @@
+"""A run's metrics from checkpoints on the Hugging Face hub, with the disk of two checkpoints.
+
+While one checkpoint is measured the next one arrives; each is deleted once its row of metrics is
+kept. The rows so far are in a table beside the one to be written, and a job that was killed goes on
+behind them; what it had downloaded by then is used, whole or not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from training_maps.hub.plan import HubRun
+from training_maps.hub.prefetch import Downloads
+from training_maps.metrics.compute import run_metrics
+from training_maps.metrics.definitions import DISTANCES, FROM_PREVIOUS, FROM_START
+from training_maps.metrics.parameters import NO_OVERRIDES, Overrides, select_parameters
+from training_maps.runs.checkpoints import MANIFEST, Checkpoint, Run, write_manifest
+from training_maps.runs.formats import describe
+from training_maps.utils.code_digest import stage_digest
+from training_maps.utils.errors import InputError, UnreadableCheckpoint
+from training_maps.utils.files import read_table, table_metadata, write_table
+from training_maps.utils.progress import Progress
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from training_maps.metrics.measurement import NonFinitePolicy, UnreadablePolicy
+
+logger = logging.getLogger("training_maps")
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """How checkpoints are measured: what `metrics.run_metrics` takes, in its words."""
+
+    columns: tuple[str, ...] = ()
+    overrides: Overrides = NO_OVERRIDES
+    non_finite: NonFinitePolicy = "stop"
+    unreadable: UnreadablePolicy = "stop"
+    state_dict_key: str | None = None
+
+
+@dataclass
+class _Finished:
+    """What is known of a run.
+
+    Attributes:
+        rows: values by column, by step.
+        commits: of which commit of its repository each row is, by step.
+        unreadable: step and reason of each checkpoint that was left out.
+        selection: a digest of which tensors count, the same in all checkpoints.
+        columns: of the table, if a checkpoint has been measured.
+        non_finite: the first checkpoint that is not finite, which ends the table.
+    """
+
+    rows: dict[int, dict[str, float]] = field(default_factory=dict)
+    commits: dict[int, str] = field(default_factory=dict)
+    unreadable: list[dict[str, Any]] = field(default_factory=list)
+    selection: str | None = None
+    columns: list[str] = field(default_factory=list)
+    non_finite: dict[str, Any] | None = None
+
+
+def measure_hub_run(
+    run: HubRun,
+    output: str | os.PathLike[str],
+    scratch: str | os.PathLike[str],
+    measuring: Measuring = Measuring(),
+    *,
+    threads: int | None = None,
+) -> pd.DataFrame:
+    """Metrics of every checkpoint of a run on the hub.
+
+    Args:
+        run: where its checkpoints are.
+        output: the Parquet file that the table is meant for; the rows so far are kept beside it,
+            and removed by `forget` once the table is written.
+        scratch: the folder for downloads. It never holds more than two checkpoints (four, if
+            distances between checkpoints are among the columns), and nothing of them in the end.
+        measuring: as of `metrics.run_metrics`. A checkpoint that the hub does not have counts as
+            unreadable.
+        threads: as of `metrics.run_metrics`.
+
+    Returns:
+        The table that `metrics.run_metrics` would give of the same files on disk. `attrs` has
+        `commits`, the commit of the repository by step, besides what is there of files on disk.
+
+    Raises:
+        InputError: naming repository, revision, seed and step, if a checkpoint cannot be had after
+            several tries, cannot be read, or has other tensors than the first.
+    """
+    partial = _Partial(run, Path(output), measuring)
+    finished = partial.read()
+    left = [step for step in run.steps if step not in finished.rows]
+    if len(left) < len(run.steps):
+        logger.info("seed %d: %d checkpoints are done already", run.seed, len(finished.rows))
+    progress = Progress(len(run.steps), "checkpoint", f"seed {run.seed}", len(finished.rows))
+    with Downloads(run, Path(scratch) / f"hub-seed-{run.seed}", left) as downloads:
+        for done, step in enumerate(left, start=len(run.steps) - len(left) + 1):
+            try:
+                _measure(run, step, downloads, finished, measuring, threads)
+            except UnreadableCheckpoint as error:
+                if measuring.unreadable == "stop":
+                    raise
+                logger.warning("%s; left out of the table", error)
+                finished.unreadable.append({"step": step, "reason": str(error)})
+            if finished.non_finite:
+                break
+            partial.write(finished)
+            progress.update(done, f"step {step}")
+    if not finished.rows and finished.unreadable:
+        raise InputError(f"none of the run's checkpoints; {finished.unreadable[0]['reason']}")
+    return _table(run, finished)
+
+
+def forget(output: str | os.PathLike[str]) -> None:
+    """Remove the rows kept beside `output`, which has them all."""
+    _partial_path(Path(output)).unlink(missing_ok=True)
+
+
+def _table(run: HubRun, finished: _Finished) -> pd.DataFrame:
+    """What is finished of the run's steps, as `metrics.run_metrics` would give it."""
+    import pandas as pd
+
+    steps = [step for step in run.steps if step in finished.rows]
+    columns = finished.columns or ["step", *finished.rows[steps[0]]]
+    table = pd.DataFrame([{"step": step, **finished.rows[step]} for step in steps], columns=columns)
+    table = table.astype(dict.fromkeys(columns, float) | {"step": "int64"})
+    table.attrs["commits"] = {str(step): finished.commits[step] for step in steps}
+    for key in ("non_finite", "unreadable"):
+        if found := getattr(finished, key):
+            table.attrs[key] = found
+    return table
+
+
+def _measure(
+    run: HubRun,
+    step: int,
+    downloads: Downloads,
+    finished: _Finished,
+    measuring: Measuring,
+    threads: int | None,
+) -> None:
+    """Add the row of one checkpoint to what is finished."""
+    downloaded = downloads.get(step)
+    where = f"seed {run.seed}, step {step}: {downloaded.name}"
+    tensors = describe(downloaded.path, measuring.state_dict_key)
+    selection = select_parameters(tensors, where, measuring.overrides)
+    parts = json.dumps([selection.matrices, selection.biases])
+    digest = hashlib.sha256(parts.encode()).hexdigest()
+    if finished.selection not in (None, digest):
+        raise InputError(
+            f"{where}: has other tensors than the checkpoints before it, or of other shapes; a run "
+            "is one network, so check repository, revision and steps"
+        )
+    finished.selection = digest
+    table = run_metrics(
+        _manifest(run, [*_compared(step, finished, measuring), step], downloads),
+        columns=measuring.columns,
+        overrides=measuring.overrides,
+        threads=threads,
+        non_finite=measuring.non_finite,
+        verify=False,
+        state_dict_key=measuring.state_dict_key,
+    )
+    finished.columns = [str(column) for column in table]
+    if cut := table.attrs.get("non_finite"):
+        finished.non_finite = dict(cut)
+        return
+    row = table.drop(columns="step").iloc[-1]
+    finished.rows[step] = {str(column): float(value) for column, value in row.items()}
+    finished.commits[step] = downloaded.commit
+    downloads.keep([*_compared(step + 1, finished, measuring)])
+
+
+def _compared(step: int, finished: _Finished, measuring: Measuring) -> list[int]:
+    """The checkpoints that the one of `step` is compared with, where distances are asked for."""
+    before = [other for other in sorted(finished.rows) if other < step]
+    steps = {before[0]} if before and FROM_START in measuring.columns else set()
+    if before and FROM_PREVIOUS in measuring.columns:
+        steps.add(before[-1])
+    return sorted(steps)
+
+
+def _manifest(run: HubRun, steps: list[int], downloads: Downloads) -> Path:
+    """Write the manifest of those checkpoints, as if they were all of the run."""
+    checkpoints = tuple(Checkpoint(step, None, downloads.get(step).path) for step in steps)
+    path = downloads.folder / MANIFEST
+    write_manifest(Run(run.seed, checkpoints), path)
+    return path
+
+
+class _Partial:
+    """The rows of a run that is not finished, in a table beside the one that is to be written.
+
+    They go on only where the same code measures the same tensors of the same checkpoints.
+    """
+
+    def __init__(self, run: HubRun, output: Path, measuring: Measuring) -> None:
+        self.path = _partial_path(output)
+        # With distances, a row depends on the rows before it.
+        self._in_order = run.steps if set(DISTANCES) & set(measuring.columns) else None
+        what = {**asdict(run), **asdict(measuring), "steps": self._in_order}
+        for choice in ("endpoint", "non_finite", "unreadable"):
+            del what[choice]  # no row depends on it
+        self._identity = json.loads(json.dumps({**what, "code": _code()}))
+
+    def read(self) -> _Finished:
+        """What is finished; nothing if there is no table, or one of something else."""
+        if not self.path.is_file():
+            return _Finished()
+        try:
+            metadata = table_metadata(self.path)
+            table = read_table(self.path, ["step"])
+        except (InputError, OSError, ValueError) as error:
+            logger.warning("%s; the run is measured anew", error)
+            return _Finished()
+        if metadata.get("identity") != self._identity:
+            logger.info("%s is of other settings or code: the run is measured anew", self.path)
+            return _Finished()
+        rows = {int(row.pop("step")): row for row in table.to_dict("records")}
+        if self._in_order is not None:
+            rows = {step: rows[step] for step in takewhile(rows.__contains__, self._in_order)}
+        commits = {int(step): commit for step, commit in metadata["commits"].items()}
+        return _Finished(_plain(rows), commits, selection=metadata["selection"])
+
+    def write(self, finished: _Finished) -> None:
+        """Keep what is finished; whole or not at all."""
+        import pandas as pd
+
+        rows = [{"step": step, **row} for step, row in sorted(finished.rows.items())]
+        metadata = {
+            "identity": self._identity,
+            "commits": finished.commits,
+            "selection": finished.selection,
+        }
+        write_table(pd.DataFrame(rows), self.path, metadata)
+
+
+def _partial_path(output: Path) -> Path:
+    return output.with_name(f".unfinished-{output.stem}.parquet")
+
+
+def _plain(rows: Mapping[int, Mapping[Any, Any]]) -> dict[int, dict[str, float]]:
+    return {step: {str(k): float(v) for k, v in row.items()} for step, row in rows.items()}
+
+
+def _code() -> str:
+    """A digest of the code that measures, the compiled extension's too."""
+    extension = importlib.import_module("training_maps._rust_metrics")
+    digest = hashlib.sha256(Path(str(extension.__file__)).read_bytes()).hexdigest()[:16]
+    return f"{stage_digest('hub')} {stage_digest('metrics')} {digest}"

@@ -1,0 +1,270 @@
+"""The tables of metrics, and the calls into Rust that compute them (`metrics.definitions`)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from training_maps.metrics.definitions import (
+    _COLUMNS,
+    BIAS_COLUMNS,
+    DISTANCES,
+    FROM_PREVIOUS,
+    FROM_START,
+    METRIC_COLUMNS,
+    metric_columns,
+    own_columns,
+)
+from training_maps.metrics.measurement import NonFinitePolicy, UnreadablePolicy, measure_run
+from training_maps.metrics.parameters import NO_OVERRIDES, Overrides, ParameterSelection
+from training_maps.runs.checkpoints import find_run
+from training_maps.utils.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def checkpoint_metrics(
+    weights: Iterable[ArrayLike],
+    biases: Iterable[ArrayLike] = (),
+    *,
+    columns: Sequence[str] = (),
+    threads: int | None = None,
+) -> dict[str, float]:
+    """Metrics of one network, from arrays already in memory.
+
+    Float32 and float64 arrays in C order are read where they lie; others are copied first. They
+    must not change meanwhile: the interpreter is free to run other threads.
+
+    Args:
+        weights: matrices (rows, cols); an array (n, rows, cols) is n matrices, and a kernel
+            (out, in, height, width) counts as the matrix (out, in * height * width).
+        biases: arrays of any shape; none for a network without biases.
+        columns: names of `METRICS` and of those of `EXTRA_METRICS` that one network has: its ranks
+            and `tail_exponent`. "paper" stands for all of `METRICS`, and so does naming none.
+        threads: number of threads; None for as many as the process may use.
+
+    Returns:
+        Value by column, in the order of `columns`. Those that are undefined are absent: the bias
+        columns without biases, `tail_exponent` where no matrix has one.
+
+    Raises:
+        InputError: if a column is unknown, there is no weight matrix, or an array is empty, is not
+            of floats, has no such shape, or holds a value that is not finite.
+    """
+    from training_maps._rust_metrics import array_metrics
+
+    names = metric_columns(columns)
+    for column in names:
+        if column in DISTANCES or column not in _COLUMNS:
+            raise InputError(
+                f"columns: {column} is no metric of arrays in memory; it takes a run's checkpoints"
+            )
+    try:
+        pairs = array_metrics(
+            [_as_matrices(_as_floats(f"weights[{i}]", a)) for i, a in enumerate(weights)],
+            [_as_floats(f"biases[{i}]", a) for i, a in enumerate(biases)],
+            _threads(threads),
+            "tail_exponent" in names,
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    values = dict(pairs)
+    return {column: values[column] for column in names if column in values}
+
+
+def run_metrics(
+    source: str | os.PathLike[str],
+    *,
+    columns: Sequence[str] = (),
+    threads: int | None = None,
+    non_finite: NonFinitePolicy = "stop",
+    unreadable: UnreadablePolicy = "stop",
+    verify: bool = True,
+    state_dict_key: str | None = None,
+    overrides: Overrides = NO_OVERRIDES,
+) -> pd.DataFrame:
+    """Metrics of every checkpoint of one run.
+
+    Args:
+        source: a folder with step-*.safetensors, the run's folder, or its manifest
+            (checkpoints.json); where there is a manifest, what it lists is the run, and its
+            checkpoints may be in any form of `training_maps.runs.formats`, each in its own.
+        columns: names of `METRICS`, `EXTRA_METRICS` and `own_metrics.installed()`; "paper" stands
+            for all of `METRICS`, and so does naming none.
+        threads: number of threads; None for as many as the process may use. The result is the
+            same, bit for bit, for any number.
+        non_finite: what to do about NaN or infinity in a weight or bias: "stop" with an error, or
+            end the table before the first such checkpoint ("drop" and "cut"; a later stage leaves
+            the run out, or uses what there is). Then `attrs["non_finite"]` of the result is
+            `{"step": ..., "tensor": ...}`.
+        unreadable: what to do about a checkpoint that is missing, truncated, corrupt or changed:
+            "stop" with an error, or "skip": leave its row out. Then `attrs["unreadable"]` of the
+            result has `{"step": ..., "reason": ...}` for each.
+        verify: whether to compare each file with what the manifest says of it: its SHA-256, or its
+            size and time of last change. A checkpoint of which the manifest says neither is taken
+            as it is.
+        state_dict_key: the key that torch files have the network's state dict under ("a.b" is b in
+            a), where it is none of the usual ones.
+        overrides: patterns that say which tensors count, where the rules of
+            `training_maps.metrics.parameters` do not.
+
+    Returns:
+        One row a checkpoint, by ascending step: `step` and the columns. The bias columns are absent
+        for a network without biases.
+
+    Raises:
+        InputError: if a checkpoint is missing, broken, not what the manifest says, or has other
+            tensors than the first one that can be read; or, by policy, is not finite.
+    """
+    for name, policy, known in (
+        ("non_finite", non_finite, get_args(NonFinitePolicy)),
+        ("unreadable", unreadable, get_args(UnreadablePolicy)),
+    ):
+        if policy not in known:
+            raise InputError(f"{name}: {policy!r} is none of {', '.join(known)}")
+    names = metric_columns(columns)
+    found = measure_run(
+        find_run(source),
+        [column for column in names if column in DISTANCES],
+        own_columns(names),
+        tails="tail_exponent" in names,
+        threads=_threads(threads),
+        non_finite=non_finite,
+        unreadable=unreadable,
+        verify=verify,
+        state_dict_key=state_dict_key,
+        overrides=overrides,
+    )
+    table = metrics_table(found.rows, found.selection, names)
+    if found.non_finite:
+        table.attrs["non_finite"] = found.non_finite
+    if found.unreadable:
+        table.attrs["unreadable"] = found.unreadable
+    return table
+
+
+def _source(
+    tensors: Mapping[str, NDArray[Any]], selection: ParameterSelection
+) -> tuple[None, dict[str, tuple[str, NDArray[Any]]]]:
+    """A checkpoint whose tensors are in memory, as the extension takes it: those that count."""
+    names = (*(matrix.tensor for matrix in selection.matrices), *selection.biases)
+    return None, {name: _typed(name, tensors[name]) for name in names}
+
+
+def tensor_metrics(
+    tensors: Mapping[str, NDArray[Any]],
+    selection: ParameterSelection,
+    *,
+    threads: int | None = None,
+) -> tuple[dict[str, float] | None, str | None]:
+    """Metrics of one checkpoint whose tensors are in memory: those that its file would give.
+
+    Args:
+        tensors: every tensor by name.
+        selection: which of them count, and as what.
+        threads: number of threads; None for as many as the process may use.
+
+    Returns:
+        Value by column, and None; or, if a value is not finite, None and the name of the tensor
+        (None if it is a metric that overflows).
+    """
+    from training_maps._rust_metrics import run_metrics as measure_files
+
+    (outcome,) = measure_files(
+        [_source(tensors, selection)],
+        selection.matrices,
+        selection.biases,
+        _threads(threads),
+    )
+    if isinstance(outcome, list):
+        return dict(outcome), None
+    if outcome.kind != "non_finite":
+        raise InputError(outcome.message)
+    return None, outcome.tensor
+
+
+def tensor_distances(
+    tensors: Mapping[str, NDArray[Any]],
+    start: Mapping[str, NDArray[Any]],
+    previous: Mapping[str, NDArray[Any]],
+    selection: ParameterSelection,
+    *,
+    threads: int | None = None,
+) -> dict[str, float]:
+    """Distances of one checkpoint whose tensors are in memory: those that its file would give.
+
+    Args:
+        tensors: every tensor by name.
+        start: the same of the run's first checkpoint.
+        previous: the same of the checkpoint before.
+        selection: which of them are weights.
+        threads: number of threads; None for as many as the process may use.
+
+    Returns:
+        Value by column.
+    """
+    from training_maps._rust_metrics import distances
+
+    found = distances(
+        [_source(of_one, selection) for of_one in (start, previous, tensors)],
+        [(0, 2), (1, 2)],
+        selection.matrices,
+        _threads(threads),
+    )
+    values = {}
+    for column, distance in zip((FROM_START, FROM_PREVIOUS), found, strict=True):
+        if not isinstance(distance, float):
+            raise InputError(distance.message)
+        values[column] = distance
+    return values
+
+
+def metrics_table(
+    rows: Sequence[Mapping[str, float]],
+    selection: ParameterSelection,
+    columns: Sequence[str] = METRIC_COLUMNS,
+) -> pd.DataFrame:
+    """The table of a run's metrics: `step` and those of the columns that the selection gives."""
+    import pandas as pd
+
+    given = [c for c in columns if selection.biases or c not in BIAS_COLUMNS]
+    table = pd.DataFrame(list(rows), columns=["step", *given])
+    return table.astype({"step": np.int64, **dict.fromkeys(given, np.float64)})
+
+
+def _as_floats(name: str, array: ArrayLike) -> NDArray[np.float32] | NDArray[np.float64]:
+    """`array` as the extension takes it: aligned float32 or float64, every value as it was."""
+    taken = np.asarray(array)
+    if not np.issubdtype(taken.dtype, np.floating) or taken.dtype.itemsize > 8:
+        raise InputError(
+            f"{name}: has dtype {taken.dtype}; expected float64, float32 or float16 values"
+        )
+    dtype = np.float64 if taken.dtype.itemsize == 8 else np.float32
+    return np.require(taken, dtype, ["ALIGNED"])
+
+
+def _typed(name: str, array: ArrayLike) -> tuple[str, NDArray[Any]]:
+    """`array` as the extension takes named tensors: in C order, with its type."""
+    taken = np.require(_as_floats(name, array), requirements=["C"])
+    return ("F64" if taken.dtype == np.float64 else "F32"), taken
+
+
+def _as_matrices(array: NDArray[np.float32] | NDArray[np.float64]) -> NDArray[np.floating]:
+    return array if array.ndim < 4 else array.reshape(len(array), -1)
+
+
+def _threads(threads: int | None) -> int:
+    if threads is None:
+        return (
+            len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else os.cpu_count() or 1
+        )
+    if threads < 1:
+        raise InputError(f"threads: expected at least 1, not {threads}")
+    return threads

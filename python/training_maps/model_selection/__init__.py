@@ -1,0 +1,5 @@
+"""Fits of models with several numbers of states, and the choice between them."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

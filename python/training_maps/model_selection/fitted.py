@@ -1,0 +1,150 @@
+"""A fitted hidden Markov model and its file.
+
+The file is an npz of plain arrays, with the digest of the observations that the model was fitted
+to, so that a model is never read together with other observations.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from training_maps.hmm.autoregressive import AutoregressiveHMM
+from training_maps.hmm.base import HiddenMarkovModel
+from training_maps.hmm.gaussian import GaussianHMM
+from training_maps.hmm.observations import Observations
+from training_maps.model_selection.restarts import Restarts, from_arrays, to_arrays
+from training_maps.utils.errors import InputError
+from training_maps.utils.files import made_by, replace_when_whole
+
+SCORE_COLUMNS = (
+    "n_states",
+    "restart",
+    "log_likelihood_train",
+    "log_likelihood_validation",
+    "aic",
+    "bic",
+    "n_iterations",
+    "converged",
+    "reason",
+    "start",
+    "model",
+    "split",
+)
+
+
+@dataclass(frozen=True)
+class FittedHMM:
+    """The best of several fits with one number of states.
+
+    Attributes:
+        hmm: the model, its states numbered in the order in which runs visit them; a Gaussian
+            one's `hmm.to_hmmlearn()` gives it as an `hmmlearn.hmm.GaussianHMM`.
+        n_states: number of states K.
+        restart: which restart it is.
+        scores: one row a restart and split, with `SCORE_COLUMNS`; `split` is 0 for the own one of
+            the observations and 1, 2, ... for the others; empty for a model read without them.
+        settings: what the fits were made with.
+        restarts: what all of the fits say of each run, on the observations' own split and then on
+            others.
+    """
+
+    hmm: HiddenMarkovModel[Any, Any]
+    n_states: int
+    restart: int
+    scores: pd.DataFrame
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    restarts: tuple[Restarts, ...] = ()
+
+
+def save_fitted(path: str | os.PathLike[str], fitted: FittedHMM, obs: Observations) -> None:
+    """Write a model's parameters, and which observations they belong to, as npz without pickles.
+
+    Of a Gaussian model, the arrays `startprob`, `transmat`, `means` and `covars` set the attributes
+    of the same names (with an underscore) of an `hmmlearn.hmm.GaussianHMM` with that
+    `covariance_type`. An autoregressive one has those too, and what its emissions need beside
+    (the arguments of `AutoregressiveHMM.from_parameters`).
+    """
+    hmm = fitted.hmm
+    with replace_when_whole(path) as aside, aside.open("wb") as file:
+        np.savez_compressed(
+            file,
+            model=np.array(hmm.name),
+            **_parameters(hmm),
+            metrics=np.array(obs.metrics),
+            n_states=np.array(fitted.n_states),
+            restart=np.array(fitted.restart),
+            observations=np.array(obs.digest),
+            made_by=np.array(json.dumps(made_by(**fitted.settings))),
+            **to_arrays(fitted.restarts),
+        )
+
+
+def load_fitted(path: str | os.PathLike[str], obs: Observations) -> FittedHMM:
+    """Read what `save_fitted` wrote; the scores are in another file and stay empty.
+
+    Raises:
+        InputError: if the file is missing, broken, or of a model fitted to other observations.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            saved = {name: file[name] for name in file.files}
+        digest = str(saved["observations"])
+        fitted = FittedHMM(
+            _model(saved),
+            int(saved["n_states"]),
+            int(saved["restart"]),
+            pd.DataFrame(columns=list(SCORE_COLUMNS)),
+            json.loads(str(saved["made_by"])),
+            from_arrays(saved),
+        )
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{path}: the model cannot be read ({reason})") from error
+    except (ValueError, TypeError, LookupError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: is not a model of 'training-maps hmm' ({error})") from error
+    if digest != obs.digest:
+        raise InputError(
+            f"{path}: this model was fitted to other observations than those given; fit it again "
+            "with 'training-maps hmm'"
+        )
+    return fitted
+
+
+def _parameters(hmm: HiddenMarkovModel[Any, Any]) -> dict[str, Any]:
+    """A model's parameters, and what it was set up with as far as `_model` needs it."""
+    arrays: dict[str, Any] = dict(hmm.arrays())
+    arrays["covariance_type"] = np.array(hmm.covariance_type)
+    arrays["covariance_floor"] = np.array(hmm.covariance_floor)
+    if isinstance(hmm, AutoregressiveHMM):
+        arrays["dynamics"] = np.array(hmm.dynamics)
+        arrays["ridge"] = np.array(hmm.ridge)
+    return arrays
+
+
+def _model(saved: Mapping[str, Any]) -> HiddenMarkovModel[Any, Any]:
+    """The model of a file's arrays."""
+    settings: dict[str, Any] = {
+        "covariance_type": str(saved["covariance_type"]),
+        "covariance_floor": float(saved["covariance_floor"]),
+    }
+    gaussian = {name: saved[name] for name in ("startprob", "transmat", "means", "covars")}
+    if str(saved["model"]) == GaussianHMM.name:
+        return GaussianHMM.from_parameters(**gaussian, **settings)
+    if str(saved["model"]) != AutoregressiveHMM.name:
+        raise ValueError(f"there is no model {saved['model']}")
+    names = ("intercepts", "coefficients", "first_mean", "first_variance")
+    return AutoregressiveHMM.from_parameters(
+        **gaussian,
+        **{name: saved[name] for name in names},
+        **settings,
+        dynamics=str(saved["dynamics"]),
+        ridge=float(saved["ridge"]),
+    )

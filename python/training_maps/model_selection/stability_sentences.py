@@ -1,0 +1,233 @@
+"""How firm the choice of a model is, in words: findings, and a verdict over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Verdict = Literal["stable", "fragile", "not known"]
+_CRITERION_WORDS = {
+    "bic": "BIC is lower",
+    "aic": "AIC is lower",
+    "log_likelihood": "log-likelihood is higher",
+}
+_AGGREGATE_WORDS = {"mean": "the mean over restarts", "best": "the best restart"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The answer to one question.
+
+    Attributes:
+        name: which question.
+        fragile: whether the answer makes the choice fragile; None if it cannot be told.
+        clause: the answer, without capital and full stop.
+    """
+
+    name: str
+    fragile: bool | None
+    clause: str
+
+
+def findings_of(numbers: Mapping[str, Any]) -> list[Finding]:
+    """What the numbers of `training_maps.model_selection.stability.measure_stability` say."""
+    findings = []
+    if len(numbers["candidates"]) > 1:
+        if len(numbers["judging"]["seeds"]) < numbers["limits"]["least_runs"]:
+            runs = _judging_runs(numbers)
+            findings.append(
+                Finding("runs", None, f"how far it depends on the runs cannot be told from {runs}")
+            )
+        else:
+            findings += [_margin(numbers), _resampling(numbers), _single_runs(numbers)]
+        findings += [_aggregates(numbers), _limit(numbers)]
+    findings.append(_restarts(numbers))
+    if numbers["resplits"]:
+        findings.append(_resplits(numbers))
+    return findings
+
+
+def verdict_of(findings: Sequence[Finding]) -> Verdict:
+    """ "fragile" if some finding is, else "not known" if some is not, else "stable"."""
+    if any(finding.fragile for finding in findings):
+        return "fragile"
+    return "not known" if any(finding.fragile is None for finding in findings) else "stable"
+
+
+def sentence_of(numbers: Mapping[str, Any], findings: Sequence[Finding]) -> str:
+    """The verdict and its reasons in a sentence."""
+    verdict = verdict_of(findings)
+    chosen = candidate_name(numbers["chosen"], numbers["candidates"])
+    subject = f"The choice of {chosen}"
+    if len(numbers["candidates"]) == 1:
+        subject = f"The model with {chosen}, the only number tried,"
+    shown = {"fragile": True, "not known": None, "stable": False}[verdict]
+    reasons = "; ".join(finding.clause for finding in findings if finding.fragile is shown)
+    if verdict == "not known":
+        subject = subject[0].lower() + subject[1:]
+        return f"It is not known whether {subject} is stable: {reasons}."
+    return f"{subject} is {verdict}: {reasons}."
+
+
+def candidate_name(candidate: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]]) -> str:
+    """ "3 states", or "3 autoregressive states" where several kinds of model were tried."""
+    states = "state" if candidate["n_states"] == 1 else "states"
+    kinds = {other["model"] for other in candidates}
+    kind = candidate["model"].replace("gaussian", "Gaussian")
+    return f"{candidate['n_states']} {f'{kind} {states}' if len(kinds) > 1 else states}"
+
+
+def same_candidate(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    """Whether two records name the same kind of model and number of states."""
+    return bool(a["model"] == b["model"] and a["n_states"] == b["n_states"])
+
+
+def within_margin(numbers: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The candidates that are within the margin of the chosen one, which is not among them."""
+    return [
+        row
+        for row in _others(numbers)
+        if row["standard_error"] is not None
+        and row["difference"] <= numbers["limits"]["margin"] * row["standard_error"]
+    ]
+
+
+def _margin(numbers: Mapping[str, Any]) -> Finding:
+    near = within_margin(numbers)
+    best = min(_others(numbers), key=lambda row: row["difference"])
+    clause = (
+        f"its {_CRITERION_WORDS[numbers['criterion']]} by {_amount(best['difference'])} than that "
+        f"of the next best, {_name(best, numbers)}, with a bootstrap standard error of "
+        f"{_amount(best['standard_error'])}"
+    )
+    if near:
+        verb = "is" if len(near) == 1 and near[0]["n_states"] == 1 else "are"
+        clause += (
+            f", and {_names(near, numbers)} {verb} within {numbers['limits']['margin']:g} standard "
+            "errors"
+        )
+    return Finding("margin", bool(near), clause)
+
+
+def _resampling(numbers: Mapping[str, Any]) -> Finding:
+    (own,) = (row for row in numbers["candidates"] if same_candidate(row, numbers["chosen"]))
+    limits = numbers["limits"]
+    clause = (
+        f"{_percent(own['share'])} of {limits['resamples']} resamples of the "
+        f"{_judging_runs(numbers)} choose it"
+    )
+    others = sorted(_others(numbers), key=lambda row: -row["share"])
+    seen = [f"{_percent(r['share'])} choose {_name(r, numbers)}" for r in others if r["share"] > 0]
+    if seen:
+        clause += f" ({_listing(seen[:2])})"
+    return Finding("resampling", own["share"] < limits["share"], clause)
+
+
+def _single_runs(numbers: Mapping[str, Any]) -> Finding:
+    seeds: dict[str, list[int]] = {}
+    for row in numbers["without_run"]:
+        if not same_candidate(row, numbers["chosen"]):
+            seeds.setdefault(_name(row, numbers), []).append(row["seed"])
+    if not seeds:
+        return Finding("single runs", False, "no single run decides it")
+    parts = [f"{name} without seed {_listing(which, 'or')}" for name, which in seeds.items()]
+    clause = f"a single run decides it: the choice would be {_listing(parts)}"
+    return Finding("single runs", True, clause)
+
+
+def _aggregates(numbers: Mapping[str, Any]) -> Finding:
+    (other,) = (
+        row
+        for row in numbers["other_rules"]
+        if row["criterion"] == numbers["criterion"] and row["aggregate"] != numbers["aggregate"]
+    )
+    words = _AGGREGATE_WORDS
+    if same_candidate(other, numbers["chosen"]):
+        return Finding("aggregate", False, f"{words['mean']} and {words['best']} choose the same")
+    clause = f"{words[other['aggregate']]} would choose {_name(other, numbers)}"
+    return Finding("aggregate", True, f"{clause}, not {words[numbers['aggregate']]}")
+
+
+def _limit(numbers: Mapping[str, Any]) -> Finding:
+    chosen = numbers["chosen"]["n_states"]
+    if chosen == max(row["n_states"] for row in numbers["candidates"]):
+        return Finding(
+            "limit",
+            True,
+            f"{chosen} is the largest number of states tried, and more may fit better",
+        )
+    return Finding("limit", False, "larger numbers of states were tried")
+
+
+def _restarts(numbers: Mapping[str, Any]) -> Finding:
+    found, limits = numbers["restarts"], numbers["limits"]
+    n_restarts, n_same = len(found["adjusted_rand_index"]), len(found["same_states"])
+    if n_restarts == 1:
+        return Finding("restarts", None, "one restart cannot tell whether others find its states")
+    clause = (
+        f"{n_same} of {n_restarts} restarts find the same states (adjusted Rand index of at least "
+        f"{limits['same_states']:g} with the one kept)"
+    )
+    differ = [i for i in found["equally_good"] or () if i not in found["same_states"]]
+    if differ:
+        which = f"restart{'s' * (len(differ) > 1)} {_listing(differ)}"
+        clause += f", and {which}, as good on the runs that judge, not"
+    return Finding("restarts", bool(differ) or 2 * n_same <= n_restarts, clause)
+
+
+def _resplits(numbers: Mapping[str, Any]) -> Finding:
+    rows, limits = numbers["resplits"], numbers["limits"]
+    same = [row for row in rows if same_candidate(row, numbers["chosen"])]
+    alike = [row for row in same if row["adjusted_rand_index"] >= limits["same_states"]]
+    clause = (
+        f"of {_count(len(rows), 'other split')} into training and validation runs "
+        f"{len(same) or 'none'} alone would choose it, {len(alike) or 'none'} with the same states"
+    )
+    names = [_name(row, numbers) for row in rows if row not in same]
+    if names:
+        others = [f"{names.count(name)} would choose {name}" for name in sorted(set(names))]
+        clause += f" ({_listing(others)})"
+    return Finding("splits", len(alike) < limits["share"] * len(rows), clause)
+
+
+def _others(numbers: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [row for row in numbers["candidates"] if not same_candidate(row, numbers["chosen"])]
+
+
+def _name(row: Mapping[str, Any], numbers: Mapping[str, Any]) -> str:
+    return candidate_name(row, numbers["candidates"])
+
+
+def _names(rows: Sequence[Mapping[str, Any]], numbers: Mapping[str, Any]) -> str:
+    """ "1, 2 and 4 states": the noun once, where all have the same."""
+    names = [_name(row, numbers).split(" ", 1) for row in rows]
+    if len({noun.removesuffix("s") for _, noun in names}) > 1:
+        return _listing([" ".join(name) for name in names])
+    return f"{_listing([number for number, _ in names])} {names[-1][1]}"
+
+
+def _judging_runs(numbers: Mapping[str, Any]) -> str:
+    judging = numbers["judging"]
+    kind = "validation" if judging["split"] == "validation" else "training"
+    several = f" of {numbers['n_splits']} splits" if numbers["n_splits"] > 1 else ""
+    return _count(len(judging["seeds"]), f"{kind} run") + several
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _listing(items: Sequence[Any], last: str = "and") -> str:
+    texts = [str(item) for item in items]
+    return f" {last} ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share in (0.0, 1.0) else f"{100 * share:.1f} %"
+
+
+def _amount(value: float) -> str:
+    """Three significant digits, without exponent: 0.0123, 46.9, 1070."""
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:.0f}" if rounded >= 100 else f"{rounded:g}"

@@ -1,0 +1,292 @@
+"""Checkpoints in any form that the metrics can be computed of.
+
+A checkpoint is one of these:
+
+- a safetensors file (`.safetensors`);
+- a torch file (`.pt`, `.pth`, `.bin`, `.ckpt`) that holds a state dict, in a wrapper or not;
+- an index of shards (`.index.json`), all safetensors files or all torch files beside it;
+- a folder that holds one of these under the name that the Hugging Face hub gives it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from numpy.typing import NDArray
+
+from training_maps.runs import torch_format
+from training_maps.runs.checkpoints import Checkpoint, Run, file_state
+from training_maps.utils.errors import InputError, UnreadableCheckpoint
+from training_maps.utils.files import read_json
+from training_maps.utils.progress import Progress
+
+if TYPE_CHECKING:
+    import torch
+
+SAFETENSORS = (".safetensors",)
+TORCH = (".pt", ".pth", ".bin", ".ckpt")
+INDEX = ".index.json"
+# What a folder may hold, the first that is there.
+IN_FOLDER = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+_BLOCK = 1 << 20
+
+Description = list[tuple[str, str, tuple[int, ...]]]
+# A checkpoint as the extension takes it: what errors call it, and its safetensors files, or its
+# tensors by name, each with its type.
+Source = tuple[str | None, list[str] | dict[str, tuple[str, NDArray[Any]]]]
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of a checkpoint.
+
+    Attributes:
+        form: the format of all of them.
+        paths: the one file, or the shards, by name.
+        index: with shards, the file that each tensor is in.
+    """
+
+    form: Literal["safetensors", "torch"]
+    paths: tuple[Path, ...]
+    index: Mapping[str, Path] | None = None
+
+
+@dataclass(frozen=True)
+class OpenCheckpoint:
+    """A checkpoint whose headers have been read.
+
+    Attributes:
+        path: what it was opened as.
+        description: name, type and shape of each tensor, tied ones once.
+        names: names of all tensors, tied ones too.
+        files: safetensors files, or
+        tensors: torch's tensors.
+    """
+
+    path: Path
+    description: Description
+    names: frozenset[str]
+    files: tuple[Path, ...] | None = None
+    tensors: Mapping[str, torch.Tensor] | None = None
+
+    def source(self, names: Sequence[str]) -> Source:
+        """The checkpoint as the extension takes it, with the named tensors at least.
+
+        Raises:
+            InputError: if one of them is missing from torch's tensors, or not of floats.
+        """
+        if self.tensors is None:
+            return os.fspath(self.path), [os.fspath(file) for file in self.files or ()]
+        return os.fspath(self.path), torch_format.arrays(self.tensors, names, self.path)
+
+
+class CheckpointReader:
+    """Opens checkpoints of one run, and says once how torch files are unwrapped."""
+
+    def __init__(self, state_dict_key: str | None = None) -> None:
+        """Read state dicts in torch files under this key; None for under a usual one."""
+        self._state_dicts = torch_format.StateDicts(state_dict_key)
+
+    def open(self, path: str | os.PathLike[str]) -> OpenCheckpoint:
+        """Read what tensors a checkpoint has; their values stay on disk where possible.
+
+        Raises:
+            UnreadableCheckpoint: if a file is missing, truncated or corrupt, or the index does not
+                fit the shards.
+            InputError: if it is in none of the forms, or no state dict is found in a torch file.
+        """
+        path = Path(path)
+        files = find_files(path)
+        if files.form == "torch":
+            tensors = self._state_dicts.read(files.paths, files.index)
+            description = torch_format.describe(tensors)
+            return OpenCheckpoint(path, description, frozenset(tensors), tensors=tensors)
+        description = _headers(files)
+        names = frozenset(name for name, *_ in description)
+        return OpenCheckpoint(path, description, names, files=files.paths)
+
+
+def describe(path: str | os.PathLike[str], state_dict_key: str | None = None) -> Description:
+    """What tensors a checkpoint has, in any of the forms.
+
+    Args:
+        path: the checkpoint's file, index of shards, or folder.
+        state_dict_key: the key that a torch file has the network's state dict under; "a.b" is b in
+            a. By default the usual wrappers are removed.
+
+    Returns:
+        Name, type as safetensors names it ("F32", "BF16", "I64") and shape of each tensor. Prefixes
+        that wrapping a network gives all its names in a torch file are removed, and of tied tensors
+        (the same values in memory) only the first is there.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    return CheckpointReader(state_dict_key).open(path).description
+
+
+def find_files(path: Path) -> Files:
+    """The files of the checkpoint at `path`, which all exist.
+
+    Raises:
+        UnreadableCheckpoint: if a file is missing, or the index is broken.
+        InputError: if `path` is in none of the forms.
+    """
+    if path.is_dir():
+        there = [path / name for name in IN_FOLDER if (path / name).is_file()]
+        if not there:
+            raise UnreadableCheckpoint(
+                f"{path}: holds no checkpoint; expected one of {', '.join(IN_FOLDER)}"
+            )
+        path = there[0]
+    if not path.is_file():
+        raise UnreadableCheckpoint(f"{path} is missing or no file")
+    if path.name.endswith(INDEX):
+        return _shards(path)
+    return Files(_form(path), (path,))
+
+
+def _form(path: Path) -> Literal["safetensors", "torch"]:
+    suffix = path.suffix.lower()
+    if suffix in SAFETENSORS:
+        return "safetensors"
+    if suffix in TORCH:
+        return "torch"
+    expected = ", ".join((*SAFETENSORS, *TORCH, INDEX))
+    raise InputError(f"{path}: is no checkpoint by its name; expected a name in {expected}")
+
+
+def _shards(index: Path) -> Files:
+    """The shards that an index names: their order means nothing."""
+    try:
+        data = read_json(index)
+    except (InputError, RecursionError) as error:
+        raise UnreadableCheckpoint(f"{index}: is no index of shards ({error})") from error
+    weight_map = data.get("weight_map") if isinstance(data, dict) else None
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise UnreadableCheckpoint(
+            f"{index}: is no index of shards; expected 'weight_map', from each tensor to its file"
+        )
+    of_tensor = {name: _shard(index, name, file) for name, file in weight_map.items()}
+    shards = sorted(set(of_tensor.values()))
+    forms = {_form(shard) for shard in shards}
+    if len(forms) > 1:
+        raise UnreadableCheckpoint(f"{index}: names both safetensors files and torch files")
+    for shard in shards:
+        if not shard.is_file():
+            raise UnreadableCheckpoint(f"{index}: shard {shard.name} is missing in {shard.parent}")
+    return Files(forms.pop(), tuple(shards), of_tensor)
+
+
+def _shard(index: Path, tensor: str, file: object) -> Path:
+    """A shard's path, which has to lie in the index's folder or below."""
+    if not isinstance(file, str) or not file or "\0" in file:
+        raise UnreadableCheckpoint(f"{index}: tensor '{tensor}': {file!r} is no file name")
+    name = Path(os.path.normpath(file))
+    if name.is_absolute() or name.parts[:1] in ((), ("..",)):
+        raise UnreadableCheckpoint(
+            f"{index}: tensor '{tensor}': {file} leads out of the folder of the index"
+        )
+    return index.parent / name
+
+
+def _headers(files: Files) -> Description:
+    """What the headers of safetensors files say, which an index has to agree with."""
+    from training_maps._rust_metrics import tensors as read_headers
+
+    try:
+        if files.index:
+            for file in files.paths:
+                there = {name for name, *_ in read_headers([os.fspath(file)])}
+                for name, expected in files.index.items():
+                    if expected == file and name not in there:
+                        raise UnreadableCheckpoint(
+                            f"{file}: has no tensor '{name}', which the index says is here"
+                        )
+        tensors = read_headers([os.fspath(file) for file in files.paths])
+    except (OSError, ValueError) as error:
+        raise UnreadableCheckpoint(str(error)) from error
+    return [(name, dtype, tuple(shape)) for name, dtype, shape in tensors]
+
+
+def check_files(run: Run, threads: int | None) -> dict[int, str]:
+    """Compare a run's files with its manifest.
+
+    What is compared is what the manifest has: a file's SHA-256, or the size and the time of its
+    last change; of a checkpoint that it gives neither of, nothing but that it is there.
+
+    Args:
+        run: the run.
+        threads: number of threads for digests; None to look only whether the checkpoints are there.
+
+    Returns:
+        What is wrong, by step, for each checkpoint that is missing or has changed.
+    """
+    wrong = {}
+    for checkpoint in run.checkpoints:
+        if not checkpoint.path.exists():
+            wrong[checkpoint.step] = (
+                f"{checkpoint.path} is missing. Train the run again, or put the file back"
+            )
+        elif threads is not None and _has_changed(checkpoint):
+            wrong[checkpoint.step] = (
+                f"{checkpoint.path} has changed since the manifest was written. Write the manifest "
+                "anew, or put the file back"
+            )
+    listed = [c for c in run.checkpoints if c.sha256 and c.step not in wrong]
+    if threads is not None and listed:
+        for checkpoint, digest in zip(listed, _digests(listed, threads), strict=True):
+            if digest != checkpoint.sha256:
+                wrong[checkpoint.step] = (
+                    f"{checkpoint.path} is truncated or has changed: its SHA-256 is not the one "
+                    "that the manifest gives. Train the run again, or put the file back"
+                )
+    return dict(sorted(wrong.items()))
+
+
+def _has_changed(checkpoint: Checkpoint) -> bool:
+    """Whether a checkpoint has another size or time of last change than its manifest gives."""
+    return checkpoint.size is not None and (checkpoint.size, checkpoint.modified) != file_state(
+        checkpoint.path
+    )
+
+
+def _digests(checkpoints: Sequence[Checkpoint], threads: int) -> list[str | None]:
+    """The SHA-256 of each checkpoint's file; None for what cannot be read as a file."""
+    stop = threading.Event()
+    progress = Progress(len(checkpoints), "checkpoint", "SHA-256 of the checkpoints")
+    digests = []
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for digest in pool.map(lambda checkpoint: _sha256(checkpoint, stop), checkpoints):
+                digests.append(digest)
+                if len(digests) < len(checkpoints):  # what took no time is not worth a line
+                    progress.update(len(digests))
+        except BaseException:
+            stop.set()  # Ctrl-C need not wait for the digests of large files
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    return digests
+
+
+def _sha256(checkpoint: Checkpoint, stop: threading.Event) -> str | None:
+    digest = hashlib.sha256()
+    try:
+        with checkpoint.path.open("rb") as file:
+            while (block := file.read(_BLOCK)) and not stop.is_set():
+                digest.update(block)
+    except OSError:
+        return None
+    return digest.hexdigest()

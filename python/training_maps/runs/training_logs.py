@@ -1,0 +1,60 @@
+"""Training logs that there may be or not: `seed-SEED/training_log.parquet` in a folder of runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from training_maps.runs.checkpoints import run_folder
+from training_maps.utils.errors import InputError
+from training_maps.utils.files import read_table
+from training_maps.utils.numbers import LARGEST_STEP
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def find_training_logs(
+    runs: str | os.PathLike[str] | None, seeds: Iterable[int], columns: Iterable[str] = ()
+) -> dict[int, pd.DataFrame]:
+    """The training logs that there are of some runs, sorted by step; None has none.
+
+    Args:
+        runs: the folder of the runs.
+        seeds: the runs' seeds.
+        columns: what each log must have beside `step`.
+
+    Raises:
+        InputError: if a log cannot be read, lacks a column, or is none (`check_log`); the message
+            names seed and file.
+    """
+    if runs is None:
+        return {}
+    logs = {}
+    for seed in seeds:
+        path = run_folder(runs, seed) / "training_log.parquet"
+        if path.exists():
+            log = read_table(path, ("step", *columns))
+            check_log(log, f"{path}: the training log of seed {seed}")
+            logs[int(seed)] = log.sort_values("step", ignore_index=True)
+    return logs
+
+
+def check_log(log: pd.DataFrame, where: str) -> None:
+    """Refuse a table that cannot be a training log.
+
+    Raises:
+        InputError: if it has no rows, a column of anything but numbers, or a row whose step is no
+            whole number from 0 on.
+    """
+    from pandas.api.types import is_numeric_dtype
+
+    if log.empty:
+        raise InputError(f"{where} has no rows; expected one for each checkpoint")
+    for column in log.columns:
+        if not is_numeric_dtype(log[column]) and log[column].notna().any():
+            raise InputError(f"{where} has a text in column {column}; expected numbers")
+    steps = log["step"].to_numpy(dtype=float, na_value=-1.0)
+    if not ((steps >= 0) & (steps <= LARGEST_STEP) & (steps == steps.round())).all():
+        raise InputError(f"{where} has a row whose step is no whole number from 0 on")

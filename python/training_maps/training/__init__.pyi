@@ -1,0 +1,3 @@
+from .loop import train as train
+from .recipe import Recipe as Recipe
+from .records import Recording as Recording

@@ -1,0 +1,5 @@
+"""The training map: states, transitions, the features of both, and the paths of runs."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

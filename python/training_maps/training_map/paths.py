@@ -1,0 +1,186 @@
+"""Each run's path through the states: the table `seed, step, state`, and what it says by itself.
+
+Source: Hu et al. 2023, sections 2.2 and 2.3.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from training_maps.utils.errors import InputError
+from training_maps.utils.files import read_table
+from training_maps.utils.seeds import format_seeds
+
+# How a note begins that explains why a map without a fork is not linear by the letter.
+ONLY_BECAUSE = "The map is not linear, but only because"
+PATH_COLUMNS = ("seed", "step", "state")
+PATH_TIME_COLUMNS = (
+    "seed",
+    "visit",
+    "state",
+    "step",
+    "epoch",
+    "fraction",
+    "n_checkpoints",
+    "is_first",
+)
+
+
+@dataclass(frozen=True)
+class Route:
+    """A sequence of states, and the seeds of the runs that take it.
+
+    `states` has no state twice in a row: staying is not moving. Returning is: 0, 1, 0, 2.
+    """
+
+    states: tuple[int, ...]
+    seeds: tuple[int, ...]
+
+    def __str__(self) -> str:
+        """`28 runs: 0-1-2-5`."""
+        runs = "1 run" if len(self.seeds) == 1 else f"{len(self.seeds)} runs"
+        return f"{runs}: {'-'.join(map(str, self.states))}"
+
+
+def read_state_paths(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read a table of `seed`, `step`, `state`, sort it and check that it is one.
+
+    Raises:
+        InputError: if the file is missing, empty, or holds anything but whole numbers, or a seed's
+            step twice.
+    """
+    return check_state_paths(read_table(path, PATH_COLUMNS), str(path))
+
+
+def check_state_paths(table: pd.DataFrame, where: str = "the table of state paths") -> pd.DataFrame:
+    """The columns `seed`, `step`, `state` of a table, sorted, checked to be state paths.
+
+    Args:
+        table: one row a checkpoint; further columns are left out.
+        where: what the table is, for the error's message.
+
+    Raises:
+        InputError: as `read_state_paths`.
+    """
+    missing = [column for column in PATH_COLUMNS if column not in table.columns]
+    if missing:
+        raise InputError(
+            f"{where}: has no column {', '.join(missing)}; it has {', '.join(map(str, table))}"
+        )
+    table = table[list(PATH_COLUMNS)]
+    if table.empty:
+        raise InputError(f"{where}: has no rows; expected one for each checkpoint of each run")
+    for column in PATH_COLUMNS:
+        if not pd.api.types.is_integer_dtype(table[column]) or table[column].hasnans:
+            raise InputError(f"{where}: column {column} must hold whole numbers in every row")
+    repeated = table[table.duplicated(["seed", "step"])]
+    if len(repeated):
+        seed, step = repeated[["seed", "step"]].iloc[0]
+        raise InputError(f"{where}: seed {seed} has step {step} twice")
+    return table.astype(int).sort_values(["seed", "step"], ignore_index=True)
+
+
+def state_shares(state_paths: pd.DataFrame) -> pd.DataFrame:
+    """Share of each run's checkpoints in each state (equation 2).
+
+    Args:
+        state_paths: table of `seed`, `step`, `state`, one row a checkpoint.
+
+    Returns:
+        Table with a row a seed (index `seed`, ascending) and a column for each state that some run
+        visits (ascending); each row sums to 1.
+
+    Raises:
+        InputError: if the table is empty or lacks a column.
+    """
+    missing = [name for name in ("seed", "state") if name not in state_paths.columns]
+    if missing or state_paths.empty:
+        problem = f"lacks the column {', '.join(missing)}" if missing else "is empty"
+        raise InputError(f"the table of state paths {problem}; expected seed, step, state")
+    counts = pd.crosstab(state_paths["seed"], state_paths["state"])
+    return counts.div(counts.sum(axis=1), axis=0)
+
+
+def find_routes(state_paths: pd.DataFrame) -> tuple[Route, ...]:
+    """Group runs by their sequence of states: most common first, ties in order of the states."""
+    ordered = state_paths.sort_values(["seed", "step"])
+    seeds, states = ordered["seed"].to_numpy(), ordered["state"].to_numpy()
+    starts_run = np.concatenate([[True], seeds[1:] != seeds[:-1]])
+    moves = starts_run | np.concatenate([[True], states[1:] != states[:-1]])
+    states_of: dict[int, list[int]] = {}
+    for seed, state in zip(seeds[moves].tolist(), states[moves].tolist(), strict=True):
+        states_of.setdefault(seed, []).append(state)
+    seeds_of: dict[tuple[int, ...], list[int]] = {}
+    for seed, route in states_of.items():
+        seeds_of.setdefault(tuple(route), []).append(seed)
+    routes = [Route(states, tuple(seeds)) for states, seeds in seeds_of.items()]
+    return tuple(sorted(routes, key=lambda route: (-len(route.seeds), route.states)))
+
+
+def path_times(
+    state_paths: pd.DataFrame, logs: Mapping[int, pd.DataFrame] | None = None
+) -> pd.DataFrame:
+    """When each run enters each state of its path.
+
+    Args:
+        state_paths: table of `seed`, `step`, `state`, one row a checkpoint.
+        logs: training log of some seeds, with `step` and `epoch`.
+
+    Returns:
+        Table with a row for each stay of a run in a state, in order: `seed`; `visit`, the number of
+        the stay in the run, from 0; `state`; `step` of its first checkpoint; `epoch` of that, by
+        the run's log (NaN without one); `fraction`, the step as a fraction of the longest run's
+        last step; `n_checkpoints` of the stay; and `is_first`, whether the run was never in the
+        state before.
+    """
+    ordered = state_paths.sort_values(["seed", "step"], ignore_index=True)
+    seeds, states = ordered["seed"].to_numpy(), ordered["state"].to_numpy()
+    enters = np.ones(len(ordered), dtype=bool)
+    enters[1:] = (seeds[1:] != seeds[:-1]) | (states[1:] != states[:-1])
+    stays = ordered[enters].reset_index(drop=True)
+    stays["n_checkpoints"] = np.diff(np.append(np.flatnonzero(enters), len(ordered)))
+    stays["visit"] = stays.groupby("seed").cumcount()
+    stays["is_first"] = ~stays.duplicated(["seed", "state"])
+    length = float(ordered["step"].max())
+    stays["fraction"] = stays["step"] / length if length > 0 else 0.0
+    stays["epoch"] = np.nan
+    for seed, log in (logs or {}).items():
+        here = stays["seed"] == seed
+        known = log.sort_values("step")
+        stays.loc[here, "epoch"] = np.interp(
+            stays.loc[here, "step"], known["step"].to_numpy(float), known["epoch"].to_numpy(float)
+        )
+    return stays[list(PATH_TIME_COLUMNS)]
+
+
+def explain_routes(routes: Sequence[Route]) -> list[str]:
+    """A note where routes differ by the letter only: by runs that end early, or that go back."""
+    if len(routes) == 1:
+        return []
+    entered = {route: tuple(dict.fromkeys(route.states)) for route in routes}
+    longest = max(entered.values(), key=len)
+    if any(states != longest[: len(states)] for states in entered.values()):
+        return []
+    n_runs = sum(len(route.seeds) for route in routes)
+    early = [seed for route in routes if entered[route] != longest for seed in route.seeds]
+    back = [seed for route in routes if entered[route] != route.states for seed in route.seeds]
+    reasons = [
+        f"{len(seeds)} of {n_runs} runs ({'seed' if len(seeds) == 1 else 'seeds'} "
+        f"{format_seeds(seeds)}) {what}"
+        for seeds, what in (
+            (early, "did not reach the last state of the others"),
+            (back, "return to earlier states" if len(back) > 1 else "returns to an earlier state"),
+        )
+        if seeds
+    ]
+    alike = (
+        "all runs enter the same states for the first time in the same order"
+        if back
+        else "all take the same way"
+    )
+    return [f"{ONLY_BECAUSE} {' and '.join(reasons)}; as far as they go, {alike}."]

@@ -1,0 +1,239 @@
+"""Reading and writing results: tables, JSON, and the rule that nothing half-written is a result.
+
+Every writer here writes beside its target under another name and renames when the file is whole,
+so that a killed job leaves either the old file, the new file or none. What it leaves under the
+other name (`.metrics-unfinished.parquet`) no stage reads, and the next write of the same file
+removes it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import functools
+import json
+import os
+import secrets
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from training_maps.utils.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_METADATA_KEY = b"training_maps"
+
+_AGAIN = "then call again"
+_GO_ON = f"{_AGAIN}: what is finished stays, and work goes on from there"
+_SHARE = (
+    "the disk or network share does not answer as it should. Check that it is there and mounted, "
+    f"{_GO_ON}"
+)
+_ALLOW = "Let this user read and write there, or name another folder (`results` in config.yaml)"
+# What the operating system's errors mean for who meets them, and what to do.
+_MEANINGS = {
+    errno.ENOSPC: f"the disk is full. Make room on it, {_GO_ON}",
+    errno.EDQUOT: f"your quota on this disk is used up. Make room in it, {_GO_ON}",
+    errno.EFBIG: "the file is larger than this process may write. Raise the limit (`ulimit -f`), "
+    f"{_GO_ON}",
+    errno.EROFS: f"the file system is read-only. {_ALLOW}",
+    errno.EACCES: f"access is not allowed to this user. {_ALLOW}",
+    errno.EPERM: f"this is not allowed to this user. {_ALLOW}",
+    errno.EIO: _SHARE,
+    errno.ESTALE: _SHARE,
+    errno.ENXIO: _SHARE,
+    errno.ENODEV: _SHARE,
+    errno.ENOTCONN: _SHARE,
+    errno.ENOENT: "there is no such file or folder, or it vanished while it was in use. If it is "
+    f"on a network share, check that this is mounted, {_GO_ON}",
+    errno.ENOTDIR: "a part of this path is a file where a folder was expected. Move it away, "
+    f"{_GO_ON}",
+    errno.EISDIR: f"there is a folder where a file was expected. Move it away, {_AGAIN}",
+    errno.ENOTEMPTY: f"a folder that is to be replaced is in use. End what uses it, {_AGAIN}",
+    errno.EBUSY: f"it is in use. End what uses it, {_AGAIN}",
+    errno.ENAMETOOLONG: "the name is longer than the file system allows. Use a shorter one",
+    errno.EMFILE: f"too many files are open at a time. Raise the limit (`ulimit -n`), {_AGAIN}",
+}
+
+
+def explained(error: OSError) -> str | None:
+    """What an error of the disk means and what to do, with the file's name; None for other errors.
+
+    Whatever is finished stays as it is after such an error.
+    """
+    meaning = _MEANINGS.get(error.errno or 0)
+    if meaning is None:
+        return None
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{meaning} ({error.strerror})"
+
+
+@functools.cache
+def package_version() -> str:
+    """Version of the installed package, or "unknown" when run from a bare source tree."""
+    try:
+        return version("training-maps")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def made_by(**settings: Any) -> dict[str, Any]:
+    """What made a file: the package's version and the settings given, for its metadata."""
+    return {"training_maps": package_version(), **settings}
+
+
+@contextmanager
+def replace_when_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path in the folder of `path`; rename it to `path` on success.
+
+    On an exception the temporary file is removed and `path` is left as it was. The folder is made
+    if missing. Several processes may write the same file at a time: the last one's is kept.
+
+    Raises:
+        OSError: if the disk does not take it; its `filename` is `path`.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _named(target):
+        aside, handle = _begin(target)
+        try:
+            yield aside
+            # Some writers put a file of their own in its place, which only its owner may read.
+            aside.chmod(stat.S_IMODE(os.fstat(handle).st_mode))
+            aside.replace(target)
+        except BaseException:
+            with suppress(OSError):
+                aside.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(handle)
+
+
+@contextmanager
+def _named(target: Path) -> Iterator[None]:
+    """Let errors of the disk name `target`, not the temporary file, and not no file at all."""
+    try:
+        yield
+    except OSError as error:
+        name = error.filename if isinstance(error.filename, str) else target
+        if error.errno is not None and Path(name).parent == target.parent:
+            error.filename, error.filename2 = str(target), None
+        raise
+
+
+def _begin(target: Path) -> tuple[Path, int]:
+    """A new empty file to write `target` to, and a handle that says that its writer lives."""
+    usual = target.with_name(f".{target.stem}-unfinished{target.suffix}")
+    while True:
+        aside = usual
+        if usual.exists() and not _remove_abandoned(usual):
+            aside = usual.with_stem(f"{usual.stem}-{secrets.token_hex(4)}")
+        try:
+            handle = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            continue
+        with suppress(OSError):  # a file system without locks: nothing is ever taken for abandoned
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:  # else another writer took it for abandoned just now
+            return aside, handle
+        os.close(handle)
+
+
+def _remove_abandoned(path: Path) -> bool:
+    """Remove the file that a killed writer left; returns False if its writer may be alive."""
+    try:
+        handle = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return True
+    except PermissionError:
+        return False
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        # Its writer may have finished in the meantime: then another file is called so, or none.
+        if os.path.samestat(os.fstat(handle), path.stat()):
+            path.unlink()
+        return True
+    except FileNotFoundError:
+        return True
+    finally:
+        os.close(handle)
+
+
+def write_json(data: Any, path: str | os.PathLike[str]) -> None:
+    """Write `data` as indented JSON. NaN and infinity are refused: a result never holds them."""
+    text = json.dumps(data, indent=2, allow_nan=False) + "\n"
+    with replace_when_whole(path) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Read a JSON file; a missing or broken file is an `InputError` that names it."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is not valid JSON ({error})") from error
+
+
+def write_table(
+    table: pd.DataFrame,
+    path: str | os.PathLike[str],
+    made_by: Mapping[str, Any] | None = None,
+) -> None:
+    """Write `table` as CSV or Parquet, by the suffix of `path`.
+
+    `made_by` goes into a Parquet file's metadata (`table_metadata` reads it); CSV has no place
+    for it. Floats keep all their digits in both.
+    """
+    with replace_when_whole(path) as aside:
+        if Path(path).suffix == ".csv":
+            table.to_csv(aside, index=False)
+            return
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        arrow = pa.Table.from_pandas(table, preserve_index=False)
+        metadata = {_METADATA_KEY: json.dumps(dict(made_by or {})).encode()}
+        arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **metadata})
+        pq.write_table(arrow, aside)
+
+
+def read_table(path: str | os.PathLike[str], columns: Iterable[str] = ()) -> pd.DataFrame:
+    """Read a CSV or Parquet table, by suffix, and check that it has `columns`.
+
+    Raises:
+        InputError: if the file is missing, broken or lacks a column; the message names it.
+    """
+    import pandas as pd
+
+    read = pd.read_csv if Path(path).suffix == ".csv" else pd.read_parquet
+    try:
+        table = read(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{path}: cannot be read as a table ({reason})") from error
+    except ValueError as error:  # pandas' and pyarrow's parse errors are ValueErrors
+        raise InputError(f"{path}: cannot be read as a table ({error})") from error
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise InputError(
+            f"{path}: has no column {', '.join(missing)}; it has {', '.join(map(str, table))}"
+        )
+    return table
+
+
+def table_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The `made_by` of a Parquet table written by `write_table`; empty if there is none."""
+    import pyarrow.parquet as pq
+
+    metadata = pq.read_schema(path).metadata or {}
+    return json.loads(metadata.get(_METADATA_KEY, b"{}"))

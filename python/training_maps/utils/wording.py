@@ -1,0 +1,88 @@
+"""Numbers and results in words, the same on the page, in the terminal and in the comparison."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+NONE = "–"
+
+
+def plural(number: int, noun: str) -> str:
+    """ "1 run", "40 runs"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def listing(items: Sequence[Any]) -> str:
+    """ "1", "1 and 3", "1, 3 and 4"."""
+    texts = [str(item) for item in items]
+    return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+
+
+def first_of(numbers: Sequence[int], most: int = 100) -> str:
+    """ "1, 3, 4", or of more than `most` the first ones "and 12 more"."""
+    text = ", ".join(str(number) for number in numbers[:most])
+    left = len(numbers) - most
+    return f"{text} and {left:,} more" if left > 0 else text
+
+
+def numbered(noun: str, numbers: Sequence[int]) -> str:
+    """ "state 3", "states 1, 2 and 3"."""
+    return f"{noun}{'' if len(numbers) == 1 else 's'} {listing(numbers)}"
+
+
+def decimal(value: float | None, digits: int = 3) -> str:
+    """A number with a fixed number of decimals and a true minus; a dash where there is none."""
+    if value is None or value != value:  # an empty cell of a table is read as NaN
+        return NONE
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def p_value(value: float | None) -> str:
+    """A p-value as papers print it: "0.469", or "<0.001"."""
+    if value is None or value != value:
+        return NONE
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def equals_p(value: float) -> str:
+    """ "p < 0.001", "p = 0.469"."""
+    text = p_value(value)
+    return f"p < {text[1:]}" if text.startswith("<") else f"p = {text}"
+
+
+def sentence(clause: str) -> str:
+    """A clause with a capital and a full stop."""
+    return f"{clause[0].upper()}{clause[1:]}."
+
+
+def amount(value: float | None) -> str:
+    """A number of any size with at most a decimal: "1,040", "46.9"; a dash where there is none."""
+    if value is None:
+        return NONE
+    digits = 0 if abs(value) >= 100 else 1
+    return f"{value:,.{digits}f}".replace("-", "−")
+
+
+def true_minus(text: str) -> str:
+    """A sentence of another stage, its negative numbers with a true minus."""
+    return re.sub(r"(?<![\w.])-(?=\d)", "−", text)
+
+
+def share(value: float | None) -> str:
+    """ "40.5 %", "90 %"; a dash where there is none."""
+    return NONE if value is None else f"{round(100 * value, 1):g} %"
+
+
+def interval(bounds: Sequence[float | None] | None, digits: int | None = None) -> str:
+    """ "35.1 to 41.2", with so many decimals or as `amount` does; a dash where there is none."""
+    if bounds is None or any(value is None or value != value for value in bounds):
+        return NONE
+    low, high = (amount(value) if digits is None else decimal(value, digits) for value in bounds)
+    return f"{low} to {high}"
+
+
+def route(states: Sequence[int]) -> str:
+    """A route through the map: "0 → 1 → 3"."""
+    return " → ".join(str(state) for state in states)

@@ -1,0 +1,208 @@
+"""Wasserstein distances against linear programs over the whole plan, SciPy and closed forms."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.optimize import linprog
+from scipy.stats import wasserstein_distance
+
+from training_maps import cli
+from training_maps.analysis.dissimilarity import dissimilarity, trajectory_dissimilarity
+from training_maps.stats.optimal_transport import transport_cost
+from training_maps.training_map.paths import state_shares
+from training_maps.utils.errors import InputError
+
+
+def paths_of(runs):
+    """State paths of runs given as {seed: [states]}."""
+    rows = [(seed, i, state) for seed, states in runs.items() for i, state in enumerate(states)]
+    return pd.DataFrame(rows, columns=["seed", "step", "state"])
+
+
+def random_runs(rng, n_runs, n_states):
+    return {
+        seed: rng.choice(n_states, p=rng.dirichlet(np.full(n_states, 0.4)), size=length)
+        for seed, length in enumerate(rng.integers(5, 60, size=n_runs))
+    }
+
+
+def lp_cost(p, q, distances):
+    """Optimal transport as the textbook linear program over the K x K plan."""
+    k = len(p)
+    leaves = np.kron(np.eye(k), np.ones(k))
+    arrives = np.kron(np.ones(k), np.eye(k))
+    solution = linprog(
+        np.asarray(distances, dtype=float).ravel(),
+        A_eq=np.vstack([leaves, arrives]),
+        b_eq=np.concatenate([p, q]),
+        method="highs",
+    )
+    assert solution.success
+    return solution.fun
+
+
+def euclidean(points):
+    return np.linalg.norm(points[:, None] - points[None, :], axis=2)
+
+
+@pytest.mark.parametrize("n_states", [1, 2, 3, 5, 8, 12])
+def test_all_three_equal_linear_programs(n_states):
+    rng = np.random.default_rng(n_states)
+    paths = paths_of(random_runs(rng, 8, n_states))
+    shares = state_shares(paths)
+    states = shares.columns.to_numpy()
+    means = pd.DataFrame(rng.normal(size=(n_states, 4)))
+    ground = {
+        "index": np.abs(states[:, None] - states[None, :]),
+        "discrete": 1 - np.eye(len(states)),
+        "means": euclidean(means.loc[states].to_numpy()),
+    }
+    table = dissimilarity(paths, means)
+    assert len(table) == 28
+    for row in table.itertuples():
+        p, q = shares.loc[row.seed_a].to_numpy(), shares.loc[row.seed_b].to_numpy()
+        for name, distances in ground.items():
+            assert getattr(row, name) == pytest.approx(lp_cost(p, q, distances), abs=1e-10), name
+
+
+def test_index_equals_scipy():
+    rng = np.random.default_rng(0)
+    runs = {seed: states * 3 for seed, states in random_runs(rng, 6, 7).items()}  # gaps in numbers
+    for row in dissimilarity(paths_of(runs)).itertuples():
+        expected = wasserstein_distance(runs[row.seed_a], runs[row.seed_b])
+        assert row.index == pytest.approx(expected, abs=1e-12)
+
+
+def test_by_hand():
+    paths = paths_of({4: [0, 0, 1, 3], 9: [0, 1, 1, 1], 6: [0, 0, 1, 3]})
+    means = pd.DataFrame([[0.0, 0.0], [3.0, 4.0], [9.0, 9.0], [3.0, 0.0]])
+    table = dissimilarity(paths, means)
+    assert table[["seed_a", "seed_b"]].to_numpy().tolist() == [[4, 6], [4, 9], [6, 9]]
+    assert table.iloc[0, 2:].tolist() == [0, 0, 0]
+    # A quarter moves from 0 to 1 (index 1, means 5) and a quarter from 3 to 1 (index 2, means 4).
+    assert table.iloc[1, 2:].tolist() == pytest.approx([0.75, 0.5, 2.25])
+    assert trajectory_dissimilarity(table) == pytest.approx(
+        {"index": 0.5, "discrete": 1 / 3, "means": 1.5}
+    )
+
+
+def test_flow_that_must_be_undone():
+    """Moving greedily to the nearest deficit is not optimal here: plans have to be revised."""
+    distances = np.abs(np.subtract.outer([0.0, 1.0, 2.9, 1.9], [0.0, 1.0, 2.9, 1.9]))
+    p, q = np.array([0.5, 0.5, 0.0, 0.0]), np.array([0.0, 0.0, 0.5, 0.5])
+    assert transport_cost((p - q)[None], distances)[0] == pytest.approx(lp_cost(p, q, distances))
+    rng = np.random.default_rng(5)
+    points = rng.integers(0, 3, size=(300, 8, 2)).astype(float)  # many ties and equal points
+    for scattered in points:
+        p, q = rng.dirichlet(np.ones(8), size=2)
+        distances = euclidean(scattered)
+        cost = transport_cost((p - q)[None], distances)[0]
+        assert cost == pytest.approx(lp_cost(p, q, distances), abs=1e-10)
+
+
+shares_strategy = arrays(float, (3, 5), elements=st.integers(0, 9).map(float)).map(
+    lambda counts: (
+        (counts + (counts.sum(axis=1, keepdims=True) == 0))
+        / (counts + (counts.sum(axis=1, keepdims=True) == 0)).sum(axis=1, keepdims=True)
+    )
+)
+
+
+@given(shares_strategy, arrays(float, (5, 3), elements=st.floats(-5, 5)))
+@settings(max_examples=100, deadline=None)
+def test_metric_axioms(shares, points):
+    a, b, c = shares
+    distances = euclidean(points)
+    ab, ba, bc, ac, aa = transport_cost(np.array([a - b, b - a, b - c, a - c, a - a]), distances)
+    assert ab == pytest.approx(ba, abs=1e-9)
+    assert ac <= ab + bc + 1e-9
+    assert aa == 0
+    assert ab >= 0
+    # Between the distance of the mean positions and total variation times the largest distance.
+    assert ab >= np.linalg.norm(a @ points - b @ points) - 1e-9
+    assert ab <= np.abs(a - b).sum() / 2 * distances.max() + 1e-9
+
+
+def test_rows_are_independent_of_each_other():
+    rng = np.random.default_rng(1)
+    p, q = rng.dirichlet(np.ones(6), size=(2, 200))
+    distances = euclidean(rng.normal(size=(6, 3)))
+    together = transport_cost(p - q, distances)
+    alone = [transport_cost((p - q)[[i]], distances)[0] for i in range(200)]
+    np.testing.assert_allclose(together, alone, rtol=1e-12)
+
+
+def test_more_pairs_than_are_solved_at_once(monkeypatch):
+    rng = np.random.default_rng(2)
+    paths = paths_of(random_runs(rng, 12, 5))
+    means = pd.DataFrame(rng.normal(size=(5, 2)))
+    whole = dissimilarity(paths, means)
+    monkeypatch.setattr("training_maps.stats.optimal_transport._PAIRS_AT_ONCE", 7)
+    pd.testing.assert_frame_equal(whole, dissimilarity(paths, means))
+
+
+def test_one_state_or_one_run():
+    means = pd.DataFrame([[1.0]], index=[0])
+    table = dissimilarity(paths_of({0: [0, 0], 1: [0], 2: [0] * 5}), means)
+    assert table[["index", "discrete", "means"]].to_numpy().tolist() == [[0, 0, 0]] * 3
+    lonely = dissimilarity(paths_of({3: [0, 0]}), means)
+    assert lonely.columns.tolist() == ["seed_a", "seed_b", "index", "discrete", "means"]
+    assert lonely.empty
+    assert trajectory_dissimilarity(lonely) == {"index": None, "discrete": None, "means": None}
+
+
+def test_without_means_the_column_is_absent():
+    table = dissimilarity(paths_of({0: [0, 1], 1: [1, 1]}))
+    assert list(table) == ["seed_a", "seed_b", "index", "discrete"]
+    assert trajectory_dissimilarity(table) == {"index": 0.5, "discrete": 0.5, "means": None}
+
+
+def test_missing_means_are_refused():
+    with pytest.raises(InputError, match="no means for state 2"):
+        dissimilarity(paths_of({0: [0, 2]}), pd.DataFrame([[0.0], [1.0]]))
+
+
+def test_command(tmp_path, capsys):
+    paths_of({0: [0, 0], 1: [0, 1]}).to_csv(tmp_path / "state_paths.csv", index=False)
+    state = {"share_of_checkpoints": 0.5, "n_runs": 1, "stay_probability": 0.5, "features": []}
+    states = [
+        {"state": k, "name": "l2", "mean": {"l2": 4.0 * k}, "inverse_covariance": {"l2": 1}} | state
+        for k in range(2)
+    ]
+    training_map = {
+        "experiment": None,
+        "metrics": ["l2"],
+        "states": states,
+        "transitions": [],
+        "selected_model": {},
+        "feature_ranking": "inverse_covariance",
+        "notes": [],
+    }
+    (tmp_path / "training_map.json").write_text(json.dumps(training_map))
+    arguments = [
+        "dissimilarity",
+        f"--state-paths={tmp_path / 'state_paths.csv'}",
+        f"--training-map={tmp_path / 'training_map.json'}",
+        f"--output={tmp_path / 'dissimilarity.csv'}",
+        f"--per-run={tmp_path / 'dissimilarity_per_run.csv'}",
+    ]
+    assert cli.main(arguments) == 0
+    table = pd.read_csv(tmp_path / "dissimilarity.csv")
+    assert table.to_dict("records") == [
+        {"seed_a": 0, "seed_b": 1, "index": 0.5, "discrete": 0.5, "means": 2.0}
+    ]
+    per_run = pd.read_csv(tmp_path / "dissimilarity_per_run.csv")
+    assert per_run.to_dict("records") == [
+        {"seed": seed, "index": 0.5, "discrete": 0.5, "means": 2.0} for seed in (0, 1)
+    ]
+    assert "index 0.500, discrete 0.500, means 2.000" in capsys.readouterr().err
+    (tmp_path / "training_map.json").write_text('{"states": 3}')
+    assert cli.main(arguments) == 1
+    assert "is not a training map" in capsys.readouterr().err

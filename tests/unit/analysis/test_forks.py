@@ -1,0 +1,344 @@
+"""Forks of chains that are planted, and the permutation test against brute force and SciPy."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from tests.support.known_chains import paths_of, run_of
+from training_maps import cli
+from training_maps.analysis.forks import explain_forks, find_forks, t_interval
+from training_maps.stats.permutation_test import holm, permutation_test
+from training_maps.training_map.paths import path_times
+from training_maps.utils.files import write_table
+
+
+def times_of(steps, converged=None, **columns):
+    converged = [True] * len(steps) if converged is None else converged
+    return pd.DataFrame(
+        {"seed": range(len(steps)), "step": steps, "converged": converged, **columns}
+    )
+
+
+def branches(fork):
+    return {branch.to: branch.seeds for branch in fork.branches}
+
+
+class TestPermutationTest:
+    def test_all_ways_by_brute_force(self):
+        values, groups = [3.0, 1.0, 4.0, 1.5, 9.0, 2.6], [1, 1, 2, 2, 2, 1]
+
+        def f(labels):
+            return stats.f_oneway(
+                *(np.array(values)[np.array(labels) == g] for g in (1, 2))
+            ).statistic
+
+        every = [f(labels) for labels in set(itertools.permutations(groups))]
+        found = permutation_test(values, groups)
+        assert found.exact
+        assert found.n_permutations == len(every) == 20
+        assert found.f == pytest.approx(f(groups))
+        assert found.p_value == np.mean(np.array(every) >= f(groups) - 1e-9)
+        assert found.smallest_p_value == np.mean(np.array(every) >= max(every) - 1e-9)
+
+    def test_three_groups_by_brute_force(self):
+        values, groups = [3.0, 1.0, 4.0, 1.5, 9.0, 2.6, 5.3], list("aabbbcc")
+
+        def f(labels):
+            parts = (np.array(values)[np.array(labels) == g] for g in "abc")
+            return stats.f_oneway(*parts).statistic
+
+        every = np.array([f(labels) for labels in set(itertools.permutations(groups))])
+        found = permutation_test(values, groups)
+        assert (found.exact, found.n_permutations) == (True, 210)
+        assert found.f == pytest.approx(f(groups))
+        assert found.p_value == np.mean(every >= f(groups) - 1e-9)
+
+    def test_agrees_with_scipy_on_two_groups(self):
+        rng = np.random.default_rng(3)
+        values, groups = rng.normal(size=12), np.repeat([0, 1], [5, 7])
+
+        def difference(x, y, axis):
+            return np.abs(x.mean(axis=axis) - y.mean(axis=axis))
+
+        theirs = stats.permutation_test(
+            (values[:5], values[5:]), difference, vectorized=True, n_resamples=np.inf,
+            alternative="greater",
+        )  # fmt: skip
+        assert permutation_test(values, groups).p_value == pytest.approx(theirs.pvalue)
+
+    def test_a_sample_of_permutations_is_close_to_all(self, monkeypatch):
+        rng = np.random.default_rng(4)
+        values, groups = rng.normal(size=14) + np.repeat([0, 0.8], 7), np.repeat([0, 1], 7)
+        exact = permutation_test(values, groups)
+        monkeypatch.setattr("training_maps.stats.permutation_test.MOST_EXACT", 1)
+        sampled = permutation_test(values, groups, n_permutations=19_999)
+        assert exact.exact
+        assert not sampled.exact
+        assert sampled.f == exact.f
+        # Four standard errors of the sampled share.
+        error = (exact.p_value * (1 - exact.p_value) / 19_999) ** 0.5
+        assert sampled.p_value == pytest.approx(exact.p_value, abs=4 * error)
+        again = permutation_test(values, groups, n_permutations=19_999)
+        assert again == sampled
+        other = permutation_test(values, groups, n_permutations=19_999, random_state=1)
+        assert other.p_value != sampled.p_value
+
+    def test_a_sampled_p_value_is_never_zero(self):
+        values = np.concatenate([np.arange(20.0), 1000 + np.arange(20.0)])
+        found = permutation_test(values, np.repeat([0, 1], 20), n_permutations=99)
+        assert found.p_value == found.smallest_p_value == 0.01
+
+    def test_one_run_against_many(self):
+        """Where the odd one out is the largest, no other way is as extreme, the smallest aside."""
+        found = permutation_test([*range(9), 30.0], [0] * 9 + [1])
+        assert found.p_value == found.smallest_p_value == 0.1
+
+    def test_ties_count_as_extreme(self):
+        found = permutation_test([0.1, 0.1, 0.3, 0.3], [0, 0, 1, 1])
+        assert found.f is None  # nothing varies within groups
+        assert found.p_value == pytest.approx(2 / 6)
+
+    @pytest.mark.parametrize(
+        ("values", "groups"), [([1, 2], [0, 0]), ([1, 1], [0, 1]), ([1, 2, 3], [0, 1])]
+    )
+    def test_nothing_to_test(self, values, groups):
+        with pytest.raises(ValueError, match="two groups"):
+            permutation_test(values, groups)
+
+    def test_p_values_are_uniform_without_an_effect(self):
+        """An exact test's p-values are at most 5 % in at most 5 % of draws; skewed values too."""
+        rng = np.random.default_rng(0)
+        p = [
+            permutation_test(rng.exponential(size=9), [0, 0, 0, 0, 1, 1, 1, 1, 1]).p_value
+            for _ in range(1000)
+        ]
+        for level in (0.05, 0.2, 0.5):
+            share = np.mean(np.array(p) <= level)
+            error = (level * (1 - level) / len(p)) ** 0.5
+            assert share <= level + 3.5 * error
+            assert share >= level - 3.5 * error - 2 / 126  # p comes in steps of 2 in 126, or less
+
+    @given(st.lists(st.floats(0, 1), max_size=8))
+    @settings(max_examples=50, deadline=None)
+    def test_holm_equals_statsmodels(self, p_values):
+        expected = multipletests(p_values, method="holm")[1] if p_values else []
+        np.testing.assert_allclose(holm(p_values), expected)
+
+
+class TestWhere:
+    def test_a_fork_and_its_split(self):
+        (fork,) = find_forks(paths_of([0, 1, 2, 5], [0, 2, 5], [0, 1, 2, 5], [0, 1, 1, 2]))
+        assert fork.state == 0
+        assert branches(fork) == {1: (0, 2, 3), 2: (1,)}
+        assert [branch.n_runs for branch in fork.branches] == [3, 1]
+        assert [branch.share for branch in fork.branches] == [0.75, 0.25]
+        assert fork.seeds_ending == ()
+
+    def test_three_ways_most_taken_first(self):
+        (fork,) = find_forks(paths_of([0, 3], [0, 1], [0, 2], [0, 2]))
+        assert [branch.to for branch in fork.branches] == [2, 1, 3]
+
+    def test_returns_make_no_fork(self):
+        assert find_forks(paths_of([0, 1, 0, 1, 2], [0, 1, 2], [0, 1, 2, 0, 2])) == ()
+
+    def test_the_papers_way_back(self):
+        """3-1-3-2 and 3-2: a fork at 3, none at 1, though arrows lead from 3 to both."""
+        (fork,) = find_forks(paths_of([3, 1, 3, 2], [3, 2], [3, 1, 3, 2]))
+        assert fork.state == 3
+        assert branches(fork) == {1: (0, 2), 2: (1,)}
+
+    def test_ends_make_no_fork_but_are_told(self):
+        assert find_forks(paths_of([0, 1, 2], [0, 1], [0])) == ()
+        (fork,) = find_forks(paths_of([0, 1], [0, 2], [0], [0, 0]))
+        assert fork.seeds_ending == (2, 3)
+        assert [branch.share for branch in fork.branches] == [0.5, 0.5]
+
+    def test_different_beginnings_are_no_fork(self):
+        """Runs that begin in different states were never in one place."""
+        assert find_forks(paths_of([0, 2], [1, 2])) == ()
+
+    @given(st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=8), min_size=1, max_size=6))
+    @settings(max_examples=60, deadline=None)
+    def test_equals_a_plain_loop_in_any_order_of_rows(self, runs):
+        ways = [list(dict.fromkeys(run)) for run in runs]
+        expected = {}
+        for state in range(4):
+            taken = {}
+            for seed, way in enumerate(ways):
+                if state in way[:-1]:
+                    taken.setdefault(way[way.index(state) + 1], []).append(seed)
+            if len(taken) > 1:
+                expected[state] = {to: tuple(seeds) for to, seeds in taken.items()}
+        found = find_forks(paths_of(*runs).sample(frac=1, random_state=1))
+        assert {fork.state: branches(fork) for fork in found} == expected
+
+
+class TestWhetherItMatters:
+    paths = paths_of(*[[0, 1, 3]] * 6, *[[0, 2, 3]] * 6)
+
+    def test_means_intervals_and_verdict(self):
+        steps = [10, 12, 14, 11, 13, 12, 30, 34, 28, 31, 33, 36]
+        found = explain_forks(self.paths, times_of(steps, epoch=np.array(steps) / 4))
+        (fork,) = found.forks
+        left, right = fork.branches
+        assert (left.mean_step, right.mean_step) == (12, 32)
+        theirs = stats.ttest_1samp(steps[:6], 0).confidence_interval(0.95)
+        assert left.interval_step == pytest.approx((theirs.low, theirs.high))
+        assert left.mean_epoch == 3
+        assert left.interval_epoch == pytest.approx((theirs.low / 4, theirs.high / 4))
+        assert fork.test.f == pytest.approx(stats.f_oneway(steps[:6], steps[6:]).statistic)
+        assert fork.test.p_value == pytest.approx(2 / 924)
+        assert fork.p_value_adjusted == fork.test.p_value
+        assert fork.predicts_convergence
+        assert "6 runs to state 1 (mean convergence at epoch 3, 95 % interval" in fork.sentence
+        assert "The branch predicts when" in fork.sentence
+
+    def test_no_effect(self):
+        steps = [10, 30, 14, 31, 13, 32, 12, 34, 11, 28, 33, 12]
+        (fork,) = explain_forks(self.paths, times_of(steps)).forks
+        assert fork.predicts_convergence is False
+        assert fork.branches[0].mean_epoch is None
+        assert "is not seen to predict" in fork.sentence
+
+    def test_several_forks_are_corrected_for(self):
+        """The second fork's p-value is doubled if the first has the smaller one, and so on."""
+        runs = [[0, 1, 3, 4], [0, 1, 3, 5], [0, 2, 3, 4], [0, 2, 3, 5]] * 3
+        steps = [10, 11, 20, 22, 10.5, 12, 21, 22.5, 9, 11, 19, 23]
+        found = explain_forks(paths_of(*runs), times_of(steps))
+        raw = [fork.test.p_value for fork in found.forks]
+        assert [fork.state for fork in found.forks] == [0, 3]
+        adjusted = [fork.p_value_adjusted for fork in found.forks]
+        assert adjusted == pytest.approx(multipletests(raw, method="holm")[1])
+        assert adjusted[0] == pytest.approx(2 * raw[0])
+        assert [fork.predicts_convergence for fork in found.forks] == [True, False]
+
+    def test_censored_runs_count_as_their_last_step_and_are_told(self):
+        steps = [10, 12, 14, 11, 13, 12, 99, 34, 99, 31, 33, 36]
+        found = explain_forks(self.paths, times_of(steps, [s != 99 for s in steps]))
+        (fork,) = found.forks
+        assert [branch.n_converged for branch in fork.branches] == [6, 4]
+        assert fork.branches[1].mean_step == np.mean(steps[6:])
+        (note,) = found.notes
+        assert note.startswith("2 runs (seeds 6,8) that never converge count as the last step")
+
+    def test_branches_taken_after_convergence_are_told(self):
+        paths = paths_of(*[[0] * 20 + [1]] * 6, *[[0] * 20 + [2]] * 6)
+        found = explain_forks(paths, times_of([5, 6, 7, 5, 6, 7, 15, 16, 17, 15, 30, 20]))
+        (fork,) = found.forks
+        # Entered at step 20: the run that converges then does so with it, not before.
+        assert [branch.n_converged_before for branch in fork.branches] == [6, 4]
+        assert any(
+            "10 of the 12 runs that go on from state 0 had converged" in n for n in found.notes
+        )
+
+    def test_few_runs_cannot_be_significant_and_it_is_told(self):
+        found = explain_forks(paths_of([0, 1], [0, 2], [0, 2]), times_of([1, 8, 9]))
+        assert found.forks[0].predicts_convergence is False
+        assert any("could not be below 0.33" in note for note in found.notes)
+
+    @pytest.mark.parametrize(
+        ("times", "reason"),
+        [
+            (None, "not known"),
+            (times_of([]), "not known"),
+            (times_of([3] * 6), "of one branch at most"),
+            (times_of([3] * 12), "at the same step"),
+            (times_of(range(12), [False] * 12), "None of these runs converges"),
+        ],
+    )
+    def test_without_a_test_the_reason_is_told(self, times, reason):
+        (fork,) = explain_forks(self.paths, times).forks
+        assert fork.test is None
+        assert fork.predicts_convergence is None
+        assert reason in fork.reason
+        assert fork.sentence.endswith(fork.reason)
+        assert [branch.n_runs for branch in fork.branches] == [6, 6]
+
+    def test_intervals_of_few_values(self):
+        assert t_interval(np.array([3.0])) is None
+        assert t_interval(np.array([3.0, 3.0])) == (3.0, 3.0)
+
+
+class TestPathTimes:
+    def test_by_hand(self):
+        table = paths_of([0, 0, 1, 1, 0], [2, 2, 2])
+        table["step"] *= 10
+        log = pd.DataFrame({"step": [0, 40], "epoch": [0.0, 8.0]})
+        times = path_times(table.sample(frac=1, random_state=0), {0: log})
+        assert times.to_dict("list") == {
+            "seed": [0, 0, 0, 1],
+            "visit": [0, 1, 2, 0],
+            "state": [0, 1, 0, 2],
+            "step": [0, 20, 40, 0],
+            "epoch": [0, 4, 8, pytest.approx(np.nan, nan_ok=True)],
+            "fraction": [0, 0.5, 1, 0],
+            "n_checkpoints": [2, 2, 1, 3],
+            "is_first": [True, True, False, True],
+        }
+
+
+class TestCommand:
+    def write(self, folder, effect=30):
+        runs = [run_of(0, 1, 3), run_of(0, 2, 3)] * 6
+        write_table(paths_of(*runs), folder / "state_paths.csv")
+        rng = np.random.default_rng(0)
+        steps = (10 + rng.integers(0, 8, 12) + effect * (np.arange(12) % 2)).tolist()
+        write_table(times_of(steps, epoch=np.array(steps) / 2), folder / "convergence.csv")
+        log = pd.DataFrame({"step": range(0, 20, 2), "epoch": np.arange(10) / 2})
+        write_table(log, folder / "runs" / "seed-3" / "training_log.parquet")
+
+    def arguments(self, folder, *more):
+        return [
+            "forks",
+            f"--state-paths={folder}/state_paths.csv",
+            f"--output={folder}/forks.json",
+            f"--run-paths={folder}/run_paths.csv",
+            *more,
+        ]
+
+    def test_writes_forks_and_times(self, tmp_path, capsys):
+        self.write(tmp_path)
+        more = [f"--convergence={tmp_path}/convergence.csv", f"--runs={tmp_path}/runs"]
+        assert cli.main(self.arguments(tmp_path, *more)) == 0
+        data = json.loads((tmp_path / "forks.json").read_text())
+        assert data["n_runs"] == 12
+        (fork,) = data["forks"]
+        assert fork["state"] == 0
+        assert fork["predicts_convergence"] is True
+        assert fork["test"]["exact"] is True
+        assert fork["branches"][0]["seeds"] == [0, 2, 4, 6, 8, 10]
+        assert fork["sentence"] in capsys.readouterr().err
+        assert data["made_by"]["permutations"] == 9999
+        table = pd.read_csv(tmp_path / "run_paths.csv")
+        assert table[table["seed"] == 3]["epoch"].tolist() == [0.0, 1.5, 3.0]
+        assert table[table["seed"] == 2]["epoch"].isna().all()
+
+    def test_without_convergence_and_logs(self, tmp_path):
+        self.write(tmp_path)
+        assert cli.main(self.arguments(tmp_path)) == 0
+        (fork,) = json.loads((tmp_path / "forks.json").read_text())["forks"]
+        assert fork["test"] is None
+        assert "not known" in fork["reason"]
+
+    @pytest.mark.parametrize(
+        ("option", "words"),
+        [
+            ("--significance=1", "--significance must be between"),
+            ("--permutations=0", "--permutations must be at least 1"),
+            ("--convergence=missing.csv", "missing.csv"),
+        ],
+    )
+    def test_bad_input(self, tmp_path, capsys, option, words):
+        self.write(tmp_path)
+        assert cli.main(self.arguments(tmp_path, option)) == 1
+        assert words in capsys.readouterr().err
+        assert not (tmp_path / "forks.json").exists()

@@ -1,0 +1,100 @@
+"""What each source of runs takes, and which of its runs are there."""
+
+import re
+
+import pandas as pd
+import pytest
+
+from training_maps import cli
+from training_maps.config.sources import find_seeds, has_training_log
+from training_maps.utils.errors import InputError
+from training_maps.utils.files import read_json
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A working directory with checkpoints of seeds 1, 2 and 10, and state paths of 0, 1 and 2."""
+    monkeypatch.chdir(tmp_path)
+    for seed in (10, 1, 2):
+        folder = tmp_path / f"run{seed}"
+        folder.mkdir()
+        (folder / "5.pt").touch()
+    (tmp_path / "paths.csv").write_text(
+        "step,state,seed\n0,0,2\n9,1,2\n0,0,0\n0,0,1\n4,1,1\n8,2,1\n"
+    )
+    return tmp_path
+
+
+CHECKPOINTS = {"source": "checkpoints", "checkpoints": {"path": "run{seed}/{step}.pt"}}
+STATE_PATHS = {"source": "state_paths", "state_paths": {"path": "paths.csv"}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "wanted", "seeds"),
+    [
+        (CHECKPOINTS, "all", [1, 2, 10]),
+        (CHECKPOINTS, [2, 10], [2, 10]),
+        (STATE_PATHS, "all", [0, 1, 2]),
+        (STATE_PATHS, [1], [1]),
+        ({"source": "training"}, [3, 4], [3, 4]),
+        ({"source": "hub"}, [3], [3]),
+    ],
+)
+def test_seeds_are_those_that_are_there(here, settings, wanted, seeds):
+    assert find_seeds({**settings, "seeds": wanted}, "experiment x") == seeds
+
+
+@pytest.mark.parametrize(
+    ("settings", "wanted", "message"),
+    [
+        (CHECKPOINTS, [1, 3, 4], "experiment x: there are no checkpoints of seeds 3,4; looked for "
+         "run3/*.pt; there is no run3: "),
+        ({**CHECKPOINTS, "checkpoints": {"path": "ran{seed}/{step}.pt"}}, "all",
+         "experiment x: there are no checkpoints at all; looked for ran*/*.pt"),
+        (STATE_PATHS, [2, 3], "no state paths of seed 3; paths.csv has seeds 0-2"),
+        ({**STATE_PATHS, "state_paths": {"path": "no.csv"}}, "all", "no.csv: cannot be read"),
+    ],
+)  # fmt: skip
+def test_missing_runs_are_named(here, settings, wanted, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        find_seeds({**settings, "seeds": wanted}, "experiment x")
+
+
+@pytest.mark.parametrize(
+    ("source", "log", "expected"),
+    [
+        ("training", None, True),
+        ("checkpoints", {"path": None, "columns": {}}, False),
+        ("checkpoints", {"path": "log.csv", "columns": {}}, True),
+        ("state_paths", {"path": None, "columns": {"eval_loss": "x"}}, False),
+        ("metrics", {"path": None, "columns": {}}, False),
+        ("metrics", {"path": None, "columns": {"eval_loss": "x"}}, True),
+    ],
+)
+def test_who_has_a_training_log(source, log, expected):
+    settings = {"source": source} if log is None else {"source": source, "training_log": log}
+    assert has_training_log(settings) is expected
+
+
+def test_state_paths_become_a_map(here, capsys):
+    arguments = ["state_paths", "--table", "paths.csv", "--experiment", "x"]
+    outputs = ["--output", "map.json", "--state-paths", "ordered.csv"]
+    assert cli.main([*arguments, *outputs]) == 0
+    assert pd.read_csv("ordered.csv").to_numpy().tolist() == [
+        [0, 0, 0], [1, 0, 0], [1, 4, 1], [1, 8, 2], [2, 0, 0], [2, 9, 1],
+    ]  # fmt: skip
+    found = read_json("map.json")
+    assert found["experiment"] == "x"
+    assert found["selected_model"] is None
+    assert found["metrics"] == []
+    assert [(e["from"], e["to"], e["n_runs"]) for e in found["transitions"]] == [
+        (0, 1, 2),
+        (1, 2, 1),
+    ]
+    # Of state 0's two checkpoints that another follows, both are followed by state 1; of state 1's
+    # one, that one by state 2.
+    assert [e["probability"] for e in found["transitions"]] == [1.0, 1.0]
+    assert cli.main([*arguments, "--seeds", "1", *outputs]) == 0
+    assert set(pd.read_csv("ordered.csv")["seed"]) == {1}
+    assert cli.main([*arguments, "--seeds", "1,5-7", *outputs]) == 1
+    assert "paths.csv: has no rows of seeds 5-7" in capsys.readouterr().err

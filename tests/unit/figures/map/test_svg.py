@@ -1,0 +1,153 @@
+"""The map as SVG text, and the page's colours."""
+
+from __future__ import annotations
+
+import re
+from itertools import combinations
+from pathlib import Path
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from tests.support.project import ROOT
+from tests.support.synthetic_results import write_results
+from tests.unit.figures.test_figures import _SIGHT, _lab
+from training_maps.figures.map.layout import assign_layers
+from training_maps.figures.map.svg import map_svg
+from training_maps.figures.style import (
+    INK,
+    STATE_COLOURS,
+    relative_luminance,
+    state_colour,
+    text_colour_on,
+)
+from training_maps.report.theme import DARK_GROUND, DARK_STATE_COLOURS, state_variables, themed
+from training_maps.results import ExperimentResults
+from training_maps.training_map.map import TrainingMap
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def parts(svg: str, kind: str) -> dict[str, ElementTree.Element]:
+    """The groups of a class, by their state or edge."""
+    root = ElementTree.fromstring(svg)
+    return {
+        node.get("data-state") or node.get("data-edge") or "": node
+        for node in root.iter(f"{SVG}g")
+        if node.get("class") == kind
+    }
+
+
+def circle(node: ElementTree.Element) -> tuple[float, float, float]:
+    (disc,) = [one for one in node.iter(f"{SVG}circle") if one.get("class") == "disc"]
+    x, y, r = (float(disc.get(name) or 0) for name in ("cx", "cy", "r"))
+    return x, y, r
+
+
+@pytest.mark.parametrize(("n_states", "inches"), [(2, 3.0), (6, 8.2), (6, 3.0), (12, 8.2)])
+def test_every_state_and_transition_is_there_in_order_of_time(
+    tmp_path: Path, n_states: int, inches: float
+) -> None:
+    results = ExperimentResults.read(write_results(tmp_path, 20, n_states, back_edges=True))
+    tmap = results.training_map
+    svg = map_svg(tmap, inches=inches, detour_states=[1], fork_states=[0])
+    states, edges = parts(svg, "state-node"), parts(svg, "edge")
+    assert set(states) == {str(state["state"]) for state in tmap["states"]}
+    assert set(edges) == {f"{edge['from']}-{edge['to']}" for edge in tmap["transitions"]}
+    root = ElementTree.fromstring(svg)
+    _, _, width, height = map(float, root.get("viewBox", "").split())
+    weights = [(edge["from"], edge["to"]) for edge in tmap["transitions"]]
+    layers = assign_layers(results.states, weights, {tmap["paths"][0]["states"][0]})
+    for name, node in states.items():
+        x, y, r = circle(node)
+        assert r < x < width - r
+        assert r < y < height - r
+        assert ("detour-ring" in ElementTree.tostring(node, "unicode")) == (name == "1")
+        assert ("fork-mark" in ElementTree.tostring(node, "unicode")) == (name == "0")
+    along = {int(name): circle(node)[:2] for name, node in states.items()}
+    down = height > width
+    for j, k in combinations(along, 2):
+        if layers[j] < layers[k]:
+            assert along[j][down] < along[k][down]
+
+
+def test_arrows_begin_and_end_at_their_states_and_are_as_thick_as_their_runs(
+    tmp_path: Path,
+) -> None:
+    results = ExperimentResults.read(write_results(tmp_path, 20, 5))
+    svg = map_svg(results.training_map)
+    states, edges = parts(svg, "state-node"), parts(svg, "edge")
+    widths = {}
+    for edge in results.training_map["transitions"]:
+        node = edges[f"{edge['from']}-{edge['to']}"]
+        line, head = (
+            next(one for one in node if one.get("class") == name) for name in ("line", "head")
+        )
+        numbers = [float(one) for one in re.findall(r"-?[\d.]+", line.get("d") or "")]
+        tip = [float(one) for one in re.findall(r"-?[\d.]+", head.get("d") or "")][:2]
+        for state, point in ((edge["from"], numbers[:2]), (edge["to"], tip)):
+            x, y, r = circle(states[str(state)])
+            assert np.hypot(point[0] - x, point[1] - y) == pytest.approx(r, abs=2.5)
+        found = re.search(r"stroke-width:([\d.]+)", line.get("style") or "")
+        assert found
+        widths[edge["n_runs"]] = float(found[1])
+    assert len(widths) > 2
+    assert [widths[n] for n in sorted(widths)] == sorted(widths.values())
+
+
+def test_a_map_in_memory_and_its_file_give_the_same_picture(tmp_path: Path) -> None:
+    folder = write_results(tmp_path, 8, 4)
+    results = ExperimentResults.read(folder)
+    tmap = TrainingMap.from_paths(results.state_paths, experiment="x")
+    assert map_svg(tmap) == map_svg(tmap.to_dict())
+    assert map_svg(tmap, first_visits={0: 12345.0}, time="epoch").count("epoch 12.35k") == 1
+
+
+def test_text_of_others_is_escaped(tmp_path: Path) -> None:
+    results = ExperimentResults.read(write_results(tmp_path, 3, 2))
+    hostile = '<b>"&'
+    for state in results.training_map["states"]:
+        for feature in state["features"]:
+            feature["metric"] = hostile
+    svg = map_svg(results.training_map, titles={"state-0": hostile}, label=hostile)
+    root = ElementTree.fromstring(svg)
+    assert root.get("aria-label") == hostile
+    assert parts(svg, "state-node")["0"].findtext(f"{SVG}title") == hostile
+    assert [node.text for node in root.iter(f"{SVG}tspan")].count(hostile) == 6
+
+
+def test_states_have_the_figures_colours_where_no_page_sets_others(tmp_path: Path) -> None:
+    results = ExperimentResults.read(write_results(tmp_path, 3, 2))
+    svg = map_svg(results.training_map)
+    for state in results.states:
+        assert f"fill:var(--s{state},{state_colour(state)})" in svg
+        assert f"fill:var(--t{state},{text_colour_on(state_colour(state))})" in svg
+
+
+@pytest.mark.parametrize("sight", _SIGHT)
+def test_dark_state_colours_stay_apart_for_all_eyes(sight: str) -> None:
+    rgb = np.array([mpl.colors.to_rgb(colour) for colour in DARK_STATE_COLOURS])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    lab = _lab(np.clip(linear @ _SIGHT[sight].T, 0, 1))
+    for i, j in combinations(range(12), 2):
+        assert np.linalg.norm(lab[i] - lab[j]) > 15, f"states {i} and {j} for {sight}"
+
+
+def test_dark_state_colours_stand_out_from_the_ground() -> None:
+    ground = relative_luminance(DARK_GROUND) + 0.05
+    for colour in DARK_STATE_COLOURS:
+        assert (relative_luminance(colour) + 0.05) / ground >= 3
+    css = (ROOT / "python/training_maps/report/html/style.css").read_text("utf-8")
+    assert f"--card: light-dark(#ffffff, {DARK_GROUND})" in css
+    for i, (light, dark) in enumerate(zip(STATE_COLOURS, DARK_STATE_COLOURS, strict=True)):
+        assert f"--s{i}: light-dark({light}, {dark});" in state_variables()
+
+
+def test_figures_follow_the_page_s_colours_in_their_styles_only() -> None:
+    svg = f'<svg><path style="fill: {INK}; stroke: #332288"/><text fill="{INK}">{INK}</text></svg>'
+    assert themed(svg) == (
+        f'<svg><path style="fill: var(--ink,{INK}); stroke: var(--s0,#332288)"/>'
+        f'<text fill="{INK}">{INK}</text></svg>'
+    )

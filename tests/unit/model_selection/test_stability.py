@@ -1,0 +1,491 @@
+"""How firm a choice is: closed forms, twins by enumeration, and cases whose truth is known."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import combinations, permutations, product
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training_maps.hmm.observations import Observations, observations
+from training_maps.model_selection.criteria import (
+    AGGREGATES,
+    CRITERIA,
+    MODEL_NAMES,
+    Candidate,
+    choose,
+    judged,
+)
+from training_maps.model_selection.fit import MODELS, fit_hmm
+from training_maps.model_selection.restarts import (
+    OWN_SPLIT,
+    Restarts,
+    from_arrays,
+    other_splits,
+    to_arrays,
+)
+from training_maps.model_selection.select import select_hmm
+from training_maps.model_selection.stability import (
+    RESAMPLES,
+    judges,
+    measure_stability,
+    resampled_counts,
+    values_on,
+    values_over,
+)
+from training_maps.model_selection.stability_sentences import candidate_name
+from training_maps.stats.agreement import adjusted_rand_index, contingency, matched_share
+
+SEQUENCES = st.integers(2, 30).flatmap(
+    lambda n: st.tuples(*[st.lists(st.integers(0, 3), min_size=n, max_size=n)] * 2)
+)
+
+
+def rand_of_pairs(a, b):
+    """The adjusted Rand index by counting pairs one by one (Hubert and Arabie 1985, section 2)."""
+    pairs = list(combinations(range(len(a)), 2))
+    in_a = np.array([a[i] == a[j] for i, j in pairs])
+    in_b = np.array([b[i] == b[j] for i, j in pairs])
+    both, expected = (in_a & in_b).sum(), in_a.sum() * in_b.sum() / len(pairs)
+    most = (in_a.sum() + in_b.sum()) / 2
+    return 1.0 if most == expected else (both - expected) / (most - expected)
+
+
+@settings(deadline=None)  # the first call imports scikit-learn
+@given(SEQUENCES)
+def test_the_adjusted_rand_index_is_that_of_pairs_and_of_sklearn(two):
+    from sklearn.metrics import adjusted_rand_score
+
+    a, b = map(np.array, two)
+    found = adjusted_rand_index(a, b)
+    assert found == pytest.approx(rand_of_pairs(a, b), abs=1e-12)
+    assert found == pytest.approx(adjusted_rand_score(a, b), abs=1e-12)
+
+
+def test_numbers_of_states_do_not_matter():
+    path = np.array([0, 0, 1, 1, 1, 2, 2, 0])
+    assert adjusted_rand_index(path, np.array([2, 0, 1])[path]) == 1.0
+    assert adjusted_rand_index(np.zeros(5, int), np.zeros(5, int)) == 1.0
+    draw = np.random.default_rng(0)
+    unrelated = [adjusted_rand_index(*draw.integers(0, 3, (2, 2000))) for _ in range(20)]
+    assert abs(np.mean(unrelated)) < 0.002
+
+
+def test_contingency():
+    counts = contingency(np.array([0, 0, 1, 2]), np.array([1, 1, 0, 1]), 3)
+    assert counts.tolist() == [[0, 2, 0], [1, 0, 0], [0, 1, 0]]
+
+
+@settings(deadline=None)  # the first call imports scipy.optimize
+@given(SEQUENCES)
+def test_states_are_matched_so_that_most_checkpoints_agree(two):
+    a, b = map(np.array, two)
+    best = max((np.array(order)[b] == a).sum() for order in permutations(range(4)))
+    shares, sizes = matched_share(a, b, 4), np.bincount(a, minlength=4)
+    assert np.isnan(shares).tolist() == (sizes == 0).tolist()
+    assert np.nansum(shares * sizes) == pytest.approx(best)
+
+
+def hand_made(
+    likelihoods, n_parameters=0, paths=None, seeds=None, length=10, judging=None, split=OWN_SPLIT
+):
+    """Restarts with given log-likelihoods (R, M) of runs of equal length."""
+    likelihoods = np.atleast_2d(np.array(likelihoods, dtype=float))
+    n_restarts, n_runs = likelihoods.shape
+    if paths is None:
+        paths = np.zeros((n_restarts, n_runs * length), dtype=int)
+    return Restarts(
+        seeds=np.arange(n_runs) if seeds is None else np.array(seeds),
+        lengths=np.full(n_runs, length),
+        judging=np.ones(n_runs, dtype=bool) if judging is None else np.array(judging),
+        log_likelihood=likelihoods,
+        paths=np.asarray(paths),
+        n_parameters=n_parameters,
+        split_seed=split,
+    )
+
+
+def measured(
+    likelihoods, chosen, *, restart=0, criterion="log_likelihood", aggregate="mean", **more
+):
+    """Stability of the choice of `chosen` among Gaussian models of the numbers of states given."""
+    restarts = {
+        Candidate("gaussian", k): [hand_made(values, **more)] for k, values in likelihoods.items()
+    }
+    return measure_stability(restarts, Candidate("gaussian", chosen), restart, criterion, aggregate)
+
+
+def finding(stability, name):
+    (found,) = (one for one in stability.findings if one.name == name)
+    return found
+
+
+def test_every_resample_draws_as_many_runs_as_there_are():
+    counts = resampled_counts(6, 500, 0)
+    assert counts.shape == (500, 6)
+    assert (counts.sum(axis=1) == 6).all()
+    # Each run is left out by a share of (5/6)^6 of the draws.
+    share = (5 / 6) ** 6
+    assert (counts == 0).mean() == pytest.approx(share, abs=4 * np.sqrt(share / 3000))
+    np.testing.assert_array_equal(counts, resampled_counts(6, 500, 0))
+
+
+def test_shares_are_those_of_all_resamples_there_are():
+    # Run by run, which of 1, 2 and 3 states is better, and by how much.
+    likelihoods = {1: [0, 0, 0, 0], 2: [5, 1, -3, -2], 3: [-6, 2, 2, -1]}
+    wins = dict.fromkeys(likelihoods, 0)
+    for draw in product(range(4), repeat=4):
+        total = {k: sum(values[i] for i in draw) for k, values in likelihoods.items()}
+        wins[min(k for k in total if total[k] == max(total.values()))] += 1
+    stability = measured(likelihoods, 2)
+    for row in stability.numbers["candidates"]:
+        share = wins[row["n_states"]] / 4**4
+        assert row["share"] == pytest.approx(
+            share, abs=4 * np.sqrt(share * (1 - share) / RESAMPLES)
+        )
+
+
+def test_the_standard_error_is_that_of_a_sum_of_draws():
+    # A sum of M independent draws of the runs' differences d has variance M var(d).
+    draw = np.random.default_rng(3)
+    a, b = draw.normal(0, 50, (2, 3, 12))
+    difference = a.mean(axis=0) - b.mean(axis=0)
+    stability = measured({1: a, 2: b}, 2)
+    row = stability.numbers["candidates"][0]
+    exact = np.sqrt(12) * difference.std()
+    # The standard deviation of 1000 draws has a relative error of 1 / sqrt(2000) = 2.2 %.
+    assert row["standard_error"] == pytest.approx(exact, rel=4 / np.sqrt(2 * RESAMPLES))
+    assert row["difference"] == pytest.approx(-difference.sum())
+    penalised = measured({1: a, 2: b}, 2, criterion="bic", n_parameters=7)
+    row = penalised.numbers["candidates"][0]
+    assert row["standard_error"] == pytest.approx(2 * exact, rel=4 / np.sqrt(2 * RESAMPLES))
+    assert row["difference"] == pytest.approx(-2 * difference.sum())
+
+
+def test_a_difference_that_all_runs_share_is_certain():
+    stability = measured({1: [0] * 5, 2: [3] * 5, 3: [1] * 5}, 2)
+    rows = stability.numbers["candidates"]
+    assert [row["difference"] for row in rows] == [15, 0, 10]
+    assert [row["standard_error"] for row in rows] == pytest.approx([0, 0, 0], abs=1e-12)
+    assert [row["share"] for row in rows] == [0, 1, 0]
+    assert not finding(stability, "margin").fragile
+    assert not finding(stability, "resampling").fragile
+    tied = measured({2: [3] * 5, 3: [3] * 5}, 2)
+    assert finding(tied, "margin").fragile  # equal is within any margin
+
+
+def test_resamples_count_checkpoints_as_bic_does():
+    restarts = replace(hand_made([[-1.0, -2.0, -4.0]], 5), lengths=np.array([10, 20, 30]))
+    counts = np.array([[1, 1, 1], [3, 0, 0], [0, 1, 2]])
+    expected = [
+        14 + 5 * np.log(60),
+        6 + 5 * np.log(30),
+        20 + 5 * np.log(80),
+    ]
+    np.testing.assert_allclose(values_on(restarts, counts, "bic", "mean"), expected)
+    np.testing.assert_allclose(values_on(restarts, counts, "aic", "best"), [24, 16, 30])
+
+
+def test_a_single_run_that_decides_is_named():
+    stability = measured(
+        {2: [0, 0, 0, 0, 0], 3: [1, 1, 1, 1, -2], 4: [0.5, 0.5, 0.5, 0.5, 1.5]},
+        4,
+        seeds=[3, 5, 11, 24, 30],
+    )
+    assert [row["n_states"] for row in stability.numbers["without_run"]] == [4, 4, 4, 4, 3]
+    found = finding(stability, "single runs")
+    assert found.fragile
+    assert found.clause == "a single run decides it: the choice would be 3 states without seed 30"
+
+
+def test_the_mean_and_the_best_restart_may_disagree():
+    stability = measured({2: [[4] * 4, [-9] * 4], 3: [[2] * 4, [2] * 4]}, 3)
+    found = finding(stability, "aggregate")
+    assert found.fragile
+    assert found.clause == "the best restart would choose 2 states, not the mean over restarts"
+    other = measured({2: [[4] * 4, [-9] * 4], 3: [[2] * 4, [2] * 4]}, 2, aggregate="best")
+    assert finding(other, "aggregate").clause.startswith("the mean over restarts would choose 3")
+    agreed = measured({2: [[1] * 4, [1] * 4], 3: [[2] * 4, [2] * 4]}, 3)
+    assert not finding(agreed, "aggregate").fragile
+
+
+PATH = np.repeat([0, 1, 2, 0, 1, 2, 0, 2], 5)
+OTHER = np.repeat([0, 1, 1, 0, 2, 2, 0, 1], 5)
+
+
+@pytest.mark.parametrize(
+    ("likelihoods", "paths", "fragile", "said"),
+    [
+        ([[2, 3, 2, 4], [2, 3, 2, 4]], [PATH, (PATH + 1) % 3], False, "2 of 2 restarts find"),
+        ([[2, 3, 2, 4], [1, -3, 0, -4]], [PATH, OTHER], True, "1 of 2 restarts find"),
+        # Two that are far behind and differ: no matter, most agree.
+        ([[2] * 4, [2] * 4, [-9] * 4], [PATH, PATH, OTHER], False, "2 of 3 restarts find"),
+        # One that is as good and differs.
+        (
+            [[2, 3, 2, 4], [2, 3, 2, 4], [3, 2, 3, 2.5]],
+            [PATH, PATH, OTHER],
+            True,
+            "restart 2, as good on the runs that judge, not",
+        ),
+    ],
+)
+def test_restarts_that_disagree(likelihoods, paths, fragile, said):
+    restarts = {Candidate("gaussian", 3): [hand_made(likelihoods, paths=paths)]}
+    stability = measure_stability(restarts, Candidate("gaussian", 3), 0)
+    found = finding(stability, "restarts")
+    assert found.fragile == fragile
+    assert said in found.clause
+    index = stability.numbers["restarts"]["adjusted_rand_index"]
+    np.testing.assert_allclose(
+        index, [[adjusted_rand_index(a, b) for b in paths] for a in paths], rtol=1e-12
+    )
+
+
+def test_other_splits_that_choose_otherwise():
+    def splits(own, others, paths):
+        return [
+            hand_made([own], paths=[PATH], length=10),
+            *(
+                hand_made([values], paths=[path], split=seed)
+                for seed, (values, path) in enumerate(zip(others, paths, strict=True))
+            ),
+        ]
+
+    same = PATH, PATH
+    restarts = {
+        Candidate("gaussian", 2): splits([1] * 4, ([1] * 4, [3] * 4), same),
+        Candidate("gaussian", 3): splits([2] * 4, ([2] * 4, [2] * 4), same),
+        Candidate("gaussian", 4): splits([0] * 4, ([0] * 4, [0] * 4), same),
+    }
+    stability = measure_stability(restarts, Candidate("gaussian", 3), 0, "log_likelihood")
+    assert [row["n_states"] for row in stability.numbers["resplits"]] == [3, 2]
+    found = finding(stability, "splits")
+    assert found.fragile
+    assert found.clause == (
+        "of 2 other splits into training and validation runs 1 alone would choose it, 1 with the "
+        "same states (1 would choose 2 states)"
+    )
+    restarts[Candidate("gaussian", 3)] = splits([2] * 4, ([2] * 4, [4] * 4), (PATH, OTHER))
+    stability = measure_stability(restarts, Candidate("gaussian", 3), 0, "log_likelihood")
+    found = finding(stability, "splits")
+    assert found.fragile
+    assert found.clause.endswith("2 alone would choose it, 1 with the same states")
+    restarts[Candidate("gaussian", 3)] = splits([2] * 4, ([2] * 4, [4] * 4), same)
+    stability = measure_stability(restarts, Candidate("gaussian", 3), 0, "log_likelihood")
+    assert not finding(stability, "splits").fragile
+
+
+def test_what_cannot_be_told_is_not_called_stable():
+    stability = measured({2: [[1, 2]] * 2, 3: [[3, 3]] * 2, 4: [[0, 0]] * 2}, 3)
+    assert stability.verdict == "not known"
+    assert stability.sentence == (
+        "It is not known whether the choice of 3 states is stable: how far it depends on the runs "
+        "cannot be told from 2 training runs."
+    )
+    assert stability.numbers["candidates"][0]["share"] is None
+    alone = measured({3: [[3, 3, 3]]}, 3)
+    assert alone.verdict == "not known"
+    assert alone.sentence.startswith("It is not known whether the model with 3 states, the only")
+    json.dumps(alone.to_dict(), allow_nan=False)
+
+
+def test_the_largest_number_tried_is_called_out():
+    stability = measured({2: [[1] * 4] * 2, 3: [[3] * 4] * 2}, 3)
+    assert stability.verdict == "fragile"
+    assert stability.sentence == (
+        "The choice of 3 states is fragile: 3 is the largest number of states tried, and more may "
+        "fit better."
+    )
+
+
+def test_a_stable_choice_says_why():
+    stability = measured({2: [[1] * 4] * 2, 3: [[3.5] * 4] * 2, 4: [[0] * 4] * 2}, 3)
+    assert stability.verdict == "stable"
+    assert stability.sentence == (
+        "The choice of 3 states is stable: its log-likelihood is higher by 10 than that of the "
+        "next best, 2 states, with a bootstrap standard error of 0; 100 % of 1000 resamples of the "
+        "4 training runs choose it; no single run decides it; the mean over restarts and the best "
+        "restart choose the same; larger numbers of states were tried; 2 of 2 restarts find the "
+        "same states (adjusted Rand index of at least 0.9 with the one kept)."
+    )
+
+
+def test_kinds_of_model_are_named_where_there_are_several():
+    rows = [{"model": model, "n_states": k} for model in MODEL_NAMES for k in (1, 2)]
+    names = [candidate_name(row, rows) for row in rows]
+    assert names == [
+        "1 Gaussian state", "2 Gaussian states", "1 autoregressive state",
+        "2 autoregressive states",
+    ]  # fmt: skip
+    assert candidate_name(rows[3], rows[2:]) == "2 states"
+    assert tuple(MODELS) == MODEL_NAMES
+
+
+def unscaled(tables):
+    """Observations of the values themselves: z-scores of each run would move its phases."""
+    split = observations(tables).table["split"]
+    table = pd.concat([t.assign(seed=s) for s, t in tables.items()], ignore_index=True)
+    return Observations(table.assign(split=split), ("l1", "l2"))
+
+
+def phases(seed, n_runs=20, length=40, spread=0.15):
+    """Three phases far apart, gone through in order by every run, at its own pace."""
+    draw = np.random.default_rng(seed)
+    means = np.array([[-1.0, 0.0], [0.0, 1.5], [1.0, 0.0]])
+    tables = {}
+    for run in range(n_runs):
+        cuts = np.sort(draw.choice(np.arange(8, length - 8), 2, replace=False))
+        path = np.repeat([0, 1, 2], np.diff([0, *cuts, length]))
+        values = means[path] + spread * draw.normal(size=(length, 2))
+        tables[run] = pd.DataFrame(values, columns=["l1", "l2"]).assign(step=np.arange(length))
+    return unscaled(tables)
+
+
+def blurred(gap, seed, n_runs=20, length=40):
+    """Two phases that overlap: in one of two metrics their means are `gap` spreads apart."""
+    draw = np.random.default_rng(seed)
+    tables = {}
+    for run in range(n_runs):
+        later = np.arange(length) >= draw.integers(8, length - 8)
+        values = gap * later[:, None] * [1, 0] + draw.normal(size=(length, 2))
+        tables[run] = pd.DataFrame(values, columns=["l1", "l2"]).assign(step=np.arange(length))
+    return unscaled(tables)
+
+
+def test_a_choice_that_is_stable():
+    chosen = [select_hmm(phases(seed), range(2, 5), 2).n_states for seed in range(3)]
+    assert chosen == [3, 3, 3]  # truly: other runs choose the same
+    model = select_hmm(phases(0), range(2, 5), 2, resplits=2)
+    stability = model.stability
+    assert stability.verdict == "stable", stability.sentence
+    assert not any("choice of" in note for note in model.notes)
+    numbers = stability.numbers
+    (own,) = (row for row in numbers["candidates"] if row["n_states"] == 3)
+    assert own["share"] == 1.0
+    assert [row["n_states"] for row in numbers["resplits"]] == [3, 3]
+    assert min(row["adjusted_rand_index"] for row in numbers["resplits"]) > 0.99
+    assert min(numbers["restarts"]["matched_share"]) > 0.99
+
+
+def test_a_choice_that_is_fragile():
+    # At this gap two states are worth their parameters on some sets of runs and not on others ...
+    models = [select_hmm(blurred(1.3, seed), range(1, 4), 3) for seed in range(6)]
+    assert {model.n_states for model in models} == {1, 2}
+    fragile = [model for model in models if model.stability.verdict == "fragile"]
+    assert len(fragile) >= 5
+    for model in fragile:
+        assert model.stability.sentence in model.notes
+    # ... and with none, or a wide one, on all or none.
+    for gap, truth in ((0.0, 1), (5.0, 2)):
+        for seed in range(3):
+            model = select_hmm(blurred(gap, seed), range(1, 4), 3)
+            assert (model.n_states, model.stability.verdict) == (truth, "stable")
+
+
+def test_several_splits_judge_together():
+    def judged_by(split, *runs):
+        values = np.array([[1.0, 2.0, 4.0, 8.0], [3.0, 5.0, 7.0, 9.0]]) * (split + 1)
+        return hand_made(values, judging=np.isin(np.arange(4), runs), split=split)
+
+    splits = [judged_by(0, 0, 1), judged_by(1, 1, 3)]
+    assert judges(splits).tolist() == [True, True, False, True]
+    counts = np.array([[1.0, 1.0, 1.0], [2.0, 0.0, 1.0], [0.0, 1.0, 2.0]])  # of runs 0, 1 and 3
+    # Likelihoods of the two restarts, split by split: (1 + 2, 3 + 5) and 2 (2 + 8, 5 + 9), ...
+    expected = -np.array(
+        [
+            [(3 + 8) / 2, (20 + 28) / 2],
+            [(2 + 6) / 2, (16 + 18) / 2],
+            [(2 + 5) / 2, (36 + 46) / 2],
+        ]
+    ).mean(axis=1)
+    np.testing.assert_allclose(values_over(splits, counts, "log_likelihood", "mean"), expected)
+
+
+@pytest.fixture(scope="module")
+def obs():
+    return phases(1, n_runs=15)
+
+
+@pytest.fixture(scope="module")
+def fits(obs):
+    return {Candidate("gaussian", k): fit_hmm(obs, k, restarts=3, resplits=2) for k in (1, 2, 3)}
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+@pytest.mark.parametrize("aggregate", AGGREGATES)
+def test_parts_add_up_to_the_scores(fits, criterion, aggregate):
+    scores = pd.concat([fit.scores for fit in fits.values()], ignore_index=True)
+    of_scores = judged(scores, criterion, aggregate)
+    for candidate, fit in fits.items():
+        everyone = np.ones((1, int(judges(fit.restarts).sum())))
+        value = values_over(fit.restarts, everyone, criterion, aggregate)
+        assert value == pytest.approx([of_scores[candidate]], rel=1e-9)
+
+
+def test_every_run_of_every_restart_is_scored_and_decoded(obs, fits):
+    fit = fits[Candidate("gaussian", 3)]
+    own = fit.restarts[0]
+    x, lengths, seeds = obs.sequences()
+    assert own.seeds.tolist() == seeds
+    assert own.seeds[own.judging].tolist() == obs.sequences("validation")[2]
+    assert own.best == fit.restart
+    plain = fit.hmm.to_hmmlearn()
+    for run, rows in enumerate(np.split(x, np.cumsum(lengths)[:-1])):
+        assert own.log_likelihood[fit.restart, run] == pytest.approx(plain.score(rows), rel=1e-8)
+    np.testing.assert_array_equal(own.paths[fit.restart], plain.predict(x, lengths))
+    again = from_arrays(to_arrays(fit.restarts))
+    for before, after in zip(fit.restarts, again, strict=True):
+        for name, value in vars(before).items():
+            np.testing.assert_array_equal(getattr(after, name), value)
+    with pytest.raises(ValueError, match="restarts_seeds has shape"):
+        from_arrays(to_arrays(fit.restarts) | {"restarts_seeds": np.zeros((1, 2))})
+
+
+def test_other_splits_are_those_of_the_seed_and_are_fitted_anew(obs, fits):
+    tables = dict(iter(obs.table.groupby("seed")))
+    splits = other_splits(obs, 4)
+    assert len(splits) == 4
+    drawn = [frozenset(split.sequences("validation")[2]) for _, split in splits]
+    own = frozenset(obs.sequences("validation")[2])
+    assert len({own, *drawn}) == 5
+    for (seed, split), held_out in zip(splits, drawn, strict=True):
+        same = observations(
+            {s: t.drop(columns="split") for s, t in tables.items()}, split_seed=seed
+        )
+        assert frozenset(same.sequences("validation")[2]) == held_out
+        pd.testing.assert_frame_equal(
+            split.table.drop(columns="split"), obs.table.drop(columns="split")
+        )
+    for (seed, split), there in zip(
+        splits[:2], fits[Candidate("gaussian", 2)].restarts[1:], strict=True
+    ):
+        assert there.split_seed == seed
+        direct = fit_hmm(split, 2, restarts=3).restarts[0]
+        np.testing.assert_array_equal(there.log_likelihood, direct.log_likelihood)
+        np.testing.assert_array_equal(there.paths, direct.paths)
+
+
+def test_splits_run_out_where_there_are_few_runs(obs):
+    table = obs.table[obs.table["seed"] < 3].assign(split="train")
+    assert other_splits(Observations(table, obs.metrics), 3) == []
+    table.loc[table["seed"] == 0, "split"] = "validation"
+    held_out = [
+        s.sequences("validation")[2] for _, s in other_splits(Observations(table, obs.metrics), 9)
+    ]
+    assert sorted(held_out) == [[1], [2]]
+
+
+def test_the_choice_is_that_of_the_scores(fits):
+    scores = pd.concat([fit.scores for fit in fits.values()], ignore_index=True)
+    restarts = {candidate: fit.restarts for candidate, fit in fits.items()}
+    chosen, restart = choose(scores)
+    stability = measure_stability(restarts, chosen, restart)
+    assert min(row["difference"] for row in stability.numbers["candidates"]) == 0
+    for row in stability.numbers["other_rules"]:
+        candidate, _ = choose(scores, row["criterion"], row["aggregate"])
+        assert (row["model"], row["n_states"]) == candidate

@@ -1,0 +1,279 @@
+"""The comparison of experiments: its table, its page, and the paper's numbers beside it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from tests.support.project import ROOT
+from tests.support.synthetic_results import write_results
+from tests.unit.report.test_page import HOSTILE, Page
+from tests.unit.report.test_summary import summary_file
+from training_maps import cli
+from training_maps.config.resolve import prepare
+from training_maps.config.schema import fill_defaults, load_schema
+from training_maps.report.comparison import (
+    Compared,
+    comparison_table,
+    pair_sentence,
+    read_experiments,
+    render_comparison,
+)
+from training_maps.report.paper import PAPER, SETTINGS, paper_setting
+from training_maps.report.summary import summarise
+from training_maps.results import ExperimentResults
+from training_maps.utils.errors import InputError
+from training_maps.utils.files import write_json
+
+
+@pytest.fixture(scope="module")
+def schema() -> dict[str, Any]:
+    return load_schema(ROOT / "workflow/schemas/config.schema.yaml")
+
+
+def settings_of(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return prepare(config, ROOT / "experiments", schema).experiments
+
+
+def experiment(folder: Path, name: str, **options: Any) -> Path:
+    """The summary of made-up results, all of which lie beside it."""
+    write_results(folder / name, experiment=name, **options)
+    summary = folder / name / "summary.json"
+    write_json(summarise(ExperimentResults.read(folder / name)), summary)
+    return summary
+
+
+def test_compare_command(tmp_path: Path) -> None:
+    fragile = {"verdict": "fragile", "sentence": "The choice of 6 states is fragile: & why."}
+    paths = [
+        summary_file(tmp_path, "sparse_parities"),
+        summary_file(tmp_path, "my own", r_squared=None, selection=fragile),
+    ]
+    csv, html = tmp_path / "comparison.csv", tmp_path / "comparison.html"
+    about = json.dumps({"sparse_parities": {"paper": "sparse_parities"}, "my own": {"paper": None}})
+    command = ["compare", "--summaries", *map(str, paths), "--csv", str(csv), "--html", str(html)]
+    assert cli.main([*command, "--about", about]) == 0
+    table = pd.read_csv(csv).set_index("experiment")
+    assert table.loc["sparse_parities", "r_squared"] == 0.9614
+    assert table.loc["sparse_parities", "paper_r_squared"] == 0.961
+    assert table.loc["sparse_parities", "detour_states"] == "0 3"
+    assert table["choice"].to_dict() == {"sparse_parities": "stable", "my own": "fragile"}
+    assert pd.isna(table.loc["my own", "r_squared"])
+    assert pd.isna(table.loc["my own", "paper_r_squared"])
+    assert "nan" not in csv.read_text().lower()
+    page = Page(html.read_text(encoding="utf-8"))
+    links = [value for tag, name, value in page.attributes if (tag, name) == ("a", "href")]
+    assert links == ["sparse_parities/report.html", "my%20own/report.html"]
+    assert "my own 40 39 6 fragile" in page.text
+    assert "sparse_parities: The choice of 6 states is stable: it is." in page.text
+    assert "my own: The choice of 6 states is fragile: & why." in page.text
+    assert "not a setting of the paper" in page.text
+    assert "0.961 <0.001 0.183 yes" in page.text
+
+
+def test_the_papers_name_alone_does_not_bring_its_row(tmp_path: Path) -> None:
+    (one,) = read_experiments([summary_file(tmp_path, "sparse_parities")])
+    assert one.paper is None
+    assert comparison_table([one])["paper_r_squared"].tolist() == [None]
+    assert "Table 1)" not in Page(render_comparison([one], tmp_path / "c.html")).text
+
+
+def test_the_papers_settings_are_known_whatever_they_are_called(
+    tmp_path: Path, schema: dict[str, Any]
+) -> None:
+    of_paper = settings_of({"experiments": ["paper"]}, schema)
+    assert {name: paper_setting(settings) for name, settings in of_paper.items()} == {
+        name: name for name in PAPER
+    }
+    own = tmp_path / "own.yaml"
+    own.write_text(
+        yaml.safe_dump({"extends": str(ROOT / "experiments/mnist.yaml"), "seeds": "0-3"})
+    )
+    assert paper_setting(settings_of({"experiments": [str(own)]}, schema)["own"]) == "mnist"
+    # What a setting's name promises, a change takes back.
+    namesake = tmp_path / "mnist.yaml"
+    namesake.write_text("training: {task: mnist}\n")
+    assert paper_setting(settings_of({"experiments": [str(namesake)]}, schema)["mnist"]) is None
+    others = {"length": 4000, "weight_decay": 0.5, "batch_size": 64, "stop_above": 0.95}
+    for key, value in others.items():
+        changed = {"experiments": ["mnist"], "training": {key: value}}
+        assert paper_setting(settings_of(changed, schema)["mnist"]) is None, key
+    changed = {"experiments": ["mnist"], "semantics": {"threshold": 0.9}}
+    assert paper_setting(settings_of(changed, schema)["mnist"]) is None
+    same = {"experiments": ["mnist"], "hmm": {"restarts": 2}, "training": {"device": "cpu"}}
+    assert paper_setting(settings_of(same, schema)["mnist"]) == "mnist"
+
+
+def test_no_other_experiment_of_the_project_has_the_papers_settings(schema: dict[str, Any]) -> None:
+    named = [path.stem for path in (ROOT / "experiments").glob("*.yaml")]
+    settings = settings_of({"experiments": sorted(named)}, schema)
+    assert {name for name in settings if paper_setting(settings[name])} == set(PAPER)
+
+
+def test_settings_of_the_paper_name_every_setting_of_their_tasks() -> None:
+    from training_maps.training.tasks import settings_schema
+
+    for name, setting in SETTINGS.items():
+        own = setting["task_settings"]
+        assert fill_defaults({}, settings_schema(setting["task"])).keys() == own.keys(), name
+
+
+@pytest.mark.parametrize(
+    ("about", "message"),
+    [
+        ("[]", "must be a JSON object of objects"),
+        ('{"x": 1}', "must be a JSON object of objects"),
+        ("{", "is not valid JSON"),
+        ('{"x": {"paper": "cifar1000"}}', "the paper has no cifar1000"),
+        ('{"x": {"wrong": 1}}', "does not know wrong"),
+    ],
+)
+def test_what_is_told_of_experiments_is_checked(
+    tmp_path: Path, about: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = summary_file(tmp_path, "x")
+    command = ["compare", "--summaries", str(path), "--csv", str(tmp_path / "c.csv")]
+    assert cli.main([*command, "--html", str(tmp_path / "c.html"), "--about", about]) != 0
+    assert message in capsys.readouterr().err
+
+
+def test_coefficients_histograms_and_pairs_are_those_of_the_results(tmp_path: Path) -> None:
+    base = experiment(tmp_path, "plain", n_runs=20, n_states=5, n_censored=2)
+    variant = experiment(tmp_path, "steady", n_runs=20, n_states=3, forking=False)
+    about = {
+        "plain": {"paper": "modular_addition"},
+        "steady": {"compare_with": "plain", "description": "with layer norm"},
+    }
+    experiments = read_experiments([base, variant], about)
+    html = render_comparison(experiments, tmp_path / "comparison.html")
+    page = Page(html)
+    assert "Stabilised and destabilised" in page.text
+    assert "The map of plain forks, that of steady is linear." in page.text
+    # Two maps: a circle for each state of both.
+    assert html.count('class="disc"') == 5 + 3
+    results = ExperimentResults.read(tmp_path / "plain")
+    section = page.text[page.text.index("Coefficients where maps fork") :]
+    for row in results.coefficients.to_dict("records"):
+        number = f"{row['coefficient']:.2f}".replace("-", "−")
+        assert f"{row['state']} {'detour ' if row['is_detour'] else ''}{number}" in section
+    # The paper's Table 2, and nothing for the linear map.
+    assert "0 −0.15 1 0.98 2 detour 1.19 3 −0.20 4 0.18 5 detour 0.95" in section
+    assert section.index("plain") < section.index("Convergence times")
+    assert "steady" not in section[: section.index("Convergence times")]
+    assert html.count("Histogram of the convergence times of") == 2
+    assert "2 never" in html or "times-0" in html
+    assert "with layer norm. Linear: 3 states, 2 transitions, 1 route of 20 runs" in page.text
+    assert "<script" not in html
+    assert not re.search(r'(src|href)="(https?:)?//', html)
+
+
+def test_a_pair_of_which_one_is_missing_is_left_out(tmp_path: Path) -> None:
+    only = experiment(tmp_path, "steady", n_runs=5, n_states=3)
+    about = {"steady": {"compare_with": "plain"}}
+    (one,) = read_experiments([only], about)
+    assert one.compare_with == "plain"
+    assert "Stabilised" not in Page(render_comparison([one], tmp_path / "c.html")).text
+    with_itself = read_experiments([only], {"steady": {"compare_with": "steady"}})
+    assert "Stabilised" not in Page(render_comparison(with_itself, tmp_path / "c.html")).text
+
+
+def test_names_and_descriptions_of_any_kind_stay_text(tmp_path: Path) -> None:
+    paths = [
+        experiment(tmp_path, "a", n_runs=6, n_states=3),
+        experiment(tmp_path, "b", n_runs=6, n_states=3),
+    ]
+    a, b = read_experiments(paths)
+    named = Compared({**a.summary, "experiment": HOSTILE}, a.folder, None, "b", "step", HOSTILE)
+    html = render_comparison([named, b], tmp_path / "c.html")
+    assert "<script" not in html
+    assert "<img" not in html
+    text = Page(html).text
+    assert text.count(re.sub(r"\s+", " ", HOSTILE).strip()) >= 5
+
+
+@pytest.mark.parametrize(
+    ("forking", "distances", "sentence"),
+    [
+        (
+            (True, True),
+            (0.5, 0.25),
+            "The map of a forks, and so does that of b. Runs of b differ less from each other than "
+            "those of a (dissimilarity 0.250 and 0.500).",
+        ),
+        ((False, False), (None, 1.0), "The map of a is linear, and so is that of b."),
+        (
+            (False, True),
+            (0.5, 0.5),
+            "The map of a is linear, that of b forks. Runs of b differ as much from each other as "
+            "those of a (dissimilarity 0.500 and 0.500).",
+        ),
+    ],
+)
+def test_sentence_of_a_pair(
+    forking: tuple[bool, bool], distances: tuple[float | None, float], sentence: str
+) -> None:
+    a, b = (
+        {"experiment": name, "forking": forks, "dissimilarity": {"index": distance}}
+        for name, forks, distance in zip("ab", forking, distances, strict=True)
+    )
+    assert pair_sentence(a, b) == sentence
+
+
+def test_comparison_without_the_papers_experiments_has_no_paper_columns(tmp_path: Path) -> None:
+    path = summary_file(tmp_path, "mine", experiment=HOSTILE)
+    html = render_comparison(read_experiments([path]), tmp_path / "c.html")
+    page = Page(html)
+    assert "Table 1" not in page.text
+    assert "<script" not in html
+    assert re.sub(r"\s+", " ", HOSTILE) in page.text
+
+
+def test_same_experiment_twice_is_refused(tmp_path: Path) -> None:
+    paths = [summary_file(tmp_path / "a", "x"), summary_file(tmp_path / "b", "x")]
+    with pytest.raises(InputError, match="both summaries of experiment x"):
+        read_experiments(paths)
+
+
+def test_paper_rows_are_those_of_its_table(tmp_path: Path) -> None:
+    # Hu et al. 2023, Table 1.
+    assert [row.r_squared for row in PAPER.values()] == [0.977, 0.514, 0.094, 0.905, 0.961, 0.049]
+    assert [row.dissimilarity for row in PAPER.values()] == [
+        0.496, 0.038, 0.028, 0.806, 0.183, 0.063
+    ]  # fmt: skip
+    assert {name: row.coefficients for name, row in PAPER.items() if row.coefficients} == {
+        "modular_addition": (-0.15, 0.98, 1.19, -0.20, 0.18, 0.95),
+        "sparse_parities": (0.77, 0.41, 0.98, -0.23, 0.58, 1.13),
+        "cifar100_destabilized": (0.66, 1.20, 0.28, 1.91, 1.12),
+    }  # Table 2
+    # The paper's dissimilarities and forks agree: those that fork differ most.
+    assert {n for n, row in PAPER.items() if row.forking} == {
+        n for n, row in PAPER.items() if row.dissimilarity > 0.1
+    }
+    path = summary_file(tmp_path, "mnist")
+    table = comparison_table(read_experiments([path], {"mnist": {"paper": "mnist"}}))
+    assert table.loc[0, "paper_p_value"] == "0.611"
+
+
+def test_other_outcomes_forks_and_outliers_have_their_columns(tmp_path: Path) -> None:
+    outcome = {"name": HOSTILE, "is_time": False, "larger_means": "worse"}
+    paths = [
+        summary_file(tmp_path, "a", outcome=outcome, outlier_seeds=[1, 2]),
+        summary_file(tmp_path, "b", outcome=None, forks=None, outlier_seeds=None),
+    ]
+    experiments = read_experiments(paths)
+    table = comparison_table(experiments)
+    assert table["outcome"].tolist() == [HOSTILE, None]
+    assert table["predictive_forks"].tolist() == ["2", ""]
+    assert table["n_outliers"].tolist() == [2, None]
+    text = Page(render_comparison(experiments, tmp_path / "c.html")).text
+    assert "explains the outcome that is named" in text
+    named = re.sub(r"\s+", " ", HOSTILE)
+    assert f"stable {named} 0.961" in text
+    assert "forking 2 0, 3 2" in text
+    assert "forking – 0, 3 –" in text

@@ -1,0 +1,164 @@
+"""An experiment's summary, the terminal's table of summaries, and the words that tell of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.support.synthetic_results import write_results
+from training_maps import cli
+from training_maps.report.headline import headline, map_shape
+from training_maps.report.summary import summarise, terminal_table
+from training_maps.results import ExperimentResults
+from training_maps.utils import wording
+from training_maps.utils.errors import InputError
+from training_maps.utils.files import read_json, write_json
+from training_maps.utils.wording import listing, p_value, plural
+
+
+def test_summary_agrees_with_the_tables(tmp_path: Path) -> None:
+    write_results(tmp_path / "x", 10, 4, n_censored=2, experiment="inner")
+    output = tmp_path / "summary.json"
+    command = ["summary", "--results", str(tmp_path / "x"), "--experiment", "outer"]
+    assert cli.main([*command, "--output", str(output)]) == 0
+    summary = read_json(output)
+    regression = read_json(tmp_path / "x" / "regression.json")
+    distances = pd.read_csv(tmp_path / "x" / "dissimilarity.csv")
+    assert summary["experiment"] == "outer"
+    assert summary["n_runs"] == 10
+    assert summary["n_converged"] == 8
+    assert summary["n_states"] == 4
+    assert summary["forking"] is True
+    assert summary["r_squared"] == regression["r_squared"]
+    assert summary["p_value"] == regression["p_value"]
+    assert summary["detour_states"] == regression["detour_states"]
+    for name, value in summary["dissimilarity"].items():
+        assert value == pytest.approx(np.mean(distances[name].to_numpy()))
+
+
+def test_summary_of_one_run_has_no_numbers_to_give(tmp_path: Path) -> None:
+    write_results(tmp_path, 1, 2)
+    summary = summarise(ExperimentResults.read(tmp_path))
+    assert summary["r_squared"] is None
+    assert summary["dissimilarity"] == {"index": None, "discrete": None, "means": None}
+    assert summary["forking"] is False
+    json.dumps(summary, allow_nan=False)
+
+
+def summary_file(tmp_path: Path, name: str, **changes: object) -> Path:
+    summary = {
+        "experiment": name,
+        "n_runs": 40,
+        "n_converged": 39,
+        "n_states": 6,
+        "r_squared": 0.9614,
+        "p_value": 0.00001,
+        "outcome": {"name": "convergence time", "is_time": True, "larger_means": "later"},
+        "dissimilarity": {"index": 0.1834, "discrete": 0.1, "means": None},
+        "forking": True,
+        "forks": {"states": [0, 2], "tested": [0, 2], "predicting": [2]},
+        "detour_states": [0, 3],
+        "outlier_seeds": [7],
+        "selection": {"verdict": "stable", "sentence": "The choice of 6 states is stable: it is."},
+        "notes": [],
+        "made_by": {},
+    }
+    path = tmp_path / name / "summary.json"
+    write_json({**summary, **changes}, path)
+    return path
+
+
+def test_terminal_table_is_aligned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [
+        summary_file(tmp_path, "sparse_parities"),
+        summary_file(
+            tmp_path,
+            "x",
+            r_squared=None,
+            p_value=None,
+            forking=False,
+            forks={"states": [], "tested": [], "predicting": []},
+            detour_states=[],
+            outlier_seeds=None,
+            selection=None,
+        ),
+    ]
+    assert cli.main(["summary", "--show", *map(str, paths)]) == 0
+    shown = capsys.readouterr().out
+    assert shown == terminal_table(paths) + "\n"
+    head, first, second = shown.splitlines()
+    assert first.split()[10:13] == ["0", "3", "1"]
+    assert first.split()[:10] == [
+        "sparse_parities", "40", "39", "6", "stable", "0.961", "<0.001", "0.183", "forking", "2"
+    ]  # fmt: skip
+    assert first.endswith(str(tmp_path / "sparse_parities" / "report.html"))
+    assert second.split()[4:12] == ["–", "–", "–", "0.183", "linear", "–", "–", "–"]
+    for column in ("choice", "map", "detours", "report"):
+        at = head.index(column)
+        assert first[at - 1] == second[at - 1] == " "
+        assert first[at] != " "
+        assert second[at] != " "
+
+
+def test_a_map_without_a_fork_is_not_called_forking(tmp_path: Path) -> None:
+    """Where runs only end early or go back, it is not linear by the letter all the same."""
+    none = {"states": [], "tested": [], "predicting": []}
+    path = summary_file(tmp_path, "x", forks=none)
+    assert "  no fork  " in terminal_table([path])
+    assert map_shape(read_json(path)) == "no fork"
+    assert map_shape(read_json(summary_file(tmp_path, "y"))) == "forking"
+    assert map_shape(read_json(summary_file(tmp_path, "z", forks=None))) == "forking"
+    assert map_shape(read_json(summary_file(tmp_path, "w", forking=False, forks=none))) == "linear"
+
+
+def test_summary_command_wants_something_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["summary"]) == 1
+    assert "--show" in capsys.readouterr().err
+
+
+def test_broken_summaries_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "summary.json"
+    write_json({"experiment": "x"}, path)
+    with pytest.raises(InputError, match=r"summary\.json: has no n_runs"):
+        terminal_table([path])
+    write_json([], path)
+    with pytest.raises(InputError, match="has no experiment"):
+        terminal_table([path])
+    whole = summary_file(tmp_path, "x")
+    write_json({k: v for k, v in read_json(whole).items() if k != "selection"}, whole)
+    with pytest.raises(InputError, match="has no selection; rerun the summary stage"):
+        terminal_table([whole])
+
+
+def test_words() -> None:
+    assert [plural(n, "run") for n in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]
+    assert listing([1]) == "1"
+    assert listing([1, 3, 4]) == "1, 3 and 4"
+    assert [wording.first_of(range(n), 2) for n in (0, 1, 2, 4)] == [
+        "",
+        "0",
+        "0, 1",
+        "0, 1 and 2 more",
+    ]
+    assert [wording.amount(x) for x in (None, 0.04, -46.94, 1040.2)] == [
+        "–",
+        "0.0",
+        "−46.9",
+        "1,040",
+    ]
+    assert [wording.share(x) for x in (None, 0.9, 0.4051)] == ["–", "90 %", "40.5 %"]
+    assert [p_value(p) for p in (None, 0.0009, 0.001, 0.4691)] == ["–", "<0.001", "0.001", "0.469"]
+
+
+def test_headline_does_not_interpret_what_is_not_significant(tmp_path: Path) -> None:
+    summary = read_json(summary_file(tmp_path, "x", p_value=0.4, detour_states=[]))
+    said = " ".join(headline(summary, significant=False))
+    assert "p = 0.400" in said
+    assert "not significant" in said
+    assert "No state is a detour" not in said
+    summary = {**summary, "detour_states": [2], "p_value": 1e-5}
+    assert "State 2 is a detour" in " ".join(headline(summary, significant=True))

@@ -1,0 +1,74 @@
+"""The command line: one message for what the user got wrong, and quick to start."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from training_maps import cli
+
+pytestmark = pytest.mark.usefixtures("restore_logging")
+ANALYSIS_STAGES = sorted(set(cli.STAGES) - {"train"})
+
+
+@pytest.mark.parametrize("stage", cli.STAGES)
+def test_every_stage_has_help(stage, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([stage, "--help"])
+    assert stop.value.code == 0
+    assert f"training-maps {stage}" in capsys.readouterr().out
+
+
+def test_an_unknown_stage_is_refused(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["trian"])
+    assert stop.value.code == 2
+    assert "invalid choice: 'trian'" in capsys.readouterr().err
+
+
+def test_bad_input_is_one_line_on_the_terminal_and_in_the_log(tmp_path, capsys):
+    log = tmp_path / "logs" / "metrics.log"
+    missing = tmp_path / "checkpoints.json"
+    status = cli.main(
+        ["metrics", "--checkpoints", str(missing), "--output", str(tmp_path / "m.parquet"),
+         "--log", str(log)]
+    )  # fmt: skip
+    told = capsys.readouterr().err.strip()
+    assert status == 1
+    assert str(missing) in told
+    assert "\n" not in told
+    assert told in log.read_text()
+
+
+def test_a_bug_leaves_its_traceback_in_the_log(tmp_path, capsys, monkeypatch):
+    import training_maps.commands.metrics as command
+
+    monkeypatch.setattr(command, "run", lambda options: 1 / 0)
+    log = tmp_path / "log"
+    arguments = ["metrics", "--checkpoints", "x", "--output", "y", "--log", str(log)]
+    assert cli.main(arguments) == 1
+    assert "ZeroDivisionError" in log.read_text()
+    assert "bug" in capsys.readouterr().err
+
+
+def test_analysis_stages_do_not_import_torch():
+    code = textwrap.dedent(
+        """
+        import importlib, sys
+        for stage in sys.argv[1:]:
+            importlib.import_module(f"training_maps.commands.{stage}")
+        import training_maps.config.resolve
+        import training_maps
+        for name in training_maps.__all__:
+            getattr(training_maps, name)
+        assert "torch" not in sys.modules, "torch was imported"
+        assert "snakemake" not in sys.modules, "snakemake was imported"
+        """
+    )
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, *ANALYSIS_STAGES],
+        check=True,
+        env={**os.environ},
+    )
