@@ -23,7 +23,7 @@ from training_maps.utils.code_digest import stage_digest
 
 ROOT = Path(workflow.basedir)
 
-SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
+SCHEMA = load_schema()
 CONFIG_FILE = "config.yaml"
 
 
