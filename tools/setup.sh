@@ -39,19 +39,21 @@ make_environment() {
     pip --version >/dev/null 2>&1 || "$bin/python" -m ensurepip >/dev/null
 }
 
-# uv of the pinned version, in the environment. Fails where it cannot be had.
+# Brings uv of the pinned version into the environment. Where it cannot be had, `uv` stays empty.
+uv=
 get_uv() {
     local version
     version=$(sed -n 's/^uv==//p' requirements-uv.lock)
     if [ "$("$bin/uv" --version 2>/dev/null | cut -d' ' -f2)" != "$version" ]; then
         say "uv $version, which installs the packages (60 MB)"
-        pip install --quiet -r requirements-uv.lock || return 1
+        pip install --quiet -r requirements-uv.lock || return 0
     fi
     eval "$("$bin/python" tools/pip_settings.py)"
+    uv=$bin/uv
 }
 
 uv_install() {
-    "$bin/uv" pip install --python "$bin/python" --no-python-downloads "$@"
+    "$uv" pip install --python "$bin/python" --no-python-downloads "$@"
 }
 
 # On a terminal uv draws its progress. In a log it is a line for what is resolved, downloaded and installed;
@@ -82,7 +84,7 @@ tell_stages() {
 install() {
     local lock=$1
     shift
-    if get_uv && uv_install_told -r "$lock" "$@"; then
+    if [ -n "$uv" ] && uv_install_told -r "$lock" "$@"; then
         return
     fi
     say "uv could not do it (its reason is above); pip does, which takes longer"
@@ -95,7 +97,7 @@ has_gpu() {
 
 # The source itself is known to uv. Resolving torch alone downloads nothing.
 cpu_source_answers() {
-    UV_HTTP_RETRIES=0 timeout "$patience" "$bin/uv" pip install --quiet --python "$bin/python" \
+    UV_HTTP_RETRIES=0 timeout "$patience" "$uv" pip install --quiet --python "$bin/python" \
         --dry-run --no-deps --reinstall-package torch --torch-backend cpu "$1" >/dev/null 2>&1
 }
 
@@ -120,6 +122,8 @@ choose_torch() {
         because="there is an NVIDIA GPU"
     elif [ "$torch" = auto ] && command -v sbatch >/dev/null; then
         because="SLURM is here, whose nodes may have GPUs"
+    elif [ -z "$uv" ]; then
+        because="no GPU, but only uv knows where the builds without CUDA are"
     elif cpu_source_answers "torch==$wanted"; then
         build=cpu because="no NVIDIA GPU is here; TORCH=cuda would have CUDA"
     else
@@ -129,7 +133,7 @@ choose_torch() {
 
 install_packages() {
     local build because options size
-    get_uv || true # said again by install, which then takes pip
+    get_uv
     choose_torch
     size=size_$build
     say "$(grep -c == requirements.lock) pinned packages: ${!size} ($because)"
@@ -172,6 +176,7 @@ packages)
     ;;
 slurm)
     say "what profiles/slurm needs"
+    get_uv
     install requirements-slurm.lock
     ;;
 extension)

@@ -37,9 +37,15 @@ quietly() {
     return "$ends"
 }
 
-# What a user types before a command that needs root's rights.
+# How to ask for a command that needs root's rights: what to type here.
 as_root() {
-    [ "$(id -u)" = 0 ] || echo "sudo "
+    if [ "$(id -u)" = 0 ]; then
+        echo "type  $*"
+    elif command -v sudo >/dev/null; then
+        echo "type  sudo $*"
+    else
+        echo "type as root  $*"
+    fi
 }
 
 check_build() {
@@ -52,8 +58,8 @@ check_build() {
         return
     fi
     if command -v apt-get >/dev/null; then
-        echo "System packages are missing. Type, then run make again:" >&2
-        echo "  $(as_root)apt-get install -y --no-install-recommends ${missing[*]}" >&2
+        echo "System packages are missing: $(as_root apt-get install -y --no-install-recommends "${missing[@]}")" >&2
+        echo "Then run make again." >&2
     else
         echo "These are missing here: ${missing[*]}." >&2
         echo "With Homebrew, type:  brew install openblas pkg-config" >&2
@@ -72,14 +78,14 @@ check_python() {
 how_to_get_rust() {
     local package version
     if apt-cache policy rustup 2>/dev/null | grep -q 'Candidate: [0-9]'; then
-        echo "type  $(as_root)apt-get install -y rustup && rustup default stable"
+        echo "$(as_root apt-get install -y rustup) && rustup default stable"
         return
     fi
     # Debian 12 has a Rust of today for building its browsers, cargo-web, beside the one that it came out with.
     for package in cargo cargo-web; do
         version=$(apt-cache policy "$package" 2>/dev/null | sed -n 's/.*Candidate: \([0-9.]*\).*/\1/p')
         if [ -n "$version" ] && new_enough "$version"; then
-            echo "type  $(as_root)apt-get install -y $package"
+            as_root apt-get install -y "$package"
             return
         fi
     done
@@ -121,8 +127,8 @@ check_browser() {
     done
     apt_install chromium fonts-dejavu-core && return
     echo "There is no browser, so the tests that look at the report in one are skipped." >&2
-    echo "To have them run, install Chromium. On Debian, type:" >&2
-    echo "  $(as_root)apt-get install -y --no-install-recommends chromium fonts-dejavu-core" >&2
+    echo "To have them run, install Chromium; on Debian," >&2
+    as_root apt-get install -y --no-install-recommends chromium fonts-dejavu-core >&2
 }
 
 case ${1:-build} in

@@ -171,6 +171,19 @@ def test_uv_is_brought_where_it_is_not_or_is_another(place):
     assert asked[0] == "pip install --quiet -r requirements-uv.lock"
 
 
+def test_where_uv_cannot_be_had_pip_is_asked_for_it_once_and_does_the_rest(place):
+    place.write({"uv": "1.2.2"})
+    python = place.folder / "environment/bin/python"
+    python.write_text(python.read_text().replace("! [ -e no-pip ]", "[[ $asked != *-uv.lock ]]"))
+    said, asked = place.set_up()
+    assert place.ended == 0
+    assert asked == [
+        "pip install --quiet -r requirements-uv.lock",
+        "pip install --progress-bar off --quiet -r requirements.lock",
+    ]
+    assert "only uv knows" in said
+
+
 def test_pip_takes_over_from_a_uv_that_fails_whose_reason_is_shown(place):
     place.write({"no-uv": ""})
     said, asked = place.set_up(TORCH="cuda")
@@ -216,7 +229,7 @@ def rust(tmp_path: Path, **programs: str) -> str:
     shutil.copy(ROOT / "tools" / "system-packages.sh", tmp_path / "tools")
     (tmp_path / "rust_metrics").mkdir()
     place.write({"rust_metrics/Cargo.toml": 'rust-version = "1.88"\n'})
-    programs = {"id": "echo 1000", **programs}
+    programs = {"id": "echo 1000", "sudo": "", **programs}
     for name, text in programs.items():
         place.program(f"path/{name.replace('_', '-')}", text)
     done = subprocess.run(
