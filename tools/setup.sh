@@ -22,8 +22,15 @@ size_cuda="torch with CUDA libraries, 5.2 GB on the disk, and all others, 1.6 GB
 size_cpu="torch without CUDA, 0.7 GB on the disk, and all others, 1.6 GB"
 size_keep="all but torch, up to 1.6 GB on the disk"
 
+notes=$(mktemp -d)
+trap 'rm -rf "$notes"' EXIT
+clear=
+if [ -t 1 ]; then
+    clear=$'\r\033[K' # ends a line of progress
+fi
+
 say() {
-    printf 'Set-up: %s\n' "$*"
+    printf '%sSet-up: %s\n' "$clear" "$*"
 }
 
 pip() {
@@ -53,21 +60,23 @@ get_uv() {
 }
 
 uv_install() {
-    "$uv" pip install --python "$bin/python" --no-python-downloads "$@"
+    attended "$uv" pip install --python "$bin/python" --no-python-downloads --no-progress "$@"
 }
 
-# On a terminal uv draws its progress. In a log it is a line for what is resolved, downloaded and installed;
-# if it fails, all that it said.
-uv_install_told() {
-    local said ends=0
-    if [ -t 2 ]; then
-        uv_install "$@"
-        return
+# Runs a command whose words are many: a line for each stage is told, and all of them only if it fails. On a
+# terminal a line shows meanwhile that it goes on.
+attended() {
+    local ends=0 progress=
+    if [ -t 1 ]; then
+        show_progress &
+        progress=$!
     fi
-    said=$(mktemp)
-    { uv_install --no-progress "$@" 2>&1 | tee "$said" | tell_stages; } || ends=$?
-    [ "$ends" = 0 ] || cat "$said" >&2
-    rm -f "$said"
+    { (echo "$BASHPID" >"$notes/process" && exec "$@") 2>&1 | tee "$notes/said" | tell_stages; } || ends=$?
+    if [ -n "$progress" ]; then
+        kill "$progress" 2>/dev/null || true
+        printf '%s' "$clear"
+    fi
+    [ "$ends" = 0 ] || cat "$notes/said" >&2
     return "$ends"
 }
 
@@ -80,15 +89,27 @@ tell_stages() {
     done
 }
 
+# The seconds since it began and, where the system counts them, the bytes that the command wrote itself.
+show_progress() {
+    local written
+    while sleep 1; do
+        written=$(sed -n 's/^wchar: //p' "/proc/$(cat "$notes/process")/io" 2>/dev/null || true)
+        printf '%sSet-up:   %d s' "$clear" "$SECONDS"
+        if [ "${written:-0}" -gt 100000000 ]; then
+            printf ', %d.%d GB written' $((written / 1000000000)) $((written / 100000000 % 10))
+        fi
+    done
+}
+
 # Installs a lock file by uv, with uv's options, or else by pip.
 install() {
     local lock=$1
     shift
-    if [ -n "$uv" ] && uv_install_told -r "$lock" "$@"; then
+    if [ -n "$uv" ] && uv_install -r "$lock" "$@"; then
         return
     fi
     say "uv could not do it (its reason is above); pip does, which takes longer"
-    pip install --progress-bar "$([ -t 1 ] && echo on || echo off)" --quiet -r "$lock"
+    attended "$bin/python" -m pip --disable-pip-version-check install --progress-bar off --quiet -r "$lock"
 }
 
 has_gpu() {
@@ -138,26 +159,17 @@ install_packages() {
     size=size_$build
     say "$(grep -c == requirements.lock) pinned packages: ${!size} ($because)"
     if [ "$build" = cpu ]; then
-        uv_install_told -r requirements.lock "${options[@]}" --torch-backend cpu && return
+        uv_install -r requirements.lock "${options[@]}" --torch-backend cpu && return
         say "torch without CUDA could not be had (the reason is above), so: $size_cuda"
     fi
     install requirements.lock "${options[@]}"
 }
 
 build_extension() {
-    local said ends=0
     tools/system-packages.sh rust
     say "the Rust extension, built by cargo (a minute or two)"
     # maturin lets pip look at what is installed already, and pip would tell of each package.
-    if [ -t 2 ]; then
-        PIP_QUIET=1 "$bin/maturin" develop --release --locked
-        return
-    fi
-    said=$(mktemp)
-    PIP_QUIET=1 "$bin/maturin" develop --release --locked --quiet >"$said" 2>&1 || ends=$?
-    [ "$ends" = 0 ] || cat "$said" >&2
-    rm -f "$said"
-    return "$ends"
+    PIP_QUIET=1 attended "$bin/maturin" develop --release --locked --quiet
 }
 
 case $torch in

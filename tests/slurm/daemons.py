@@ -38,9 +38,14 @@ class Daemons:
         What it says goes to a file: a daemon keeps a pipe open, and reading that would not end.
 
         Raises:
-            RuntimeError: if it fails, with what it said.
+            RuntimeError: if it fails, with what it said and what all daemons logged, as most say
+                why in their logs only.
         """
-        run(*command, environment=self.environment, told=self.folder / f"{command[0]}.said.log")
+        told = self.folder / f"{command[0]}.said.log"
+        try:
+            run(*command, environment=self.environment, told=told)
+        except RuntimeError as error:
+            raise RuntimeError(f"{error}\n{self._told()}") from None
 
     def start_behind(self, log: str, *command: str) -> None:
         """Start a daemon that stays in the foreground; what it says goes to the file `log`."""
