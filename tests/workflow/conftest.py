@@ -33,10 +33,14 @@ hmm: {n_states: 1-3, restarts: 2}
 
 
 class Project:
-    """A folder with a copy of the project, in which the workflow is run as a user runs it."""
+    """A folder with a copy of the project, in which the workflow is run as a user runs it.
 
-    def __init__(self, folder: Path) -> None:
+    Elsewhere, `sources` is the folder with the copy whose package counts.
+    """
+
+    def __init__(self, folder: Path, sources: Path | None = None) -> None:
         self.folder = folder
+        self.sources = sources or folder
         self.results = folder / "results" / "tiny"
 
     @classmethod
@@ -64,7 +68,7 @@ class Project:
         """Start a command here, with the package of this copy, as a process group of its own."""
         environment = {
             **os.environ,
-            "PYTHONPATH": str(self.folder / "python"),
+            "PYTHONPATH": str(self.sources / "python"),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONDONTWRITEBYTECODE": "1",
         }

@@ -27,6 +27,7 @@ from training_maps.analysis.phases.curves import (
     loss_heights,
     plateau,
 )
+from training_maps.settings.sections import PhaseTransitionsSettings
 from training_maps.utils.errors import InputError
 from training_maps.utils.numbers import Floats
 from training_maps.utils.seeds import format_seeds
@@ -85,7 +86,7 @@ def find_phase_transitions(
     state_paths: pd.DataFrame,
     logs: Mapping[int, pd.DataFrame],
     rule: Rule | None = None,
-    tolerance: int = 3,
+    tolerance: int = PhaseTransitionsSettings.tolerance,
 ) -> PhaseTransitions:
     """Find each run's memorisation and generalisation, and match them to its path.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,7 @@ from training_maps.analysis.semantics.sentences import (
     missing_notes,
     why_no_regression,
 )
+from training_maps.settings.sections import CensoredPolicy, DetourRule, SemanticsSettings
 from training_maps.stats.least_squares import (
     ROUNDING,
     LeastSquares,
@@ -71,12 +72,10 @@ COEFFICIENT_COLUMNS = {
     "explanation": "str",
 }
 
-CensoredPolicy = Literal["last_step", "drop", "tobit"]
-DetourRule = Literal["sign", "interval"]
 
-CENSORED_POLICIES = ("last_step", "drop", "tobit")
-DETOUR_RULES = ("sign", "interval")
-N_RESAMPLES = 1000
+CENSORED_POLICIES = get_args(CensoredPolicy)
+DETOUR_RULES = get_args(DetourRule)
+N_RESAMPLES = SemanticsSettings.resamples
 N_PERMUTATIONS = 1999
 # Each takes a fit by maximum likelihood, so fewer.
 N_TOBIT_PERMUTATIONS = 199
@@ -132,7 +131,7 @@ class Regression:
     n_runs: int
     n_converged: int | None
     significance: float
-    censored: CensoredPolicy = "last_step"
+    censored: CensoredPolicy = SemanticsSettings.censored
     method: str | None = None
     r_squared: float | None = None
     r_squared_interval: tuple[float, float] | None = None
@@ -148,7 +147,7 @@ class Regression:
     coefficients: pd.DataFrame = field(default_factory=_no_coefficients)
     predictions: pd.DataFrame = field(default_factory=_no_predictions)
     detour_states: tuple[int, ...] = ()
-    detour_rule: DetourRule = "sign"
+    detour_rule: DetourRule = SemanticsSettings.detour_rule
     reason: str | None = None
     notes: tuple[str, ...] = ()
 
@@ -200,12 +199,12 @@ def regress(
     shares: pd.DataFrame,
     outcome: Outcome,
     *,
-    censored: CensoredPolicy = "last_step",
-    significance: float = 0.001,
-    detour_rule: DetourRule = "sign",
-    n_resamples: int = N_RESAMPLES,
+    censored: CensoredPolicy = SemanticsSettings.censored,
+    significance: float = SemanticsSettings.significance,
+    detour_rule: DetourRule = SemanticsSettings.detour_rule,
+    n_resamples: int = SemanticsSettings.resamples,
     alternatives: bool = True,
-    random_state: int = 0,
+    random_state: int = SemanticsSettings.random_state,
 ) -> Regression:
     """Regress an outcome on the shares of checkpoints in each state; find detours.
 
