@@ -71,7 +71,9 @@ attended() {
         show_progress &
         progress=$!
     fi
-    { (echo "$BASHPID" >"$notes/process" && exec "$@") 2>&1 | tee "$notes/said" | tell_stages; } || ends=$?
+    # shellcheck disable=SC2016 # the inner shell tells its own number, which becomes the command's
+    { sh -c 'echo $$ >"$0" && exec "$@"' "$notes/process" "$@" 2>&1 | tee "$notes/said" | tell_stages; } ||
+        ends=$?
     if [ -n "$progress" ]; then
         kill "$progress" 2>/dev/null || true
         printf '%s' "$clear"
@@ -144,25 +146,31 @@ choose_torch() {
     elif [ "$torch" = auto ] && command -v sbatch >/dev/null; then
         because="SLURM is here, whose nodes may have GPUs"
     elif [ -z "$uv" ]; then
-        because="no GPU, but only uv knows where the builds without CUDA are"
-    elif cpu_source_answers "torch==$wanted"; then
-        build=cpu because="no NVIDIA GPU is here; TORCH=cuda would have CUDA"
+        because="only uv knows where the builds without CUDA are"
+    elif ! cpu_source_answers "torch==$wanted"; then
+        because="the source of the builds without CUDA did not answer within $patience s"
     else
-        because="no GPU, but the source of the builds without CUDA did not answer in $patience s"
+        build=cpu because="no NVIDIA GPU is here; TORCH=cuda would have CUDA"
+        [ "$torch" = auto ] || because="as TORCH=$torch says"
+    fi
+    # The build that is there is as good as the same from PyPI.
+    if [ "$build" = cuda ] && [ "$kind" = cuda ] && [ "${here%%+*}" = "$wanted" ]; then
+        build=keep options=()
     fi
 }
 
 install_packages() {
-    local build because options size
+    local build because size options=()
     get_uv
     choose_torch
     size=size_$build
     say "$(grep -c == requirements.lock) pinned packages: ${!size} ($because)"
     if [ "$build" = cpu ]; then
-        uv_install -r requirements.lock "${options[@]}" --torch-backend cpu && return
+        uv_install -r requirements.lock ${options[@]+"${options[@]}"} --torch-backend cpu && return
         say "torch without CUDA could not be had (the reason is above), so: $size_cuda"
+        options=()
     fi
-    install requirements.lock "${options[@]}"
+    install requirements.lock ${options[@]+"${options[@]}"}
 }
 
 build_extension() {
