@@ -71,7 +71,7 @@ attended() {
         show_progress &
         progress=$!
     fi
-    # shellcheck disable=SC2016 # the inner shell tells its own number, which becomes the command's
+    # The inner shell notes its number, which then is the command's.
     { sh -c 'echo $$ >"$0" && exec "$@"' "$notes/process" "$@" 2>&1 | tee "$notes/said" | tell_stages; } ||
         ends=$?
     if [ -n "$progress" ]; then

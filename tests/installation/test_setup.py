@@ -10,8 +10,8 @@ from tools.pip_settings import variables
 
 ROOT = Path(__file__).parents[2]
 TOOLS = (
-    "bash", "cat", "cut", "env", "grep", "head", "mktemp", "rm", "sed", "sh", "sleep", "sort", "tee",
-    "timeout",
+    "bash", "cat", "cut", "env", "grep", "head", "mktemp", "rm", "sed", "sh", "sleep", "sort",
+    "tee", "timeout",
 )  # fmt: skip
 
 # The environment's Python. Its torch is in the file `torch`; its pip fails if there is `no-pip`.
