@@ -94,7 +94,7 @@ tell_stages() {
 # The seconds since it began and, where the system counts them, the bytes that the command wrote itself.
 show_progress() {
     local written
-    while sleep 1; do
+    while sleep 1 && [ -d "$notes" ]; do # also after Ctrl-C, which a shell's background does not hear
         written=$(sed -n 's/^wchar: //p' "/proc/$(cat "$notes/process")/io" 2>/dev/null || true)
         printf '%sSet-up:   %d s' "$clear" "$SECONDS"
         if [ "${written:-0}" -gt 100000000 ]; then
