@@ -16,11 +16,11 @@ bin=$environment/bin
 torch=${TORCH:-auto}
 patience=5 # seconds within which the source of torch's CPU builds must answer
 
-# As measured with torch 2.15.0 on Linux, x86-64, with du: torch, triton and the nvidia packages are 5.2 of 6.8 GB.
+# As measured with torch 2.15.0 on Linux, x86-64, with du: torch, triton and the nvidia packages are 5.2 of 6.5 GB.
 # The CPU build is what is left of torch without its CUDA parts.
-size_cuda="torch with CUDA libraries, 5.2 GB on the disk, and all others, 1.6 GB"
-size_cpu="torch without CUDA, 0.7 GB on the disk, and all others, 1.6 GB"
-size_keep="all but torch, up to 1.6 GB on the disk"
+size_cuda="torch with CUDA libraries, 5.2 GB on the disk, and all others, 1.3 GB"
+size_cpu="torch without CUDA, 0.7 GB on the disk, and all others, 1.3 GB"
+size_keep="all but torch, up to 1.3 GB on the disk"
 
 notes=$(mktemp -d)
 trap 'rm -rf "$notes"' EXIT
@@ -52,7 +52,7 @@ get_uv() {
     local version
     version=$(sed -n 's/^uv==//p' requirements-uv.lock)
     if [ "$("$bin/uv" --version 2>/dev/null | cut -d' ' -f2)" != "$version" ]; then
-        say "uv $version, which installs the packages (60 MB)"
+        say "uv $version, which installs the packages (37 MB)"
         pip install --quiet -r requirements-uv.lock || return 0
     fi
     eval "$("$bin/python" tools/pip_settings.py)"
