@@ -56,6 +56,10 @@ get_uv() {
         pip install --quiet -r requirements-uv.lock || return 0
     fi
     eval "$("$bin/python" tools/pip_settings.py)"
+    # As pip does, uv is to trust whom the system trusts, an employer's proxy say; its own list has only the public ones.
+    if [ -e /etc/ssl/certs/ca-certificates.crt ]; then
+        export UV_SYSTEM_CERTS=${UV_SYSTEM_CERTS:-true}
+    fi
     uv=$bin/uv
 }
 
