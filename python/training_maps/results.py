@@ -19,6 +19,7 @@ import numpy as np
 
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_json, read_table, table_metadata
+from training_maps.utils.notes import Note, notes_from
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,7 +153,7 @@ class ExperimentResults:
         early_warning: `early_warning.json` as a dict; empty unless the experiment asked for it.
         early_warnings: its table; empty unless the experiment asked for it.
         validation_seeds: seeds held out for model selection.
-        notes: everything that earlier stages remarked, each sentence once.
+        notes: everything that earlier stages remarked, each note once.
     """
 
     folder: Path
@@ -177,7 +178,7 @@ class ExperimentResults:
     early_warning: dict[str, Any]
     early_warnings: pd.DataFrame
     validation_seeds: tuple[int, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[Note, ...] = field(default=())
 
     @classmethod
     def read(cls, folder: str | os.PathLike[str]) -> ExperimentResults:
@@ -187,7 +188,8 @@ class ExperimentResults:
             InputError: if a file that every experiment has is missing, or a file is broken.
         """
         folder = Path(folder)
-        training_map = _read_map(folder / "training_map.json")
+        map_file = folder / "training_map.json"
+        training_map = _read_map(map_file)
         paths = read_table(folder / "state_paths.csv", ("seed", "step", "state"))
         if paths.empty:
             raise InputError(f"{folder / 'state_paths.csv'}: has no rows; rerun the map stage")
@@ -223,7 +225,11 @@ class ExperimentResults:
             early_warning=_read_optional_keys(folder / "early_warning.json", _WARNING_KEYS),
             early_warnings=_read_optional(folder / "early_warning.csv", EARLY_WARNING_COLUMNS),
             validation_seeds=validation_seeds,
-            notes=_unique(notes, training_map.get("notes", ()), regression.get("notes", ())),
+            notes=_unique(
+                notes,
+                notes_from(training_map.get("notes", ()), map_file),
+                notes_from(regression.get("notes", ()), regression_file),
+            ),
         )
 
     @cached_property
@@ -429,16 +435,17 @@ def _read_logs(folder: Path, seeds: np.ndarray) -> dict[int, pd.DataFrame]:
     return logs
 
 
-def _read_observations(path: Path) -> tuple[tuple[int, ...], list[str]]:
+def _read_observations(path: Path) -> tuple[tuple[int, ...], tuple[Note, ...]]:
     """The validation seeds and the notes of the observations; the metrics stay unread."""
     if not path.exists():
-        return (), []
+        return (), ()
     import pandas as pd
 
     rows = pd.read_parquet(path, columns=["seed", "split"])
     held_out = np.unique(rows.loc[rows["split"] == "validation", "seed"])
-    return tuple(int(seed) for seed in held_out), list(table_metadata(path).get("notes", ()))
+    notes = notes_from(table_metadata(path).get("notes", ()), path)
+    return tuple(int(seed) for seed in held_out), notes
 
 
-def _unique(*groups: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(str(note) for group in groups for note in group))
+def _unique(*groups: Sequence[Note]) -> tuple[Note, ...]:
+    return tuple(dict.fromkeys(note for group in groups for note in group))

@@ -14,10 +14,11 @@ import pandas as pd
 
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_table
+from training_maps.utils.notes import Note
 from training_maps.utils.seeds import format_seeds
 
-# How a note begins that explains why a map without a fork is not linear by the letter.
-ONLY_BECAUSE = "The map is not linear, but only because"
+# The kind of the note that says why a map without a fork is not linear by the letter.
+WHY_NOT_LINEAR = "why_not_linear"
 PATH_COLUMNS = ("seed", "step", "state")
 PATH_TIME_COLUMNS = (
     "seed",
@@ -158,7 +159,7 @@ def path_times(
     return stays[list(PATH_TIME_COLUMNS)]
 
 
-def explain_routes(routes: Sequence[Route]) -> list[str]:
+def explain_routes(routes: Sequence[Route]) -> list[Note]:
     """A note where routes differ by the letter only: by runs that end early, or that go back."""
     if len(routes) == 1:
         return []
@@ -183,4 +184,8 @@ def explain_routes(routes: Sequence[Route]) -> list[str]:
         if back
         else "all take the same way"
     )
-    return [f"{ONLY_BECAUSE} {' and '.join(reasons)}; as far as they go, {alike}."]
+    text = (
+        f"The map is not linear, but only because {' and '.join(reasons)}; as far as they go, "
+        f"{alike}."
+    )
+    return [Note(WHY_NOT_LINEAR, text)]

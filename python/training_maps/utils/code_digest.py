@@ -15,6 +15,7 @@ _PACKAGE = Path(__file__).parents[1]
 
 # Sentences are part of what a stage writes.
 WORDING = "utils/wording"
+NOTES = "utils/notes"
 # The modules and folders whose code decides what a stage's results are: `folder/*` is what lies in
 # a folder, `folder/**` what lies below it too. What an earlier stage lists need not be named again:
 # a change in it reruns that stage, and this one after it. PLUMBING is what all stages stand on: it
@@ -27,7 +28,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "metrics": ("commands/metrics", "metrics/*", "runs/formats", "runs/torch_format"),
     "inspect": ("commands/inspect", "metrics/*", "runs/formats"),
     "hub": ("commands/hub", "hub/*", "runs/checkpoints"),
-    "observations": ("commands/observations", "hmm/observations"),
+    "observations": ("commands/observations", "hmm/observations", NOTES),
     "hmm": (
         "commands/hmm",
         "hmm/*",
@@ -38,7 +39,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "map": ("commands/map", "model_selection/*", "training_map/*", "stats/agreement", WORDING),
     "convert": ("commands/convert",),
     # In place of the map stage, so its modules are named again.
-    "state_paths": ("commands/state_paths", "training_map/*", WORDING),
+    "state_paths": ("commands/state_paths", "training_map/*", WORDING, NOTES),
     "forks": ("commands/forks", "analysis/forks", "stats/permutation_test", "runs/training_logs"),
     "phase_transitions": ("commands/phase_transitions", "analysis/phases/*"),
     "semantics": (

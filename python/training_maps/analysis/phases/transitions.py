@@ -28,6 +28,7 @@ from training_maps.analysis.phases.curves import (
     plateau,
 )
 from training_maps.utils.errors import InputError
+from training_maps.utils.notes import Note
 from training_maps.utils.numbers import Floats
 from training_maps.utils.seeds import format_seeds
 
@@ -265,7 +266,7 @@ def _summary(
             "coincidences": [one.to_dict() for one in found_at],
             "sentence": _sentence(phase, rows, found_at, tolerance),
         }
-        summary["notes"] += _notes(phase, rows)
+        summary["notes"] += [note.to_dict() for note in _notes(phase, rows)]
     return summary
 
 
@@ -335,30 +336,39 @@ def _sentence(
     )
 
 
-def _notes(phase: str, rows: pd.DataFrame) -> list[str]:
+def _notes(phase: str, rows: pd.DataFrame) -> list[Note]:
     """Runs that a reader must know of."""
     notes = []
     n_losses = int((rows["column"] == PHASES[phase][1]).sum())
     if n_losses:
         notes.append(
-            f"{phase.capitalize()} is told by the loss in {n_losses} of {len(rows)} runs, whose "
-            "logs have no accuracy: it is less certain there."
+            Note(
+                "told_by_loss",
+                f"{phase.capitalize()} is told by the loss in {n_losses} of {len(rows)} runs, "
+                "whose logs have no accuracy: it is less certain there.",
+            )
         )
-    for status, what in (
-        ("not reached", "does not happen by the end of the run"),
-        ("from the start", "is over at the first checkpoint"),
+    for status, kind, what in (
+        ("not reached", "not_reached", "does not happen by the end of the run"),
+        ("from the start", "from_the_start", "is over at the first checkpoint"),
     ):
         seeds = rows.loc[rows["status"] == status, "seed"].tolist()
         if seeds and len(seeds) < len(rows):
             notes.append(
-                f"{phase.capitalize()} {what} in {len(seeds)} of {len(rows)} runs "
-                f"(seed{'s' * (len(seeds) > 1)} {format_seeds(seeds)})."
+                Note(
+                    kind,
+                    f"{phase.capitalize()} {what} in {len(seeds)} of {len(rows)} runs "
+                    f"(seed{'s' * (len(seeds) > 1)} {format_seeds(seeds)}).",
+                )
             )
     beyond = rows.loc[(rows["status"] == "found") & rows["state"].isna(), "seed"].tolist()
     if beyond:
         notes.append(
-            f"{phase.capitalize()} comes after the last checkpoint whose state is known in "
-            f"{len(beyond)} of {len(rows)} runs (seed{'s' * (len(beyond) > 1)} "
-            f"{format_seeds(beyond)}): they are not matched."
+            Note(
+                "after_the_states",
+                f"{phase.capitalize()} comes after the last checkpoint whose state is known in "
+                f"{len(beyond)} of {len(rows)} runs (seed{'s' * (len(beyond) > 1)} "
+                f"{format_seeds(beyond)}): they are not matched.",
+            )
         )
     return notes

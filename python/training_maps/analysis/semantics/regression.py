@@ -45,6 +45,7 @@ from training_maps.stats.tobit import (
 )
 from training_maps.training_map.paths import state_shares
 from training_maps.utils.errors import InputError
+from training_maps.utils.notes import Note
 
 __all__ = [
     "COEFFICIENT_COLUMNS",
@@ -126,7 +127,7 @@ class Regression:
         detour_states: states that are detours, ascending; none unless significant.
         detour_rule: "sign" or "interval"; see `regress`.
         reason: why there is no regression; None where there is one.
-        notes: what a reader should know, in plain sentences.
+        notes: what a reader should know.
     """
 
     n_runs: int
@@ -150,7 +151,7 @@ class Regression:
     detour_states: tuple[int, ...] = ()
     detour_rule: DetourRule = "sign"
     reason: str | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     @property
     def significant(self) -> bool:
@@ -168,7 +169,7 @@ class Regression:
             "significant": self.significant,
             "detour_states": list(self.detour_states),
             "states": states,
-            "notes": list(self.notes),
+            "notes": [note.to_dict() for note in self.notes],
         }
 
 

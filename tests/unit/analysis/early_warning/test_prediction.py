@@ -139,7 +139,7 @@ class TestPlantedInformation:
         assert late["baseline"] == max(ways.count(1), ways.count(2)) / 30
         assert late["n_already"] == 30
         assert "the way on from state 0: 30 runs, 100% right by states" in " ".join(
-            sentences_of(table)
+            map(str, sentences_of(table))
         )
 
 
@@ -277,7 +277,7 @@ class TestTargets:
         table = judge(beginning(x), [target], deal(range(12), 3, 0), n_permutations=9)
         assert table["reason"].str.contains(reason).all()
         assert table["p_value"].isna().all()
-        assert "cannot be told" in sentences_of(table)[0]
+        assert "cannot be told" in sentences_of(table)[0].text
 
 
 @pytest.fixture(scope="module")
@@ -324,8 +324,10 @@ class TestCommand:
         assert table["target"].unique().tolist() == ["convergence time", "the way on from state 0"]
         data = read_json(results / "early_warning.json")
         assert sorted(data["targets"][1]["classes"]) == ["1", "2"]
-        assert data["sentences"][0].startswith("States of the first ")
-        assert "better than chance does" in data["sentences"][0]
+        kinds = [sentence["kind"] for sentence in data["sentences"]]
+        assert kinds == ["conclusion", "beginning", "beginning"] * 2
+        assert data["sentences"][0]["text"].startswith("States of the first ")
+        assert "better than chance does" in data["sentences"][0]["text"]
         # the same as by the functions, whose metrics were not in two files
         own = judged(0, tells=True, n_permutations=99)
         of_time = table[(table["target"] == "convergence time") & (table["fraction"] == 0.25)]
@@ -356,8 +358,8 @@ class TestCommand:
         assert pd.read_csv(folder / "early_warning.csv").empty
         data = read_json(folder / "early_warning.json")
         assert data["sentences"] == []
-        assert "no training logs" in data["notes"][0]
-        assert "no fork" in data["notes"][1]
+        assert "no training logs" in data["notes"][0]["text"]
+        assert "no fork" in data["notes"][1]["text"]
 
     def test_maps_without_a_model(self, results, tmp_path, capsys):
         import shutil
@@ -405,4 +407,6 @@ def row_of(fraction, runs, features, p, already=0, **numbers):
     ],
 )
 def test_conclusions(rows, expected):
-    assert sentences_of(pd.DataFrame(rows))[0].endswith(expected)
+    first = sentences_of(pd.DataFrame(rows))[0]
+    assert first.kind == "conclusion"
+    assert first.text.endswith(expected)

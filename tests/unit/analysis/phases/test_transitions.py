@@ -197,8 +197,8 @@ class TestRuns:
         assert status["generalisation", 3] == "not reached"
         assert status["generalisation", 6] == status["memorisation", 7] == "no log"
         assert any(
-            note == "Generalisation does not happen by the end of the run in 2 of 8 runs "
-            "(seeds 3,5)."
+            note["text"]
+            == "Generalisation does not happen by the end of the run in 2 of 8 runs (seeds 3,5)."
             for note in found.summary["notes"]
         )
 
@@ -222,7 +222,8 @@ class TestRuns:
             assert row["column"] == "eval_loss"
             # Halfway down in logarithms: later than halfway down, by a checkpoint or two.
             assert 10 * middle <= row["step"] <= 10 * middle + 20
-        assert any("told by the loss in 10 of 10 runs" in note for note in found.summary["notes"])
+        notes = [note["text"] for note in found.summary["notes"]]
+        assert any("told by the loss in 10 of 10 runs" in note for note in notes)
 
     def test_nobody_generalises(self):
         logs = {s: log_of(10, None, seed=s) for s in range(6)}
@@ -249,7 +250,7 @@ class TestRuns:
         row = found.table[found.table["phase"] == "generalisation"].iloc[0]
         assert row["status"] == "found"
         assert pd.isna(row["state"])
-        assert any("after the last checkpoint whose state is known in 1 of 2" in note
+        assert any("after the last checkpoint whose state is known in 1 of 2" in note["text"]
                    for note in found.summary["notes"])  # fmt: skip
 
     def test_paths_with_fewer_checkpoints_than_the_log(self):
