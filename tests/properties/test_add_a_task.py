@@ -83,7 +83,7 @@ def as_typed(project, command):
 
 def experiment(project):
     """The experiment's whole settings, as the workflow reads them, and its recipe."""
-    schema = load_schema(project.folder / "workflow/schemas/config.schema.yaml")
+    schema = load_schema()
     config = resolve({"experiments": [NAME]}, project.folder / "experiments", schema)
     settings = config.experiments[NAME]
     recipe = Recipe(**{name: settings["training"][name] for name in vars(Recipe())})

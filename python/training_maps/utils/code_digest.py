@@ -77,6 +77,7 @@ STAGE_RUST: dict[str, tuple[str, ...]] = {
 PLUMBING = (
     "cli",
     "config/*",
+    "settings/*",
     "analysis/sensitivity/variants",
     "utils/__init__",
     "utils/code_digest",
