@@ -15,6 +15,7 @@ import pandas as pd
 from training_maps.analysis.dissimilarity import dissimilarity
 from training_maps.training_map.paths import check_state_paths
 from training_maps.utils.errors import InputError
+from training_maps.utils.wording import plural
 
 FEWEST_RUNS = 3
 # Differences below this, relative to the numbers themselves, are rounding.
@@ -132,7 +133,7 @@ def _pseudo_values(state_paths: pd.DataFrame, ground_distance: str) -> np.ndarra
     seeds = np.unique(state_paths["seed"])
     n = len(seeds)
     if n < FEWEST_RUNS:
-        raise InputError(f"a group has {n} run{'s' * (n != 1)}; expected at least {FEWEST_RUNS}")
+        raise InputError(f"a group has {plural(n, 'run')}; expected at least {FEWEST_RUNS}")
     sums = np.zeros(n)
     for end in ("seed_a", "seed_b"):
         np.add.at(sums, np.searchsorted(seeds, table[end]), table[ground_distance].to_numpy())

@@ -15,6 +15,7 @@ import pandas as pd
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_table
 from training_maps.utils.seeds import format_seeds
+from training_maps.utils.wording import plural
 
 # How a note begins that explains why a map without a fork is not linear by the letter.
 ONLY_BECAUSE = "The map is not linear, but only because"
@@ -43,7 +44,7 @@ class Route:
 
     def __str__(self) -> str:
         """`28 runs: 0-1-2-5`."""
-        runs = "1 run" if len(self.seeds) == 1 else f"{len(self.seeds)} runs"
+        runs = plural(len(self.seeds), "run")
         return f"{runs}: {'-'.join(map(str, self.states))}"
 
 

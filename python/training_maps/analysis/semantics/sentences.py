@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from training_maps.stats.least_squares import ROUNDING
-from training_maps.utils.seeds import format_seeds
+from training_maps.utils.seeds import named_seeds
+from training_maps.utils.wording import numbered
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +70,7 @@ def missing_notes(seeds: pd.Index, n_runs: int, name: str) -> list[str]:
         return []
     return [
         f"{len(seeds)} of {n_runs} runs have no {name} and are left out: "
-        f"seed{'s' * (len(seeds) > 1)} {format_seeds(map(int, seeds))}."
+        f"{named_seeds([int(seed) for seed in seeds])}."
     ]
 
 
@@ -112,19 +113,20 @@ def dependence_notes(
     unseen = states.difference(shares.columns)
     if len(unseen):
         notes.append(
-            f"Only runs that are left out visit {listed('state', unseen)}: there is no coefficient."
+            f"Only runs that are left out visit {numbered('state', unseen)}: there is no "
+            "coefficient."
         )
     constant = shares.columns.difference(varying.columns)
     if len(constant):
         notes.append(
-            f"Every run spends the same share of its checkpoints in {listed('state', constant)}: "
+            f"Every run spends the same share of its checkpoints in {numbered('state', constant)}: "
             "left out of the regression."
         )
     tied = varying.columns[~fit.determined]
     if len(tied):
         notes.append(
-            f"The shares of {listed('state', tied)} are linearly dependent over these runs: their "
-            "effects cannot be told apart, and they have no coefficients."
+            f"The shares of {numbered('state', tied)} are linearly dependent over these runs: "
+            "their effects cannot be told apart, and they have no coefficients."
         )
     if getattr(fit, "f_statistic", 0.0) is None:
         notes.append("The regression fits exactly; its F statistic is infinite.")
@@ -205,11 +207,3 @@ def _caveat(row: pd.Series) -> str:
     return "".join(f"; but {caveat}" for caveat in caveats[:1]) + "".join(
         f"; and {caveat}" for caveat in caveats[1:]
     )
-
-
-def listed(noun: str, numbers: Sequence[int] | pd.Index) -> str:
-    """`state 3`, `states 1, 2 and 3`."""
-    texts = [str(number) for number in numbers]
-    if len(texts) == 1:
-        return f"{noun} {texts[0]}"
-    return f"{noun}s {', '.join(texts[:-1])} and {texts[-1]}"
