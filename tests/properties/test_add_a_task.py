@@ -24,7 +24,7 @@ from training_maps.training.recipe import Recipe
 from training_maps.training.tasks import make_task, task_names
 
 NAME = "delayed_recall"
-TASK_FILE = f"python/training_maps/tasks/{NAME}.py"
+TASK_FILE = f"python/training_maps/training/tasks/{NAME}.py"
 EXPERIMENT_FILE = f"experiments/{NAME}.yaml"
 _BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', flags=re.M | re.S)
 
