@@ -141,11 +141,11 @@ def _message(error: jsonschema.ValidationError, where: str) -> str:
             key for key in schema["required"] if key not in cast(dict[str, Any], error.instance)
         ]
         return f"{where}: {f'{path}: ' if path else ''}missing key {', '.join(missing)}"
-    expected = _expectation(schema)
+    expected = expectation(schema)
     return f"{where}: {path or 'the whole'}: expected {expected}, got {shown(error.instance)}"
 
 
-def _expectation(schema: Mapping[str, Any]) -> str:
+def expectation(schema: Mapping[str, Any]) -> str:
     """What a schema asks for, in words."""
     if "enum" in schema:
         return "one of " + ", ".join(map(str, schema["enum"]))
@@ -161,6 +161,11 @@ def _expectation(schema: Mapping[str, Any]) -> str:
         "pattern": "matching",
     }
     words += [f"{word} {schema[key]}" for key, word in limits.items() if key in schema]
+    choices = schema.get("items", {}).get("enum")
+    if choices:
+        words.append("of " + ", ".join(map(str, choices)))
+    if schema.get("not") == {"multipleOf": 2}:
+        words.append("and odd")
     if schema.get("uniqueItems"):
         words.append("without repeats")
     return " ".join(words)

@@ -275,7 +275,10 @@ class SemanticsSettings:
 
 @dataclass(frozen=True)
 class SensitivitySettings:
-    """How far states move with other metrics or fits; each variant takes as long as all of hmm."""
+    """How far states move with other metrics or fits; docs/sensitivity.md.
+
+    Each variant takes as long as all fits of the hmm section.
+    """
 
     leave_one_out: bool = setting(False, "leave out each of the metrics in turn")
     authors_subsets: bool = setting(
@@ -296,7 +299,7 @@ class SensitivitySettings:
 
 @dataclass(frozen=True)
 class EarlyWarningSettings:
-    """How well the first part of a run predicts its outcome and its way at the largest fork."""
+    """How well the first part of a run predicts the rest of it; docs/sensitivity.md."""
 
     fractions: Annotated[
         Sequence[Annotated[float, Limits(exclusiveMinimum=0, maximum=1)]], Limits(uniqueItems=True)

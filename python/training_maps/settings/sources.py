@@ -141,7 +141,7 @@ class StatePathsSettings:
 
 @dataclass(frozen=True)
 class ParametersSettings:
-    """Patterns on tensor names that overrule which count; * stands for anything, dots too.
+    """Patterns on tensor names that overrule which count (docs/parameters.md); * matches dots too.
 
     'training-maps inspect' shows what counts.
     """
