@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from training_maps.runs.training_logs import find_training_logs
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_json, read_table, table_metadata
 from training_maps.utils.notes import Note, notes_from
@@ -425,14 +426,11 @@ def _read_optional(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def _read_logs(folder: Path, seeds: np.ndarray) -> dict[int, pd.DataFrame]:
-    logs = {}
-    for seed in seeds:
-        path = folder / "runs" / f"seed-{seed}" / "training_log.parquet"
-        if path.exists():
-            log = read_table(path, ("step",)).sort_values("step", ignore_index=True)
-            others = [column for column in log.columns if column not in LOG_COLUMNS]
-            logs[int(seed)] = log.reindex(columns=[*LOG_COLUMNS, *others])
-    return logs
+    """The training logs that there are, each with `LOG_COLUMNS` first."""
+    return {
+        seed: log.reindex(columns=list(dict.fromkeys([*LOG_COLUMNS, *log.columns])))
+        for seed, log in find_training_logs(folder / "runs", seeds).items()
+    }
 
 
 def _read_observations(path: Path) -> tuple[tuple[int, ...], tuple[Note, ...]]:
