@@ -31,7 +31,8 @@ import pandas as pd
 from training_maps.stats.permutation_test import PermutationTest, holm, permutation_test
 from training_maps.training_map.paths import path_times
 from training_maps.utils.notes import Note
-from training_maps.utils.seeds import format_seeds
+from training_maps.utils.seeds import named_seeds
+from training_maps.utils.wording import plural
 
 CONFIDENCE = 0.95
 
@@ -96,9 +97,9 @@ class Fork:
     @property
     def sentence(self) -> str:
         """How runs split here, and what the test says."""
-        ways = [f"{_runs(b.n_runs)} to state {b.to}{_time(b)}" for b in self.branches]
+        ways = [f"{plural(b.n_runs, 'run')} to state {b.to}{_time(b)}" for b in self.branches]
         split = f"From state {self.state}, {', '.join(ways[:-1])} and {ways[-1]} go on"
-        ending = f"; {_runs(len(self.seeds_ending))} end there" if self.seeds_ending else ""
+        ending = f"; {plural(len(self.seeds_ending), 'run')} end there" if self.seeds_ending else ""
         if self.test is None:
             return f"{split}{ending}. {self.reason}"
         verdict = "predicts" if self.predicts_convergence else "is not seen to predict"
@@ -292,19 +293,15 @@ def _notes(forks: Sequence[Fork], times: pd.DataFrame, significance: float) -> l
     involved = {seed for fork in tested for branch in fork.branches for seed in branch.seeds}
     censored = sorted(involved & set(times.index[~times["converged"].astype(bool)]))
     if censored:
-        which = f"seed{'s' * (len(censored) > 1)} {format_seeds(censored)}"
         notes.append(
             Note(
                 "censored",
-                f"{_runs(len(censored))} ({which}) that never converge{'s' * (len(censored) == 1)} "
-                "count as the last step in the branches' convergence times.",
+                f"{plural(len(censored), 'run')} ({named_seeds(censored)}) that never "
+                f"converge{'s' * (len(censored) == 1)} count as the last step in the branches' "
+                "convergence times.",
             )
         )
     return notes
-
-
-def _runs(n: int) -> str:
-    return "1 run" if n == 1 else f"{n} runs"
 
 
 def _time(branch: Branch) -> str:

@@ -6,16 +6,14 @@ import contextlib
 import copy
 import difflib
 import math
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import jsonschema
 
-from training_maps.config.strict_yaml import read_yaml
-from training_maps.training.recipe import Recipe
-from training_maps.training.tasks import fields_schema
+from training_maps.config.experiment import Experiment, Group, Job
+from training_maps.settings.fields import fields_schema
 from training_maps.utils.errors import InputError, shown
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")  # all but tabs and line ends
@@ -25,23 +23,12 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")  # all but tabs 
 _LARGEST = 2**31 - 1
 
 
-def load_schema(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read the schema, with its references replaced by what they refer to.
-
-    The keys of `training` that say how a network is trained are the fields of `Recipe`.
-    """
-    schema = read_yaml(path)
-    definitions = schema.pop("$defs")
-    definitions["training"]["properties"] |= fields_schema(Recipe)["properties"]
-
-    def resolved(node: Any) -> Any:
-        if isinstance(node, dict):
-            if "$ref" in node:
-                return resolved(definitions[node["$ref"].rpartition("/")[2]])
-            return {key: resolved(value) for key, value in node.items()}
-        return node
-
-    return {**resolved(schema), "$defs": resolved(definitions)}
+def load_schema() -> dict[str, Any]:
+    """The JSON Schema of config.yaml; below `$defs`, of an `experiment`'s file and a `group`'s."""
+    return {
+        **fields_schema(Job),
+        "$defs": {"experiment": fields_schema(Experiment), "group": fields_schema(Group)},
+    }
 
 
 def check(settings: Any, schema: Mapping[str, Any], where: str) -> None:

@@ -23,6 +23,7 @@ from training_maps.figures.style import (
     styled,
 )
 from training_maps.results import ExperimentResults, Time
+from training_maps.utils.wording import equals_p, plural
 
 MOST_FORKS = 8
 _ROW = 0.27
@@ -92,7 +93,7 @@ def draw_forks(
         for branch in fork["branches"]:
             _draw_branch(ax, results, fork["state"], branch, y + 0.5, time)
             places.append(y + 0.5)
-            labels.append(f"to {branch['to']} ({_runs(branch['n_runs'])})")
+            labels.append(f"to {branch['to']} ({plural(branch['n_runs'], 'run')})")
             y += 1
     ax.set_ylim(y, -0.15)
     _limit_times(ax, results, forks, time)
@@ -175,15 +176,11 @@ def _heading(fork: Mapping[str, Any]) -> str:
     p = fork["p_value_adjusted"]
     if p is None:
         return f"from state {fork['state']}, not tested"
-    return f"from state {fork['state']}, " + ("p < 0.001" if p < 0.001 else f"p = {p:.3f}")
+    return f"from state {fork['state']}, {equals_p(p)}"
 
 
 def _n_runs(fork: Mapping[str, Any]) -> int:
     return sum(int(branch["n_runs"]) for branch in fork["branches"])
-
-
-def _runs(n: int) -> str:
-    return "1 run" if n == 1 else f"{n} runs"
 
 
 def _legend(figure: Figure, ax: Axes) -> None:

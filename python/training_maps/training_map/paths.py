@@ -17,6 +17,7 @@ from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_table
 from training_maps.utils.notes import Note
 from training_maps.utils.seeds import format_seeds
+from training_maps.utils.wording import plural
 
 # The kind of the note that says why a map without a fork is not linear by the letter.
 WHY_NOT_LINEAR = "why_not_linear"
@@ -34,7 +35,7 @@ class Route:
 
     def __str__(self) -> str:
         """`28 runs: 0-1-2-5`."""
-        runs = "1 run" if len(self.seeds) == 1 else f"{len(self.seeds)} runs"
+        runs = plural(len(self.seeds), "run")
         return f"{runs}: {'-'.join(map(str, self.states))}"
 
 

@@ -54,6 +54,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "semantics": (
         "commands/semantics",
         "analysis/semantics/*",
+        "stats/cross_validation",
         "stats/least_squares",
         "stats/tobit",
     ),
@@ -66,11 +67,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "spread": ("commands/spread", "analysis/dispersion"),
     "sensitivity_variant": ("commands/sensitivity_variant", "analysis/sensitivity/reanalysis"),
     "sensitivity": ("commands/sensitivity", "analysis/sensitivity/*"),
-    "early_warning": (
-        "commands/early_warning",
-        "analysis/early_warning/*",
-        "stats/cross_validation",
-    ),
+    "early_warning": ("commands/early_warning", "analysis/early_warning/*"),
     "summary": ("commands/summary", "results", "report/summary", "report/headline"),
     "figures": ("commands/figures", "figures/**"),
     "report": ("commands/report", "report/**", "figures/**"),
@@ -86,6 +83,7 @@ STAGE_RUST: dict[str, tuple[str, ...]] = {
 PLUMBING = (
     "cli",
     "config/*",
+    "settings/*",
     "analysis/sensitivity/variants",
     "utils/__init__",
     "utils/code_digest",

@@ -31,7 +31,7 @@ from training_maps.result_tables import PHASE_COLUMNS, typed
 from training_maps.utils.errors import InputError
 from training_maps.utils.notes import Note
 from training_maps.utils.numbers import Floats
-from training_maps.utils.seeds import format_seeds
+from training_maps.utils.seeds import named_seeds
 
 # Each phase, and the columns of the training log that show it: the first that a run has is used.
 PHASES = {
@@ -337,7 +337,7 @@ def _notes(phase: str, rows: pd.DataFrame) -> list[Note]:
                 Note(
                     kind,
                     f"{phase.capitalize()} {what} in {len(seeds)} of {len(rows)} runs "
-                    f"(seed{'s' * (len(seeds) > 1)} {format_seeds(seeds)}).",
+                    f"({named_seeds(seeds)}).",
                 )
             )
     beyond = rows.loc[(rows["status"] == "found") & rows["state"].isna(), "seed"].tolist()
@@ -346,8 +346,7 @@ def _notes(phase: str, rows: pd.DataFrame) -> list[Note]:
             Note(
                 "after_the_states",
                 f"{phase.capitalize()} comes after the last checkpoint whose state is known in "
-                f"{len(beyond)} of {len(rows)} runs (seed{'s' * (len(beyond) > 1)} "
-                f"{format_seeds(beyond)}): they are not matched.",
+                f"{len(beyond)} of {len(rows)} runs ({named_seeds(beyond)}): they are not matched.",
             )
         )
     return notes

@@ -21,7 +21,6 @@ from training_maps.analysis.semantics.sentences import (
     dependence_notes,
     explain_state,
     few_runs_notes,
-    listed,
     missing_notes,
     why_no_regression,
 )
@@ -47,6 +46,7 @@ from training_maps.stats.tobit import (
 from training_maps.training_map.paths import state_shares
 from training_maps.utils.errors import InputError
 from training_maps.utils.notes import Note
+from training_maps.utils.wording import numbered
 
 __all__ = [
     "Regression",
@@ -409,7 +409,7 @@ def _runs_of(shares: pd.DataFrame, outcome: Outcome) -> _Runs:
     values = outcome.per_run.set_index("seed")
     missing = shares.index.difference(values.index)
     if len(missing):
-        raise InputError(f"there is no {outcome.name} for {listed('seed', missing)}")
+        raise InputError(f"there is no {outcome.name} for {numbered('seed', missing)}")
     values = values.loc[shares.index]
     return _Runs(
         shares,

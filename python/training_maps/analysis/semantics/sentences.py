@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from training_maps.stats.least_squares import ROUNDING
 from training_maps.utils.notes import Note
-from training_maps.utils.seeds import format_seeds
+from training_maps.utils.seeds import named_seeds
+from training_maps.utils.wording import numbered
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +73,7 @@ def missing_notes(seeds: pd.Index, n_runs: int, name: str) -> list[Note]:
         Note(
             "no_outcome",
             f"{len(seeds)} of {n_runs} runs have no {name} and are left out: "
-            f"seed{'s' * (len(seeds) > 1)} {format_seeds(map(int, seeds))}.",
+            f"{named_seeds([int(seed) for seed in seeds])}.",
         )
     ]
 
@@ -122,7 +123,7 @@ def dependence_notes(
         notes.append(
             Note(
                 "unseen_states",
-                f"Only runs that are left out visit {listed('state', unseen)}: there is no "
+                f"Only runs that are left out visit {numbered('state', unseen)}: there is no "
                 "coefficient.",
             )
         )
@@ -132,7 +133,7 @@ def dependence_notes(
             Note(
                 "constant_shares",
                 "Every run spends the same share of its checkpoints in "
-                f"{listed('state', constant)}: left out of the regression.",
+                f"{numbered('state', constant)}: left out of the regression.",
             )
         )
     tied = varying.columns[~fit.determined]
@@ -140,7 +141,7 @@ def dependence_notes(
         notes.append(
             Note(
                 "dependent_shares",
-                f"The shares of {listed('state', tied)} are linearly dependent over these runs: "
+                f"The shares of {numbered('state', tied)} are linearly dependent over these runs: "
                 "their effects cannot be told apart, and they have no coefficients.",
             )
         )
@@ -226,11 +227,3 @@ def _caveat(row: pd.Series) -> str:
     return "".join(f"; but {caveat}" for caveat in caveats[:1]) + "".join(
         f"; and {caveat}" for caveat in caveats[1:]
     )
-
-
-def listed(noun: str, numbers: Sequence[int] | pd.Index) -> str:
-    """`state 3`, `states 1, 2 and 3`."""
-    texts = [str(number) for number in numbers]
-    if len(texts) == 1:
-        return f"{noun} {texts[0]}"
-    return f"{noun}s {', '.join(texts[:-1])} and {texts[-1]}"
