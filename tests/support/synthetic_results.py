@@ -271,6 +271,7 @@ def _write_selection(
                 "n_iterations": 20 + restart,
                 "converged": restart != 4,
                 "reason": "converged" if restart != 4 else "iteration limit",
+                "start": "k-means",
                 "model": "gaussian",
             }
             for restart in range(5)

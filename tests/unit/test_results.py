@@ -175,11 +175,21 @@ def test_notes_are_told_once(folder: Path) -> None:
     assert ExperimentResults.read(folder).notes == (a, b, c)
 
 
-@pytest.mark.parametrize("name", ["training_map.json", "regression.json"])
+NOTED = ("training_map.json", "regression.json", "forks.json", "phase_transitions.json")
+
+
+@pytest.mark.parametrize("name", NOTED)
 def test_notes_without_a_kind_are_refused(folder: Path, name: str) -> None:
     """As versions before wrote them."""
     write_json({**read_json(folder / name), "notes": ["a"]}, folder / name)
     with pytest.raises(InputError, match=rf"{name}: has notes without a kind.*; make it again"):
+        ExperimentResults.read(folder)
+
+
+def test_sentences_on_early_warning_without_a_kind_are_refused(folder: Path) -> None:
+    file = folder / "early_warning.json"
+    write_json({"sentences": ["a"], "notes": [], "fractions": []}, file)
+    with pytest.raises(InputError, match=r"early_warning\.json: has notes without a kind"):
         ExperimentResults.read(folder)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from training_maps.analysis.early_warning.sentences import CONCLUSION
 from training_maps.analysis.sensitivity.variants import variants_of
 from training_maps.figures.phase_transitions import shown_coincidences
-from training_maps.results import DISTANCES, ExperimentResults, Time
+from training_maps.result_tables import GROUND_DISTANCES
+from training_maps.results import ExperimentResults, Time
 from training_maps.utils.wording import decimal, equals_p, interval, listing, plural
 
 # What comes first in how many runs: the keys of `order` in phase_transitions.json, and what one run
@@ -170,7 +171,7 @@ def outlier_rows(results: ExperimentResults) -> list[dict[str, Any]]:
 
 def distance_names(results: ExperimentResults) -> list[str]:
     """The ground distances that each run's mean distance is known by."""
-    return [name for name in DISTANCES if name in results.dissimilarity_per_run]
+    return [name for name in GROUND_DISTANCES if name in results.dissimilarity_per_run]
 
 
 def median_distances(results: ExperimentResults) -> dict[str, float]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from training_maps.result_tables import PATH_COLUMNS, RUN_PATH_COLUMNS
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_table
 from training_maps.utils.notes import Note
@@ -20,17 +21,6 @@ from training_maps.utils.wording import plural
 
 # The kind of the note that says why a map without a fork is not linear by the letter.
 WHY_NOT_LINEAR = "why_not_linear"
-PATH_COLUMNS = ("seed", "step", "state")
-PATH_TIME_COLUMNS = (
-    "seed",
-    "visit",
-    "state",
-    "step",
-    "epoch",
-    "fraction",
-    "n_checkpoints",
-    "is_first",
-)
 
 
 @dataclass(frozen=True)
@@ -157,7 +147,7 @@ def path_times(
         stays.loc[here, "epoch"] = np.interp(
             stays.loc[here, "step"], known["step"].to_numpy(float), known["epoch"].to_numpy(float)
         )
-    return stays[list(PATH_TIME_COLUMNS)]
+    return stays[list(RUN_PATH_COLUMNS)]
 
 
 def explain_routes(routes: Sequence[Route]) -> list[Note]:

@@ -27,6 +27,7 @@ from training_maps.analysis.phases.curves import (
     loss_heights,
     plateau,
 )
+from training_maps.result_tables import PHASE_COLUMNS, typed
 from training_maps.utils.errors import InputError
 from training_maps.utils.notes import Note
 from training_maps.utils.numbers import Floats
@@ -47,21 +48,6 @@ ORDERS = (
     "neither",
     "not known",
 )
-COLUMNS = (
-    "seed",
-    "phase",
-    "status",
-    "column",
-    "step",
-    "epoch",
-    "onset_step",
-    "completion_step",
-    "state",
-    "transition",
-    "state_before",
-    "state_after",
-    "entered_step",
-)
 
 
 @dataclass(frozen=True)
@@ -69,12 +55,13 @@ class PhaseTransitions:
     """Phase transitions of all runs.
 
     Attributes:
-        table: a row for each run and phase, with `COLUMNS`. `status` is "found", "not reached" by
-            the run's end, "from the start", or "no log" where nothing shows the phase; `column` is
-            what shows it. `step` and `epoch` are those of the transition, `onset_step` and
-            `completion_step` its bounds. `state` is the one that the run is in then; `transition`
-            ("0-1") the one that it coincides with, `state_before` and `state_after` its ends, and
-            `entered_step` the step at which the run enters the latter. Nulls where there is none.
+        table: a row for each run and phase, with `PHASE_COLUMNS`. `status` is "found", "not
+            reached" by the run's end, "from the start", or "no log" where nothing shows the phase;
+            `column` is what shows it. `step` and `epoch` are those of the transition, `onset_step`
+            and `completion_step` its bounds. `state` is the one that the run is in then;
+            `transition` ("0-1") the one that it coincides with, `state_before` and `state_after`
+            its ends, and `entered_step` the step at which the run enters the latter. Nulls where
+            there is none.
         summary: what the table comes to, ready for JSON.
     """
 
@@ -130,7 +117,7 @@ def find_phase_transitions(
             )
         states = {seed: paths[seed]["state"].to_numpy() for seed in events}
         phases[phase] = {"levels": levels, "coincidences": coincidences(states, events, tolerance)}
-    table = _typed(pd.DataFrame(rows, columns=list(COLUMNS)))
+    table = typed(pd.DataFrame(rows), PHASE_COLUMNS)
     return PhaseTransitions(table, _summary(table, phases, logs, rule, tolerance))
 
 
@@ -223,14 +210,6 @@ def _place(path: pd.DataFrame, at: int | None, tolerance: int) -> dict[str, Any]
         place["state_before"], place["state_after"] = edge
         place["entered_step"] = int(path["step"].iloc[entry])
     return place
-
-
-def _typed(table: pd.DataFrame) -> pd.DataFrame:
-    """Whole numbers that may be missing, so that a step is not written as 320.0."""
-    whole = ("step", "onset_step", "completion_step", "state", "state_before", "state_after")
-    return table.astype(
-        {**dict.fromkeys((*whole, "entered_step"), "Int64"), "seed": int, "epoch": float}
-    )
 
 
 def _summary(

@@ -24,6 +24,7 @@ from training_maps.analysis.semantics.sentences import (
     missing_notes,
     why_no_regression,
 )
+from training_maps.result_tables import COEFFICIENT_COLUMNS
 from training_maps.stats.least_squares import (
     ROUNDING,
     LeastSquares,
@@ -48,29 +49,12 @@ from training_maps.utils.notes import Note
 from training_maps.utils.wording import numbered
 
 __all__ = [
-    "COEFFICIENT_COLUMNS",
     "Regression",
     "convergence_times",
     "detour_states",
     "regress",
     "state_shares",
 ]
-
-COEFFICIENT_COLUMNS = {
-    "state": "int64",
-    "coefficient": "float64",
-    "standard_error": "float64",
-    "p_value": "float64",
-    "n_runs_visiting": "int64",
-    "is_detour": "bool",
-    "interval_low": "float64",
-    "interval_high": "float64",
-    "n_resamples": "int64",
-    "n_converging_without": "Int64",
-    "mean_outcome_visiting": "float64",
-    "mean_outcome_without": "float64",
-    "explanation": "str",
-}
 
 CensoredPolicy = Literal["last_step", "drop", "tobit"]
 DetourRule = Literal["sign", "interval"]

@@ -179,7 +179,7 @@ def explain_state(
     """A state's row of the coefficients in a sentence: whether it is a detour, and why.
 
     Args:
-        row: of `semantics.COEFFICIENT_COLUMNS`, all but the explanation.
+        row: of `COEFFICIENT_COLUMNS`, all but the explanation.
         outcome: what was regressed.
         n_runs: runs in the regression.
         significant: whether the regression is.

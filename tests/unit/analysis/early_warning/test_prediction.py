@@ -10,7 +10,6 @@ import pytest
 
 from training_maps import cli
 from training_maps.analysis.early_warning.prediction import (
-    COLUMNS,
     Beginnings,
     Target,
     early_features,
@@ -23,6 +22,7 @@ from training_maps.analysis.early_warning.prediction import (
 from training_maps.analysis.early_warning.sentences import sentences_of
 from training_maps.analysis.semantics.outcomes import time_outcome
 from training_maps.hmm.observations import observations
+from training_maps.result_tables import EARLY_WARNING_COLUMNS
 from training_maps.stats.cross_validation import deal
 from training_maps.training_map.map import TrainingMap
 from training_maps.utils.errors import InputError
@@ -319,7 +319,7 @@ class TestCommand:
     def test_the_whole(self, results):
         assert command(results, "--fractions", "0.25", "0.1") == 0
         table = pd.read_csv(results / "early_warning.csv")
-        assert list(table.columns) == list(COLUMNS)
+        assert list(table.columns) == list(EARLY_WARNING_COLUMNS)
         assert table["fraction"].unique().tolist() == [0.1, 0.25]
         assert table["target"].unique().tolist() == ["convergence time", "the way on from state 0"]
         data = read_json(results / "early_warning.json")
@@ -372,7 +372,7 @@ class TestCommand:
 
 
 def row_of(fraction, runs, features, p, already=0, **numbers):
-    empty = dict.fromkeys(COLUMNS, np.nan)
+    empty = dict.fromkeys(EARLY_WARNING_COLUMNS, np.nan)
     return empty | {
         "fraction": fraction, "last_step": 100 * fraction, "target": "time", "runs": runs,
         "features": features, "n_runs": 20, "n_already": already, "r_squared": 0.5,

@@ -20,7 +20,8 @@ from training_maps.analysis.phases.coincidence import (
     tail_probability,
 )
 from training_maps.analysis.phases.curves import Rule
-from training_maps.analysis.phases.transitions import COLUMNS, find_phase_transitions
+from training_maps.analysis.phases.transitions import find_phase_transitions
+from training_maps.result_tables import PHASE_COLUMNS
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import write_table
 
@@ -128,7 +129,7 @@ class TestRuns:
 
     def test_finds_the_planted_times(self):
         found = find_phase_transitions(*self.planted())
-        assert tuple(found.table) == COLUMNS
+        assert list(found.table) == list(PHASE_COLUMNS)
         table = found.table.set_index(["phase", "seed"])
         for seed, middle in MIDDLES.items():
             row = table.loc[("generalisation", seed)]
@@ -289,7 +290,7 @@ class TestCommand:
             write_table(log_of(10, 40, seed=seed), path)
         assert cli.main(self.arguments(tmp_path, f"--runs={tmp_path}/runs")) == 0
         table = pd.read_csv(tmp_path / "phases.csv")
-        assert tuple(table) == COLUMNS
+        assert list(table) == list(PHASE_COLUMNS)
         assert len(table) == 12
         assert "," not in (tmp_path / "phases.csv").read_text().splitlines()[1].split(",")[4]
         data = json.loads((tmp_path / "phases.json").read_text())

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from training_maps import cli
 from training_maps.analysis.semantics.outcomes import time_outcome
 from training_maps.analysis.semantics.regression import (
-    COEFFICIENT_COLUMNS,
     convergence_times,
     detour_states,
     regress,
     state_shares,
 )
+from training_maps.result_tables import COEFFICIENT_COLUMNS
 from training_maps.utils.errors import InputError
 
 
