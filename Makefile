@@ -17,8 +17,11 @@ CORES ?= all
 export PATH := $(BIN):$(PATH)
 export VIRTUAL_ENV := $(VENV)
 
+# A build of torch that is asked for is looked at anew.
+ASKED := $(if $(filter-out auto,$(TORCH)),torch-asked-for)
+
 .DEFAULT_GOAL := help
-.PHONY: help setup slurm run reproduction test test-slurm lint format docs bench clean
+.PHONY: torch-asked-for help setup slurm run reproduction test test-slurm lint format docs bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -26,7 +29,7 @@ help: ## list the targets
 setup: $(VENV)/.extension ## install everything, build the Rust extension
 
 $(VENV)/.packages: requirements.lock requirements-uv.lock \
-		tools/setup.sh tools/pip_settings.py tools/system-packages.sh
+		tools/setup.sh tools/pip_settings.py tools/system-packages.sh $(ASKED)
 	@PYTHON=$(PYTHON) TORCH=$(TORCH) tools/setup.sh packages
 	@touch $@
 

@@ -16,11 +16,11 @@ bin=$environment/bin
 torch=${TORCH:-auto}
 patience=5 # seconds within which the source of torch's CPU builds must answer
 
-# As measured with torch 2.15.0 on Linux, x86-64, with du: torch, triton and the nvidia packages are 5.2 of 6.8 GB.
+# As measured with torch 2.15.0 on Linux, x86-64, with du: torch, triton and the nvidia packages are 5.2 of 6.5 GB.
 # The CPU build is what is left of torch without its CUDA parts.
-size_cuda="torch with CUDA libraries, 5.2 GB on the disk, and all others, 1.6 GB"
-size_cpu="torch without CUDA, 0.7 GB on the disk, and all others, 1.6 GB"
-size_keep="all but torch, up to 1.6 GB on the disk"
+size_cuda="torch with CUDA libraries, 5.2 GB on the disk, and all others, 1.3 GB"
+size_cpu="torch without CUDA, 0.7 GB on the disk, and all others, 1.3 GB"
+size_keep="all but torch, up to 1.3 GB on the disk"
 
 notes=$(mktemp -d)
 trap 'rm -rf "$notes"' EXIT
@@ -52,10 +52,14 @@ get_uv() {
     local version
     version=$(sed -n 's/^uv==//p' requirements-uv.lock)
     if [ "$("$bin/uv" --version 2>/dev/null | cut -d' ' -f2)" != "$version" ]; then
-        say "uv $version, which installs the packages (60 MB)"
+        say "uv $version, which installs the packages (37 MB)"
         pip install --quiet -r requirements-uv.lock || return 0
     fi
     eval "$("$bin/python" tools/pip_settings.py)"
+    # As pip does, uv is to trust whom the system trusts, an employer's proxy say; its own list has only the public ones.
+    if [ -e /etc/ssl/certs/ca-certificates.crt ]; then
+        export UV_SYSTEM_CERTS=${UV_SYSTEM_CERTS:-true}
+    fi
     uv=$bin/uv
 }
 
@@ -71,7 +75,9 @@ attended() {
         show_progress &
         progress=$!
     fi
-    { (echo "$BASHPID" >"$notes/process" && exec "$@") 2>&1 | tee "$notes/said" | tell_stages; } || ends=$?
+    # The inner shell notes its number, which then is the command's.
+    { sh -c 'echo $$ >"$0" && exec "$@"' "$notes/process" "$@" 2>&1 | tee "$notes/said" | tell_stages; } ||
+        ends=$?
     if [ -n "$progress" ]; then
         kill "$progress" 2>/dev/null || true
         printf '%s' "$clear"
@@ -92,7 +98,7 @@ tell_stages() {
 # The seconds since it began and, where the system counts them, the bytes that the command wrote itself.
 show_progress() {
     local written
-    while sleep 1; do
+    while sleep 1 && [ -d "$notes" ]; do # also after Ctrl-C, which a shell's background does not hear
         written=$(sed -n 's/^wchar: //p' "/proc/$(cat "$notes/process")/io" 2>/dev/null || true)
         printf '%sSet-up:   %d s' "$clear" "$SECONDS"
         if [ "${written:-0}" -gt 100000000 ]; then
@@ -144,25 +150,31 @@ choose_torch() {
     elif [ "$torch" = auto ] && command -v sbatch >/dev/null; then
         because="SLURM is here, whose nodes may have GPUs"
     elif [ -z "$uv" ]; then
-        because="no GPU, but only uv knows where the builds without CUDA are"
-    elif cpu_source_answers "torch==$wanted"; then
-        build=cpu because="no NVIDIA GPU is here; TORCH=cuda would have CUDA"
+        because="only uv knows where the builds without CUDA are"
+    elif ! cpu_source_answers "torch==$wanted"; then
+        because="the source of the builds without CUDA did not answer within $patience s"
     else
-        because="no GPU, but the source of the builds without CUDA did not answer in $patience s"
+        build=cpu because="no NVIDIA GPU is here; TORCH=cuda would have CUDA"
+        [ "$torch" = auto ] || because="as TORCH=$torch says"
+    fi
+    # The build that is there is as good as the same from PyPI.
+    if [ "$build" = cuda ] && [ "$kind" = cuda ] && [ "${here%%+*}" = "$wanted" ]; then
+        build=keep options=()
     fi
 }
 
 install_packages() {
-    local build because options size
+    local build because size options=()
     get_uv
     choose_torch
     size=size_$build
     say "$(grep -c == requirements.lock) pinned packages: ${!size} ($because)"
     if [ "$build" = cpu ]; then
-        uv_install -r requirements.lock "${options[@]}" --torch-backend cpu && return
+        uv_install -r requirements.lock ${options[@]+"${options[@]}"} --torch-backend cpu && return
         say "torch without CUDA could not be had (the reason is above), so: $size_cuda"
+        options=()
     fi
-    install requirements.lock "${options[@]}"
+    install requirements.lock ${options[@]+"${options[@]}"}
 }
 
 build_extension() {
