@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the run's table of metrics."""
-    from training_maps.hub.measurement import Measuring, forget, measure_hub_run
+    from training_maps.hub.measurement import MetricSettings, forget, measure_hub_run
 
     if arguments.seed < 0:
         raise InputError(f"--seed: expected a number from 0 on, not {arguments.seed}")
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> None:
         for name in ("preset", "size", "repository", "revision", "steps", "files", "endpoint")
     }
     of_hub = hub_run(section, [arguments.seed], arguments.seed)
-    measuring = Measuring(
+    metric_settings = MetricSettings(
         tuple(arguments.columns),
         Overrides.from_arguments(arguments),
         arguments.non_finite,
@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     with only_writer(arguments.output.parent, [arguments.seed]):
         table = measure_hub_run(
-            of_hub, arguments.output, arguments.scratch, measuring, threads=arguments.threads
+            of_hub, arguments.output, arguments.scratch, metric_settings, threads=arguments.threads
         )
     made = made_by(
         seed=arguments.seed,

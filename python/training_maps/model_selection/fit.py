@@ -132,7 +132,7 @@ def _check_settings(obs: Observations, n_states: int, settings: Mapping[str, Any
         )
     for name, known in {"model": MODELS, "covariance": COVARIANCES}.items():
         if settings[name] not in known:
-            raise InputError(f"{name}: {settings[name]!r} is none of {', '.join(known)}")
+            raise InputError(f"{name}: {settings[name]!r} is not one of {', '.join(known)}")
     distinct = len(np.unique(obs.sequences("train")[0], axis=0))
     if n_states > distinct:
         raise InputError(

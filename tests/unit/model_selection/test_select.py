@@ -165,8 +165,8 @@ def test_degenerate_fits_leave_rows_that_are_finite():
         ({"covariance_floor": 0.0}, "covariance_floor: 0.0 is not above 0 and at most 1"),
         ({"covariance_floor": 1.5}, "covariance_floor: 1.5 is not above 0"),
         ({"covariance_floor": float("nan")}, "covariance_floor: nan is not above 0"),
-        ({"covariance": "banded"}, "covariance: 'banded' is none of full, diag"),
-        ({"model": "linear"}, "model: 'linear' is none of gaussian, autoregressive"),
+        ({"covariance": "banded"}, "covariance: 'banded' is not one of full, diag"),
+        ({"model": "linear"}, "model: 'linear' is not one of gaussian, autoregressive"),
         ({"resplits": -1}, "resplits: -1 is below the least allowed, 0"),
         ({"n_states": 10_000}, "n_states: 10000 states need"),
     ],
@@ -179,11 +179,11 @@ def test_bad_fit_settings_are_refused(obs, settings, problem):
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"criterion": "dic"}, "criterion: 'dic' is none of bic, aic, log_likelihood"),
-        ({"aggregate": "median"}, "aggregate: 'median' is none of mean, best"),
+        ({"criterion": "dic"}, "criterion: 'dic' is not one of bic, aic, log_likelihood"),
+        ({"aggregate": "median"}, "aggregate: 'median' is not one of mean, best"),
         ({"n_states": []}, "no number of states"),
         ({"model": []}, "model: no kind of model to try"),
-        ({"model": "linear"}, "model: 'linear' is none of gaussian, autoregressive"),
+        ({"model": "linear"}, "model: 'linear' is not one of gaussian, autoregressive"),
     ],
 )
 def test_bad_selection_settings_are_refused(obs, settings, problem):

@@ -1,4 +1,4 @@
-"""The regression in words: why there is none, what to know of it, and each state's sentence."""
+"""The regression in sentences: why there is none, what to know of it, and what each state does."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def why_no_regression(
     if n_runs == 0 and not outcome.is_time:
         return f"No run has a {outcome.name}."
     if censored.all():
-        return _nobody_gets_there(outcome)
+        return _none_converges(outcome)
     if n_states == 1:
         return f"Every run stays in state {shares.columns[0]}, so shares of time explain nothing."
     if n_runs <= n_states:
@@ -59,7 +59,7 @@ def why_no_regression(
     return None
 
 
-def _nobody_gets_there(outcome: Outcome) -> str:
+def _none_converges(outcome: Outcome) -> str:
     beyond = "exceeds" if outcome.direction == "above" else "falls below"
     return f"No run converges: none {beyond} the threshold at any checkpoint."
 
@@ -159,7 +159,7 @@ def explain_state(
     """A state's row of the coefficients in a sentence: whether it is a detour, and why.
 
     Args:
-        row: of `semantics.COEFFICIENT_COLUMNS`, all but the explanation.
+        row: of `regression.COEFFICIENT_COLUMNS`, all but the explanation.
         outcome: what was regressed.
         n_runs: runs in the regression.
         significant: whether the regression is.
