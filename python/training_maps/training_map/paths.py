@@ -1,4 +1,4 @@
-"""Each run's path through the states: the table `seed, step, state`, and what follows from it alone.
+"""Each run's path through the states: the table `seed, step, state`, and what it says by itself.
 
 Source: Hu et al. 2023, sections 2.2 and 2.3.
 """
