@@ -54,3 +54,34 @@ def painted(canvas: FigureCanvasAgg) -> list[Text]:
 def _overlap(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether two extents, (left, bottom, right, top), share more than a pixel's edge."""
     return bool((a[:2] < b[2:] - 0.75).all() and (b[:2] < a[2:] - 0.75).all())
+
+
+def drawn(figure: Figure) -> Figure:
+    """The figure, once drawn: its texts and axes have their places."""
+    FigureCanvasAgg(figure).draw()
+    return figure
+
+
+def texts(figure: Figure) -> list[str]:
+    """All texts of a figure, in no order."""
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+
+
+def bounds(figure: Figure, prefix: str) -> dict[str, np.ndarray]:
+    """Extents in pixels, (left, bottom, right, top), of the artists with that gid."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    artists = figure.findobj(lambda artist: (artist.get_gid() or "").startswith(prefix))
+    return {
+        str(artist.get_gid()): (
+            Text.get_window_extent(artist, renderer)
+            if isinstance(artist, Text)
+            else artist.get_window_extent(renderer)
+        ).extents
+        for artist in artists
+    }
+
+
+def by_gid(figure: Figure, gid: str) -> Any:
+    """The one artist with that gid."""
+    (artist,) = figure.findobj(lambda artist: artist.get_gid() == gid)
+    return artist

@@ -13,7 +13,7 @@ from training_maps.config.schema import check, fill_defaults, load_schema, merge
 from training_maps.training.recipe import Recipe
 from training_maps.utils.errors import InputError
 
-SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
+SCHEMA = load_schema()
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_an_experiment_cannot_extend_itself(experiments):
 
 
 def test_the_keys_of_a_recipe_are_those_of_training():
-    training = SCHEMA["$defs"]["training"]["properties"]
+    training = SCHEMA["properties"]["training"]["properties"]
     for field in dataclasses.fields(Recipe):
         assert training[field.name]["default"] == field.default
 

@@ -29,7 +29,7 @@ from training_maps.model_selection.restarts import (
     other_splits,
     to_arrays,
 )
-from training_maps.model_selection.select import select_hmm
+from training_maps.model_selection.select import DOUBTFUL_CHOICE, select_hmm
 from training_maps.model_selection.stability import (
     RESAMPLES,
     judges,
@@ -40,6 +40,7 @@ from training_maps.model_selection.stability import (
 )
 from training_maps.model_selection.stability_sentences import candidate_name
 from training_maps.stats.agreement import adjusted_rand_index, contingency, matched_share
+from training_maps.utils.notes import Note
 
 SEQUENCES = st.integers(2, 30).flatmap(
     lambda n: st.tuples(*[st.lists(st.integers(0, 3), min_size=n, max_size=n)] * 2)
@@ -363,7 +364,7 @@ def test_a_choice_that_is_stable():
     model = select_hmm(phases(0), range(2, 5), 2, resplits=2)
     stability = model.stability
     assert stability.verdict == "stable", stability.sentence
-    assert not any("choice of" in note for note in model.notes)
+    assert not any("choice of" in note.text for note in model.notes)
     numbers = stability.numbers
     (own,) = (row for row in numbers["candidates"] if row["n_states"] == 3)
     assert own["share"] == 1.0
@@ -379,7 +380,7 @@ def test_a_choice_that_is_fragile():
     fragile = [model for model in models if model.stability.verdict == "fragile"]
     assert len(fragile) >= 5
     for model in fragile:
-        assert model.stability.sentence in model.notes
+        assert Note(DOUBTFUL_CHOICE, model.stability.sentence) in model.notes
     # ... and with none, or a wide one, on all or none.
     for gap, truth in ((0.0, 1), (5.0, 2)):
         for seed in range(3):

@@ -162,3 +162,17 @@ def test_headline_does_not_interpret_what_is_not_significant(tmp_path: Path) -> 
     assert "No state is a detour" not in said
     summary = {**summary, "detour_states": [2], "p_value": 1e-5}
     assert "State 2 is a detour" in " ".join(headline(summary, significant=True))
+
+
+def test_headline_finds_why_a_map_is_not_linear_by_the_note_s_kind(tmp_path: Path) -> None:
+    """However the note is worded, and whatever other notes say."""
+    notes = [
+        {"kind": "given_numbers", "text": "The map is not linear, but only because of that."},
+        {"kind": "why_not_linear", "text": "One run ends early."},
+    ]
+    summary = read_json(summary_file(tmp_path, "x", notes=notes))
+    assert "One run ends early." in headline(summary, significant=True)
+    assert notes[0]["text"] not in headline(summary, significant=True)
+    assert "One run ends early." not in headline({**summary, "forking": False}, significant=True)
+    said = headline({**summary, "notes": notes[:1]}, significant=True)
+    assert "The map forks: runs take different ways through it." in said

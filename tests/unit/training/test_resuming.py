@@ -9,6 +9,7 @@ import time
 
 import pandas as pd
 import pytest
+import torch
 
 from training_maps.runs.checkpoints import read_manifest
 from training_maps.training import resume
@@ -56,6 +57,35 @@ def outcome(runs, seed):
     manifest = read_manifest(runs / f"seed-{seed}" / "checkpoints.json")
     log = pd.read_parquet(runs / f"seed-{seed}" / "training_log.parquet")
     return [(c.step, c.sha256) for c in manifest.checkpoints], log
+
+
+class WithDropout(type(PARITIES)):
+    """A task whose networks draw while they train."""
+
+    side_by_side = False
+
+    def network(self):
+        return torch.nn.Sequential(super().network(), torch.nn.Dropout(0.3))
+
+
+def test_dropout_is_the_seeds_own(tmp_path, monkeypatch):
+    task = WithDropout(n_bits=10, n_train=45, hidden_size=16)
+    run(task, [3], tmp_path / "alone")
+    expected, log = outcome(tmp_path / "alone", 3)
+    torch.manual_seed(123)
+    before = torch.get_rng_state()
+    run(task, [2, 3], tmp_path / "after another")
+    assert torch.equal(torch.get_rng_state(), before)
+    killed_at(monkeypatch, Alone, 9, task, [3], tmp_path / "killed")
+    run(task, [3], tmp_path / "killed")
+    for folder in ("after another", "killed"):
+        found, found_log = outcome(tmp_path / folder, 3)
+        assert found == expected
+        pd.testing.assert_frame_equal(found_log, log, check_exact=True)
+    assert outcome(tmp_path / "after another", 2)[0] != expected
+    monkeypatch.setattr(torch.nn.Dropout, "forward", lambda self, inputs: inputs)
+    run(task, [3], tmp_path / "without")
+    assert outcome(tmp_path / "without", 3)[0] != expected  # dropout there was
 
 
 @pytest.mark.parametrize("steps", [(1,), (5,), (6, 3), (22,), (12, 1, 9)])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.support.known_chains import VARIANCES, model_of, paths_of, run_of
 from training_maps.training_map.features import inverse_diagonal, inverse_diagonals, rank_features
 from training_maps.training_map.map import TrainingMap
-from training_maps.training_map.paths import explain_routes, find_routes
+from training_maps.training_map.paths import WHY_NOT_LINEAR, explain_routes, find_routes
 from training_maps.utils.errors import InputError
 
 
@@ -89,9 +89,9 @@ class TestVerticesAndEdges:
     def test_state_of_few_checkpoints_is_noted_for_full_covariance_only(self):
         runs = [[*run_of(0), 1, 1, *run_of(2)]]
         notes = TrainingMap.from_model(model_of(runs)).notes
-        assert any("State 1 has 2 checkpoints for 4 metrics" in note for note in notes)
+        assert any("State 1 has 2 checkpoints for 4 metrics" in note.text for note in notes)
         notes = TrainingMap.from_model(model_of(runs, covariance="diag")).notes
-        assert not any("checkpoints for" in note for note in notes)
+        assert not any("checkpoints for" in note.text for note in notes)
 
 
 class TestRoutes:
@@ -110,31 +110,33 @@ class TestRoutes:
             ((0, 2), (0,)),
             ((0, 3, 2), (3,)),
         ]
-        assert not any("only because" in note for note in tmap.notes)
+        assert not any("only because" in note.text for note in tmap.notes)
 
     def test_run_that_ends_early_forks_and_is_noted(self):
         tmap = TrainingMap.from_model(model_of([run_of(0, 1, 2), run_of(0, 1), run_of(0)]))
         assert not tmap.is_linear
-        (note,) = [note for note in tmap.notes if "not linear" in note]
-        assert "only because 2 of 3 runs (seeds 1,2) did not reach" in note
+        (note,) = [note for note in tmap.notes if note.kind == WHY_NOT_LINEAR]
+        assert "only because 2 of 3 runs (seeds 1,2) did not reach" in note.text
 
     def test_return_forks_and_is_noted(self):
         tmap = TrainingMap.from_model(model_of([run_of(0, 1, 0, 1, 2), run_of(0, 1, 2)]))
         assert not tmap.is_linear
-        (note,) = [note for note in tmap.notes if "not linear" in note]
-        assert "only because 1 of 2 runs (seed 0) returns to an earlier state; as far" in note
+        (note,) = [note for note in tmap.notes if note.kind == WHY_NOT_LINEAR]
+        assert "only because 1 of 2 runs (seed 0) returns to an earlier state; as far" in note.text
 
     def test_runs_that_go_back_are_not_said_to_make_the_others_end_early(self):
         """Of the longest way, the common one is the beginning: yet it reaches the same states."""
         routes = find_routes(paths_of([0, 1, 2], [0, 1, 2, 1, 2], [0, 1, 2, 1], [0, 1, 2]))
         (note,) = explain_routes(routes)
-        assert "only because 2 of 4 runs (seeds 1,2) return to earlier states; as far" in note
-        assert note.endswith("all runs enter the same states for the first time in the same order.")
+        assert "only because 2 of 4 runs (seeds 1,2) return to earlier states; as far" in note.text
+        assert note.text.endswith(
+            "all runs enter the same states for the first time in the same order."
+        )
 
     def test_runs_that_end_early_and_runs_that_go_back_are_both_noted(self):
         (note,) = explain_routes(find_routes(paths_of([0, 1, 2], [0, 1, 0, 1], [0, 1, 2])))
         early = "1 of 3 runs (seed 1) did not reach the last state of the others and 1 of 3 runs"
-        assert f"only because {early} (seed 1) returns to an earlier state; as far" in note
+        assert f"only because {early} (seed 1) returns to an earlier state; as far" in note.text
         assert explain_routes(find_routes(paths_of([0, 1, 2], [0, 2, 1, 2]))) == []
 
     def test_same_return_in_all_runs_is_linear(self):
@@ -208,7 +210,7 @@ class TestInverseCovariance:
         diagonals, notes = inverse_diagonals(covars, [0, 1, 3])
         assert sorted(diagonals) == [0, 1, 3]
         assert len(notes) == 1
-        assert "covariance of state 1 is nearly singular" in notes[0]
+        assert "covariance of state 1 is nearly singular" in notes[0].text
 
     def test_ties_keep_the_order_of_columns(self):
         assert rank_features(["c", "a", "b"], np.array([1.0, 2.0, 1.0])) == ["a", "c", "b"]

@@ -7,23 +7,29 @@ from typing import Any
 
 import pandas as pd
 
+from training_maps.utils.notes import Note
 from training_maps.utils.wording import plural
 
 # An adjusted p-value below this is called a prediction.
 SIGNIFICANCE = 0.05
+# The kinds of sentences.
+CONCLUSION, BEGINNING = "conclusion", "beginning"
 
 
-def sentences_of(table: pd.DataFrame) -> list[str]:
+def sentences_of(table: pd.DataFrame) -> list[Note]:
     """What to know: from when on each target is predicted, and then every beginning.
 
     Args:
         table: as `training_maps.analysis.early_warning.prediction.judge` makes it.
+
+    Returns:
+        Of each target its `CONCLUSION`, then its `BEGINNING`s, which the table tells as well.
     """
     sentences = []
     for target, rows in table.groupby("target", sort=False):
-        sentences.append(_conclusion(str(target), rows))
+        sentences.append(Note(CONCLUSION, _conclusion(str(target), rows)))
         for _, of_fraction in rows.groupby("fraction"):
-            sentences.append(_beginning(of_fraction))
+            sentences.append(Note(BEGINNING, _beginning(of_fraction)))
     return sentences
 
 

@@ -7,23 +7,16 @@ from itertools import combinations
 from pathlib import Path
 from xml.etree import ElementTree
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 
-from tests.support.project import ROOT
 from tests.support.synthetic_results import write_results
-from tests.unit.figures.test_figures import _SIGHT, _lab
 from training_maps.figures.map.layout import assign_layers
 from training_maps.figures.map.svg import map_svg
 from training_maps.figures.style import (
-    INK,
-    STATE_COLOURS,
-    relative_luminance,
     state_colour,
     text_colour_on,
 )
-from training_maps.report.theme import DARK_GROUND, DARK_STATE_COLOURS, state_variables, themed
 from training_maps.results import ExperimentResults
 from training_maps.training_map.map import TrainingMap
 
@@ -124,30 +117,3 @@ def test_states_have_the_figures_colours_where_no_page_sets_others(tmp_path: Pat
     for state in results.states:
         assert f"fill:var(--s{state},{state_colour(state)})" in svg
         assert f"fill:var(--t{state},{text_colour_on(state_colour(state))})" in svg
-
-
-@pytest.mark.parametrize("sight", _SIGHT)
-def test_dark_state_colours_stay_apart_for_all_eyes(sight: str) -> None:
-    rgb = np.array([mpl.colors.to_rgb(colour) for colour in DARK_STATE_COLOURS])
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    lab = _lab(np.clip(linear @ _SIGHT[sight].T, 0, 1))
-    for i, j in combinations(range(12), 2):
-        assert np.linalg.norm(lab[i] - lab[j]) > 15, f"states {i} and {j} for {sight}"
-
-
-def test_dark_state_colours_stand_out_from_the_ground() -> None:
-    ground = relative_luminance(DARK_GROUND) + 0.05
-    for colour in DARK_STATE_COLOURS:
-        assert (relative_luminance(colour) + 0.05) / ground >= 3
-    css = (ROOT / "python/training_maps/report/html/style.css").read_text("utf-8")
-    assert f"--card: light-dark(#ffffff, {DARK_GROUND})" in css
-    for i, (light, dark) in enumerate(zip(STATE_COLOURS, DARK_STATE_COLOURS, strict=True)):
-        assert f"--s{i}: light-dark({light}, {dark});" in state_variables()
-
-
-def test_figures_follow_the_page_s_colours_in_their_styles_only() -> None:
-    svg = f'<svg><path style="fill: {INK}; stroke: #332288"/><text fill="{INK}">{INK}</text></svg>'
-    assert themed(svg) == (
-        f'<svg><path style="fill: var(--ink,{INK}); stroke: var(--s0,#332288)"/>'
-        f'<text fill="{INK}">{INK}</text></svg>'
-    )

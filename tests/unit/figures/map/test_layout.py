@@ -1,0 +1,100 @@
+"""Where states and lines lie: layers by time, lanes by route."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from training_maps.figures.map.layout import (
+    Extent,
+    assign_lanes,
+    assign_layers,
+    lay_out,
+    sample,
+    trunk_of,
+)
+
+# 0-1-3-4 in most runs; 0-2-3-4 in some; one goes from 0 past all to 4, and one back from 4 to 0.
+WEIGHTS = {(0, 1): 5, (0, 2): 3, (1, 3): 5, (2, 3): 3, (3, 4): 8, (0, 4): 1, (4, 0): 1}
+PATHS = [[0, 1, 3, 4], [0, 2, 3, 4], [0, 4], [0, 4, 0]]
+
+
+def layout_of(orientation: str, pitch: float = 1.0):
+    radii = dict.fromkeys(range(5), 0.2)
+    extents = {state: Extent(0.3, 0.4) for state in radii}
+    return lay_out(WEIGHTS, PATHS, radii, extents, pitch, orientation, lambda n: 0.01 * n)
+
+
+def test_layers_and_lanes_of_a_fork() -> None:
+    weights = {(0, 1): 5, (0, 2): 3, (1, 3): 5, (2, 3): 3, (3, 0): 1}
+    layers = assign_layers([0, 1, 2, 3], list(weights), {0})
+    assert layers == {0: 0, 1: 1, 2: 1, 3: 2}
+    lanes = assign_lanes(layers, weights, [0, 1, 3])
+    assert [lanes[s] for s in (0, 1, 3)] == [0, 0, 0]
+    assert lanes[2] != 0
+    assert lanes[3, 0] != 0
+    assert lanes[3, 0] != lanes[2]
+
+
+def test_a_layer_is_the_longest_way_without_returns() -> None:
+    edges = [(0, 1), (1, 2), (0, 2), (2, 3), (0, 3), (3, 1)]
+    assert assign_layers([0, 1, 2, 3], edges, {0}) == {0: 0, 1: 1, 2: 2, 3: 3}
+    # A state that runs start in has nothing before it, and one that only returns reach no layer
+    # of its own.
+    assert assign_layers([0, 1], [], {0, 1}) == {0: 0, 1: 0}
+    assert assign_layers([0, 1, 2], [(0, 2), (2, 1)], {0})[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "trunk"),
+    [([0, 1, 2], [0, 1, 2]), ([0, 2, 1, 3, 0], [0, 2, 3]), ([4], [4]), ([1, 0], [1])],
+)
+def test_the_trunk_is_the_path_without_its_returns(path: list[int], trunk: list[int]) -> None:
+    assert trunk_of(path) == trunk
+
+
+def test_time_runs_right_or_down_and_the_trunk_is_straight() -> None:
+    layout, down = layout_of("horizontal"), layout_of("vertical")
+    at = np.array([layout.positions[s] for s in range(5)])
+    np.testing.assert_allclose(at[:, 0], [0, 1, 1, 2, 3])
+    np.testing.assert_allclose(at[[0, 1, 3, 4], 1], 0)
+    assert abs(at[2, 1]) >= 0.3 + 0.4  # the room that both states asked for
+    for state in range(5):
+        x, y = layout.positions[state]
+        np.testing.assert_allclose(down.positions[state], [-y, -x], atol=1e-12)
+
+
+def test_lines_run_from_circle_to_circle_and_touch_no_other() -> None:
+    layout = layout_of("horizontal")
+    assert layout.curves.keys() == WEIGHTS.keys()
+    for (j, k), curve in layout.curves.items():
+        body, tip = curve[:-1], curve[-1]
+        assert len(body) % 3 == 1
+        for point, state in ((body[0], j), (tip, k)):
+            distance = np.linalg.norm(point - layout.positions[state])
+            assert distance == pytest.approx(0.2, abs=0.02)
+        # The arrow's head is as long as was asked for.
+        assert np.linalg.norm(tip - body[-1]) == pytest.approx(0.01 * WEIGHTS[j, k])
+        for other in set(range(5)) - {j, k}:
+            away = np.linalg.norm(sample(body) - layout.positions[other], axis=1)
+            assert away.min() > 0.2, f"{j}-{k} runs through {other}"
+
+
+def test_lines_that_leave_one_state_leave_it_apart() -> None:
+    layout = layout_of("horizontal")
+    starts = {edge: curve[0] for edge, curve in layout.curves.items() if edge[0] == 0}
+    assert len(starts) == 3
+    for one, other in combinations(starts.values(), 2):
+        assert np.linalg.norm(one - other) > 0.03
+
+
+def test_a_sample_is_the_bezier_curve() -> None:
+    corners = np.array([[0.0, 0], [1, 2], [3, 2], [4, 0], [5, -2], [6, -2], [7, 0]])
+    points = sample(corners, 3)
+    assert points.shape == (6, 2)
+    # De Casteljau at the middle of each piece: the mean, weighted 1, 3, 3, 1.
+    for middle, piece in ((points[1], corners[:4]), (points[4], corners[3:])):
+        np.testing.assert_allclose(middle, np.array([1, 3, 3, 1]) / 8 @ piece)
+    np.testing.assert_allclose(points[[0, 2, 3, 5]], corners[[0, 3, 3, 6]])

@@ -1,0 +1,93 @@
+"""Figure files: the same bytes each time, fonts inside, no place that moves."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from tests.support.figure_checks import faults
+from training_maps.figures import (
+    FIGURES,
+    save_figure,
+)
+from training_maps.figures.save import FORMATS, inline_svg, settle
+from training_maps.figures.style import COLUMN
+from training_maps.results import ExperimentResults
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def test_files_are_the_same_each_time_and_need_no_fonts(
+    results: ExperimentResults, tmp_path: Path
+) -> None:
+    for suffix in FORMATS:
+        for name in ("a", "b"):
+            figure = FIGURES["convergence_times"](results, "epoch", "column")
+            settle(figure)
+            save_figure(figure, tmp_path / f"{name}.{suffix}")
+        assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
+    svg = (tmp_path / "a.svg").read_text()
+    assert "<text" not in svg
+    assert "dc:date" not in svg
+    pdf = (tmp_path / "a.pdf").read_bytes()
+    assert b"/FontFile2" in pdf
+    assert b"/Type3" not in pdf
+    assert b"/CreationDate" not in pdf
+    with Image.open(tmp_path / "a.png") as image:
+        assert abs(image.width - 300 * COLUMN) < 1
+
+
+def test_a_settled_figure_stays_as_it_is(results: ExperimentResults) -> None:
+    figure = FIGURES["loss_by_state"](results, "epoch", "column")
+    settle(figure)
+    places = [ax.get_position().bounds for ax in figure.axes]
+    figure.draw_without_rendering()
+    assert [ax.get_position().bounds for ax in figure.axes] == places
+    assert faults(figure) == []
+
+
+def picture() -> Figure:
+    figure = Figure(figsize=(2, 1))
+    ax = figure.add_axes((0, 0, 1, 1))
+    ax.plot([0, 1], [0, 1], gid="line-0")
+    ax.plot([0, 1], [1, 0], gid="line-1")
+    return figure
+
+
+def test_an_svg_for_a_page_has_ids_of_its_own() -> None:
+    title = 'of <b> & "2"'
+    svg = inline_svg(picture(), "first", 'a label with "<&', {"line-1": title, "line-9": "none"})
+    root = ElementTree.fromstring(svg)
+    assert root.tag == f"{SVG}svg"
+    assert root.get("aria-label") == 'a label with "<&'
+    assert root.get("viewBox")
+    assert "width" not in root.attrib
+    ids = [node.get("id") for node in root.iter() if node.get("id")]
+    assert len(set(ids)) == len(ids)
+    assert all(name.startswith("first-") for name in ids)
+    assert {"first-line-0", "first-line-1"} <= set(ids)
+    titles = {node.get("id"): node.findtext(f"{SVG}title") for node in root.iter(f"{SVG}g")}
+    assert titles["first-line-1"] == title
+    assert titles["first-line-0"] is None
+    # What is referred to is there, under its new name.
+    referred = re.findall(r"url\(#([^)]*)\)", svg) + re.findall(r'href="#([^"]*)"', svg)
+    assert referred
+    assert set(referred) <= set(ids)
+    assert "metadata" not in svg
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "figure.svg"
+    save_figure(picture(), path)
+    before = path.read_bytes()
+    broken = picture()
+    broken.text(0.5, 0.5, r"$\frac{$")
+    with pytest.raises(ValueError, match="frac"):
+        save_figure(broken, path)
+    assert path.read_bytes() == before
+    assert [one.name for one in tmp_path.iterdir()] == ["figure.svg"]

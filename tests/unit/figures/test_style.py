@@ -1,0 +1,116 @@
+"""Colours: states stay apart for all eyes, numbers on them are readable."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from tests.support.colour_vision import SIGHT, lab
+from tests.support.figure_checks import by_gid, texts
+from training_maps.figures.style import (
+    COLUMN,
+    PAGE,
+    STATE_COLOURS,
+    STYLE,
+    WIDTHS,
+    Width,
+    mark_outliers,
+    new_figure,
+    relative_luminance,
+    say,
+    state_colour,
+    state_legend,
+    styled,
+    text_colour_on,
+)
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+def test_state_colours_stay_apart_for_all_eyes(sight: str) -> None:
+    assert len(set(STATE_COLOURS)) == 12
+    rgb = np.array([mpl.colors.to_rgb(colour) for colour in STATE_COLOURS])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = lab(np.clip(linear @ SIGHT[sight].T, 0, 1))
+    for i, j in combinations(range(12), 2):
+        assert np.linalg.norm(seen[i] - seen[j]) > 15, f"states {i} and {j} for {sight}"
+
+
+def test_numbers_on_states_are_readable() -> None:
+    assert text_colour_on("#000000") == "#ffffff"
+    assert text_colour_on("#ffffff") == "#000000"
+
+
+def test_luminance_is_that_of_the_standard() -> None:
+    # WCAG 2.2's own examples: pure colours have their weights, and mid-grey 0.2140 or so.
+    weights = {"#ff0000": 0.2126, "#00ff00": 0.7152, "#0000ff": 0.0722, "#ffffff": 1.0}
+    for colour, luminance in weights.items():
+        assert relative_luminance(colour) == pytest.approx(luminance)
+    assert relative_luminance("#000000") == 0.0
+    assert relative_luminance("#7f7f7f") == pytest.approx(((127 / 255 + 0.055) / 1.055) ** 2.4)
+    for colour in STATE_COLOURS:
+        text = relative_luminance(text_colour_on(colour))
+        ground = relative_luminance(colour)
+        assert (max(text, ground) + 0.05) / (min(text, ground) + 0.05) > 4.5, colour
+
+
+def test_colours_repeat_beyond_the_last() -> None:
+    assert state_colour(0) == state_colour(12) == STATE_COLOURS[0]
+    assert state_colour(11) == STATE_COLOURS[11]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_new_figure_has_the_papers_width(width: Width) -> None:
+    figure = new_figure(width, 2.0)
+    assert figure.get_size_inches() == pytest.approx((PAGE if width == "page" else COLUMN, 2.0))
+
+
+def test_the_style_holds_inside_and_not_after() -> None:
+    before = dict(mpl.rcParams)
+
+    @styled
+    def size(factor: float) -> float:
+        return factor * mpl.rcParams["axes.linewidth"]
+
+    assert size(2) == 2 * STYLE["axes.linewidth"] != 2 * before["axes.linewidth"]
+    assert dict(mpl.rcParams) == before
+    with pytest.raises(TypeError):
+        size("x" * 2, 3)  # type: ignore[call-arg]
+    assert dict(mpl.rcParams) == before
+
+
+def test_a_sentence_stands_in_place_of_a_drawing() -> None:
+    figure = new_figure("column", 2.0)
+    ax = figure.subplots()
+    say(ax, "There is nothing.")
+    assert texts(figure).count("There is nothing.") == 1
+    assert not ax.axison
+
+
+def test_outliers_are_marked_only_if_there_are_any() -> None:
+    figure = new_figure("column", 2.0)
+    ax = figure.subplots()
+    mark_outliers(ax, [])
+    assert not ax.lines
+    mark_outliers(ax, [2, 5])
+    assert list(by_gid(figure, "outliers").get_ydata()) == [2, 5]
+
+
+@pytest.mark.parametrize(("width", "columns"), [("page", 12), ("column", 6)])
+def test_the_legend_is_read_row_by_row(width: Width, columns: int) -> None:
+    figure = new_figure(width, 3.0)
+    state_legend(figure, list(range(12)))
+    (legend,) = figure.legends
+    FigureCanvasAgg(figure).draw()
+    entries = legend.get_texts()
+    assert sorted(int(entry.get_text()) for entry in entries) == list(range(12))
+    at = [entry.get_window_extent() for entry in entries]
+    rows = sorted({round(box.y0) for box in at}, reverse=True)
+    assert len(rows) == 12 // columns
+    read = sorted(range(12), key=lambda i: (rows.index(round(at[i].y0)), at[i].x0))
+    assert [int(entries[i].get_text()) for i in read] == list(range(12))
+    for patch, entry in zip(legend.get_patches(), entries, strict=True):
+        assert mpl.colors.to_hex(patch.get_facecolor()) == state_colour(int(entry.get_text()))
