@@ -61,7 +61,7 @@ def experiments_from(*sources):
     ]
 
 
-# State paths that are brought along have been through a model already.
+# State paths that are given have been through a model already.
 WITH_MODEL = experiments_from("training", "checkpoints", "hub", "metrics")
 
 # Through the environment, because where the data are changes no result.
@@ -200,7 +200,7 @@ def all_metrics(wildcards):
 
 
 def logs_of(experiment):
-    """The training log of every run of an experiment; none where runs are brought without."""
+    """The training log of every run of an experiment; none where existing runs have none."""
     settings = CONFIG.experiments[experiment]
     if not has_training_log(settings):
         return []
@@ -208,7 +208,7 @@ def logs_of(experiment):
 
 
 def all_training_logs(wildcards):
-    """Every run's training log; none where runs are brought along without."""
+    """Every run's training log; none where existing runs have none."""
     return logs_of(wildcards.experiment)
 
 
@@ -366,13 +366,13 @@ def checkpoints_to_use(wildcards):
 
 @cache
 def found_checkpoints(experiment):
-    """The checkpoints of each brought run, by seed and step: all are looked for at once."""
+    """The checkpoints of each existing run, by seed and step: all are looked for at once."""
     settings = CONFIG.experiments[experiment]
     return find_runs(Pattern.read(settings["checkpoints"]["path"]))
 
 
 def memory_for_metrics(wildcards, attempt):
-    """Memory for a run's metrics, in MB: a checkpoint that is brought along may lie in it twice."""
+    """Memory for a run's metrics, in MB: a checkpoint of an existing run may lie in it twice."""
     size = 0
     if CONFIG.experiments[wildcards.experiment]["source"] == "checkpoints":
         run = found_checkpoints(wildcards.experiment)[int(wildcards.seed)]
@@ -381,7 +381,7 @@ def memory_for_metrics(wildcards, attempt):
 
 
 def checkpoints_there(wildcards):
-    """A digest of the checkpoints that one brought run has: which, how large, last changed when.
+    """A digest of the checkpoints that one existing run has: which, how large, last changed when.
 
     Their files are no inputs, because Snakemake takes seconds for thousands of them, and would not
     notice one that is removed, nor what changes in a folder.

@@ -1,4 +1,4 @@
-# What the rules of report.smk share: which figures there are, and what the comparison is told.
+# What the rules of report.smk share: which figures there are, and what the comparison is given.
 
 from training_maps.report.paper import paper_setting
 
@@ -68,12 +68,12 @@ def report_order(path):
 
 
 def metrics_if_any(wildcards):
-    """Every run's table of metrics; none where state paths are brought along."""
+    """Every run's table of metrics; none where state paths are given."""
     return all_metrics(wildcards) if wildcards.experiment in WITH_MODEL else []
 
 
 def known_of_experiments():
-    """What the comparison is told of each experiment: which setting of the paper it has, if one."""
+    """What the comparison is given of each experiment: which setting of the paper it has, if one."""
     return {
         experiment: {
             "paper": paper_setting(settings),

@@ -1,4 +1,4 @@
-# What the rules of training.smk share: blocks of seeds, what each is told, and what it leaves.
+# What the rules of training.smk share: blocks of seeds, what each is given, and what it leaves.
 
 from training_maps.training.recipe import Recipe
 from training_maps.training.tasks import make_task
@@ -12,7 +12,7 @@ def task_of(settings):
 
 
 def training_device(settings):
-    """The device that training is told; a GPU is not taken unasked where it would not help."""
+    """The device that training is given; a GPU is not taken unasked where it would not help."""
     device = settings["training"]["device"]
     if device == "auto" and not task_of(settings).profits_from_gpu:
         return "cpu"
