@@ -246,7 +246,7 @@ def _check_settings(
             "some runs must be left for training"
         )
     if non_finite not in POLICIES:
-        raise InputError(f"non_finite: {non_finite!r} is none of {', '.join(POLICIES)}")
+        raise InputError(f"non_finite: {non_finite!r} is not one of {', '.join(POLICIES)}")
 
 
 def _finite_runs(
@@ -401,8 +401,8 @@ def _z_scores(table: pd.DataFrame, columns: Sequence[str]) -> tuple[pd.DataFrame
     # Scaled by their size first, so that neither huge nor tiny values overflow when squared.
     values = values / np.where(size > 0, size, 1.0)
     centred = values - np.nanmean(values, axis=0)
-    spread = np.sqrt(np.nanmean(np.square(centred), axis=0))
-    scored = np.where(flat, 0.0, centred / np.where(flat, 1.0, spread))
+    deviation = np.sqrt(np.nanmean(np.square(centred), axis=0))
+    scored = np.where(flat, 0.0, centred / np.where(flat, 1.0, deviation))
     scored[np.isnan(values)] = np.nan
     result = pd.DataFrame(scored, columns=list(columns))
     result.insert(0, "step", table["step"].to_numpy().astype(np.int64))

@@ -169,7 +169,7 @@ def test_degenerate_fits_leave_rows_that_are_finite():
             {"covariance": "banded"},
             "covariance must be one of full, diag, tied, spherical, got 'banded'",
         ),
-        ({"model": "linear"}, "model: 'linear' is none of gaussian, autoregressive"),
+        ({"model": "linear"}, "model: 'linear' is not one of gaussian, autoregressive"),
         ({"resplits": -1}, "resplits must be at least 0, got -1"),
         ({"n_states": 10_000}, "n_states: 10000 states need"),
     ],
@@ -182,11 +182,11 @@ def test_bad_fit_settings_are_refused(obs, settings, problem):
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"criterion": "dic"}, "criterion: 'dic' is none of bic, aic, log_likelihood"),
-        ({"aggregate": "median"}, "aggregate: 'median' is none of mean, best"),
+        ({"criterion": "dic"}, "criterion: 'dic' is not one of bic, aic, log_likelihood"),
+        ({"aggregate": "median"}, "aggregate: 'median' is not one of mean, best"),
         ({"n_states": []}, "no number of states"),
         ({"model": []}, "model: no kind of model to try"),
-        ({"model": "linear"}, "model: 'linear' is none of gaussian, autoregressive"),
+        ({"model": "linear"}, "model: 'linear' is not one of gaussian, autoregressive"),
     ],
 )
 def test_bad_selection_settings_are_refused(obs, settings, problem):

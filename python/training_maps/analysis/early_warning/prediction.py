@@ -306,7 +306,7 @@ class _Standards:
     metrics: tuple[str, ...]
     scale: Floats
     mean: Floats
-    spread: Floats
+    deviation: Floats
 
     @classmethod
     def of(cls, rows: pd.DataFrame) -> _Standards:
@@ -317,12 +317,12 @@ class _Standards:
         # Scaled by their size first, so that neither huge nor tiny values overflow when squared.
         scale = np.where(size > 0, size, 1.0)
         scaled = values / scale
-        spread = np.where(flat, np.inf, np.nanstd(scaled, axis=0))  # constant: 0 when divided
-        return cls(metrics, scale, np.nanmean(scaled, axis=0), spread)
+        deviation = np.where(flat, np.inf, np.nanstd(scaled, axis=0))  # constant: 0 when divided
+        return cls(metrics, scale, np.nanmean(scaled, axis=0), deviation)
 
     def z_scores(self, rows: pd.DataFrame) -> Floats:
         values = rows[list(self.metrics)].to_numpy(dtype=np.float64)
-        return (values / self.scale - self.mean) / self.spread
+        return (values / self.scale - self.mean) / self.deviation
 
 
 def _fit(

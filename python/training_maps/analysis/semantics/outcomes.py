@@ -30,7 +30,7 @@ DIRECTIONS = ("above", "below")
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """An outcome of each run, and the words for it.
+    """An outcome of each run, and what it is called.
 
     Attributes:
         kind: one of `OUTCOME_KINDS`.
@@ -254,7 +254,7 @@ def _column_of_log(seed: int, log: pd.DataFrame, column: str) -> tuple[pd.DataFr
         )
     if log.empty:
         raise InputError(f"the training log of seed {seed} is empty; expected a row a checkpoint")
-    # Logs that are brought along need not count epochs.
+    # Logs of existing runs need not count epochs.
     if not np.isfinite(log["step"].to_numpy(dtype=float)).all():
         raise InputError(f"the training log of seed {seed} has a null step")
     log = log.sort_values("step", kind="stable")

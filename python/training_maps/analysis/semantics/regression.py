@@ -101,7 +101,7 @@ class Regression:
         bootstrap: `level`, `n_resamples`, `n_degenerate` (resamples without R²), `random_state`.
         shuffled: the same regression on shuffled outcomes: `n_permutations`, `mean_r_squared`,
             `p_value` (the share of permutations that do as well), `random_state`.
-        alternatives: ridge and random forest beside it; see `alternatives.compare_alternatives`.
+        alternatives: ridge and random forest beside it; see `nonlinear.compare_alternatives`.
         coefficients: table of the columns `COEFFICIENT_COLUMNS`, a row a state; a coefficient is
             the outcome that a run spending all its time in the state would have. Header only where
             there is no regression.
@@ -329,7 +329,7 @@ def _tobit_estimates(
 
 
 def _resampling(r_squared: np.ndarray, random_state: int) -> dict[str, Any]:
-    """The interval of R² over resamples, (n_resamples,), and how it was come by."""
+    """The interval of R² over resamples, (n_resamples,), and how it was made."""
     known = r_squared[np.isfinite(r_squared)]
     interval = None
     if len(known):
