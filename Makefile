@@ -1,9 +1,11 @@
 # training-maps. `make` alone lists the targets.
 #
-# Everything is installed into .venv, or into the virtual environment that is active. An environment
-# that already has a torch of the pinned version (a CPU build, say) keeps it.
+# Everything is installed into .venv, or into the virtual environment that is active, by tools/setup.sh. An
+# environment that already has a torch of the pinned version (a CPU build, say) keeps it. Where it has none,
+# TORCH=cpu or TORCH=cuda chooses its build.
 
 PYTHON ?= python3
+TORCH ?= auto
 VENV := $(abspath $(or $(VIRTUAL_ENV),.venv))
 BIN := $(VENV)/bin
 RUST := $(shell find rust_metrics -name '*.rs' -not -path '*/target/*' 2>/dev/null) \
@@ -15,29 +17,31 @@ CORES ?= all
 export PATH := $(BIN):$(PATH)
 export VIRTUAL_ENV := $(VENV)
 
+# A build of torch that is asked for is looked at anew.
+ASKED := $(if $(filter-out auto,$(TORCH)),torch-asked-for)
+
 .DEFAULT_GOAL := help
-.PHONY: help setup slurm run reproduction test test-slurm lint format docs bench clean
+.PHONY: torch-asked-for help setup slurm run reproduction test test-slurm lint format docs bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 setup: $(VENV)/.extension ## install everything, build the Rust extension
 
-$(VENV)/.packages: requirements.lock tools/system-packages.sh
-	PYTHON=$(PYTHON) tools/system-packages.sh
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+$(VENV)/.packages: requirements.lock requirements-uv.lock \
+		tools/setup.sh tools/pip_settings.py tools/system-packages.sh $(ASKED)
+	@PYTHON=$(PYTHON) TORCH=$(TORCH) tools/setup.sh packages
 	@touch $@
 
 $(VENV)/.extension: $(VENV)/.packages pyproject.toml $(RUST)
-	maturin develop --release --locked --quiet
+	@tools/setup.sh extension
 	@touch $@
 
 # Not part of `setup`: Snakemake imports every plugin that is installed, and this one needs most of a second.
 slurm: setup $(VENV)/.slurm ## install what profiles/slurm needs
 
 $(VENV)/.slurm: $(VENV)/.packages requirements-slurm.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-slurm.lock
+	@tools/setup.sh slurm
 	@touch $@
 
 run: setup ## run the default job: train, analyse, report (results/)
@@ -57,6 +61,7 @@ test-slurm: slurm ## run the workflow on a real SLURM of this machine, which roo
 	pytest tests/slurm tests/workflow/test_slurm_profile.py
 
 lint: setup ## check format, lint and types of everything, warnings as errors
+	@tools/system-packages.sh lint
 	cargo fmt --all --check --manifest-path rust_metrics/Cargo.toml
 	cargo clippy --quiet --locked --all-targets --manifest-path rust_metrics/Cargo.toml -- -D warnings
 	ruff format --check $(CODE)

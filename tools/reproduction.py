@@ -291,7 +291,7 @@ def render(reference: Path) -> str:
 
 def not_tried(name: str, results: Mapping[str, Any]) -> list[str]:
     """The choices that reference/reproduction.yaml asks for and the results do not have."""
-    schema = load_schema(ROOT / "workflow" / "schemas" / "config.schema.yaml")
+    schema = load_schema()
     asked = yaml.safe_load((REFERENCE / "reproduction.yaml").read_text(encoding="utf-8"))
     experiment = f"reference_{name}"
     config = resolve({**asked, "experiments": [experiment]}, ROOT / "experiments", schema)

@@ -9,7 +9,7 @@ what is there.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,62 +17,29 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from training_maps.result_tables import (
+    COEFFICIENT_COLUMNS,
+    CONVERGENCE_COLUMNS,
+    DISSIMILARITY_COLUMNS,
+    EARLY_WARNING_COLUMNS,
+    ONLY_WITH_A_MODEL,
+    OUTCOME_COLUMNS,
+    OUTLIER_COLUMNS,
+    PATH_COLUMNS,
+    PER_RUN_COLUMNS,
+    PHASE_COLUMNS,
+    RUN_PATH_COLUMNS,
+)
+from training_maps.runs.training_logs import LOG_COLUMNS, find_training_logs
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_json, read_table, table_metadata
+from training_maps.utils.notes import Note, notes_from
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Time = Literal["epoch", "step"]
 
-MODEL_SELECTION_COLUMNS = (
-    "n_states",
-    "restart",
-    "log_likelihood_train",
-    "log_likelihood_validation",
-    "aic",
-    "bic",
-    "converged",
-    "reason",
-    "model",
-)
-LOG_COLUMNS = ("step", "epoch", "train_loss", "eval_loss", "train_accuracy", "eval_accuracy")
-CONVERGENCE_COLUMNS = ("seed", "step", "epoch", "fraction", "converged")
-COEFFICIENT_COLUMNS = (
-    "state",
-    "coefficient",
-    "standard_error",
-    "p_value",
-    "interval_low",
-    "interval_high",
-    "n_runs_visiting",
-    "mean_outcome_visiting",
-    "mean_outcome_without",
-    "is_detour",
-    "explanation",
-)
-DISSIMILARITY_COLUMNS = ("seed_a", "seed_b", "index", "discrete")
-OUTCOME_COLUMNS = ("seed", "outcome", "censored", "predicted")
-RUN_PATH_COLUMNS = ("seed", "visit", "state", "step", "epoch")
-PHASE_COLUMNS = ("seed", "phase", "status", "step", "epoch", "state")
-EARLY_WARNING_COLUMNS = (
-    "fraction",
-    "target",
-    "runs",
-    "features",
-    "n_runs",
-    "n_already",
-    "r_squared",
-    "rank_correlation",
-    "balanced_accuracy",
-    "baseline",
-    "p_value_adjusted",
-    "reason",
-)
-OUTLIER_COLUMNS = ("seed", "mean_dissimilarity", "is_outlier")
-PER_RUN_COLUMNS = ("seed", "index", "discrete")
-# The ground distances between states; without a model there are no means.
-DISTANCES = ("index", "discrete", "means")
 _FORK_KEYS = ("forks", "significance", "notes")
 _PHASE_KEYS = ("phases", "order", "tolerance", "reason", "notes")
 _SENSITIVITY_KEYS = ("sentences", "reference", "variants")
@@ -130,8 +97,8 @@ class ExperimentResults:
         folder: the folder that was read.
         experiment: the experiment's name.
         training_map: `training_map.json` as a dict.
-        model_selection: one row a restart, columns of `MODEL_SELECTION_COLUMNS` and more; empty
-            where no model was fitted.
+        model_selection: one row a restart and split, columns `SCORE_COLUMNS`; empty where no model
+            was fitted.
         stability: `hmm/stability.json` as a dict; empty where no model was fitted.
         state_paths: `seed, step, state`, one row a checkpoint, sorted by seed and step.
         logs: training log of each seed (columns `LOG_COLUMNS`, null where a log lacks one); empty
@@ -152,7 +119,7 @@ class ExperimentResults:
         early_warning: `early_warning.json` as a dict; empty unless the experiment asked for it.
         early_warnings: its table; empty unless the experiment asked for it.
         validation_seeds: seeds held out for model selection.
-        notes: everything that earlier stages remarked, each sentence once.
+        notes: everything that earlier stages remarked, each note once.
     """
 
     folder: Path
@@ -177,7 +144,7 @@ class ExperimentResults:
     early_warning: dict[str, Any]
     early_warnings: pd.DataFrame
     validation_seeds: tuple[int, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[Note, ...] = field(default=())
 
     @classmethod
     def read(cls, folder: str | os.PathLike[str]) -> ExperimentResults:
@@ -187,8 +154,9 @@ class ExperimentResults:
             InputError: if a file that every experiment has is missing, or a file is broken.
         """
         folder = Path(folder)
-        training_map = _read_map(folder / "training_map.json")
-        paths = read_table(folder / "state_paths.csv", ("seed", "step", "state"))
+        map_file = folder / "training_map.json"
+        training_map = _read_map(map_file)
+        paths = read_table(folder / "state_paths.csv", PATH_COLUMNS)
         if paths.empty:
             raise InputError(f"{folder / 'state_paths.csv'}: has no rows; rerun the map stage")
         paths = paths.sort_values(["seed", "step"], ignore_index=True)
@@ -220,10 +188,16 @@ class ExperimentResults:
             phase_transitions=_read_optional(folder / "phase_transitions.csv", PHASE_COLUMNS),
             phases=_read_optional_keys(folder / "phase_transitions.json", _PHASE_KEYS),
             sensitivity=_read_optional_keys(folder / "sensitivity.json", _SENSITIVITY_KEYS),
-            early_warning=_read_optional_keys(folder / "early_warning.json", _WARNING_KEYS),
+            early_warning=_read_optional_keys(
+                folder / "early_warning.json", _WARNING_KEYS, ("notes", "sentences")
+            ),
             early_warnings=_read_optional(folder / "early_warning.csv", EARLY_WARNING_COLUMNS),
             validation_seeds=validation_seeds,
-            notes=_unique(notes, training_map.get("notes", ()), regression.get("notes", ())),
+            notes=_unique(
+                notes,
+                notes_from(training_map.get("notes", ()), map_file),
+                notes_from(regression.get("notes", ()), regression_file),
+            ),
         )
 
     @cached_property
@@ -374,8 +348,13 @@ def _read_map(path: Path) -> dict[str, Any]:
     return training_map
 
 
-def _read_keys(path: Path, keys: Sequence[str], stage: str = "map") -> dict[str, Any]:
-    """A JSON file of a stage, which must have `keys`, and in known ones a list or an object."""
+def _read_keys(
+    path: Path, keys: Sequence[str], stage: str = "map", noted: Sequence[str] = ("notes",)
+) -> dict[str, Any]:
+    """A JSON file of a stage, which must have `keys`, and in known ones a list or an object.
+
+    What it has for `noted` must be notes.
+    """
     data = read_json(path)
     if not isinstance(data, dict):
         raise InputError(f"{path}: holds no JSON object; rerun the {stage} stage")
@@ -386,59 +365,62 @@ def _read_keys(path: Path, keys: Sequence[str], stage: str = "map") -> dict[str,
         for names, kind, name in ((_LISTS, list, "a list"), (_OBJECTS, dict, "an object")):
             if key in names and not (value is None or isinstance(value, kind)):
                 raise InputError(f"{path}: {key} is not {name}; rerun the {stage} stage")
+    for key in noted:
+        notes_from(data.get(key) or (), path)
     return data
 
 
-def _read_optional_keys(path: Path, keys: Sequence[str]) -> dict[str, Any]:
+def _read_optional_keys(
+    path: Path, keys: Sequence[str], noted: Sequence[str] = ("notes",)
+) -> dict[str, Any]:
     """A JSON file named like its stage, which must have `keys`; empty if it is missing."""
-    return _read_keys(path, keys, path.stem) if path.exists() else {}
+    return _read_keys(path, keys, path.stem, noted) if path.exists() else {}
 
 
 def _read_selection(
     folder: Path, training_map: dict[str, Any]
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The scores of all models and how stable the choice is; empty where no model was fitted."""
+    from training_maps.model_selection.fitted import SCORE_COLUMNS
+
     if not training_map["selected_model"]:
         import pandas as pd
 
-        return pd.DataFrame({column: [] for column in MODEL_SELECTION_COLUMNS}), {}
-    table = read_table(folder / "hmm" / "model_selection.csv", MODEL_SELECTION_COLUMNS)
+        return pd.DataFrame(columns=list(SCORE_COLUMNS)), {}
+    table = read_table(folder / "hmm" / "model_selection.csv", SCORE_COLUMNS)
     return table, _read_keys(folder / "hmm" / "stability.json", _STABILITY_KEYS)
 
 
-def _read_optional(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+def _read_optional(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
     """A table that may be missing: then an empty one with the same columns."""
     import pandas as pd
 
+    always = [column for column in columns if column not in ONLY_WITH_A_MODEL]
     if not path.exists():
-        return pd.DataFrame({column: [] for column in columns})
-    table = read_table(path, columns)
-    for flag in {"converged", "is_detour", "censored", "is_outlier"} & set(table.columns):
-        table[flag] = table[flag].astype(bool)
-    return table
+        return pd.DataFrame({column: [] for column in always})
+    flags = {column: bool for column, kind in columns.items() if kind == "bool"}
+    return read_table(path, always).astype(flags)
 
 
 def _read_logs(folder: Path, seeds: np.ndarray) -> dict[int, pd.DataFrame]:
-    logs = {}
-    for seed in seeds:
-        path = folder / "runs" / f"seed-{seed}" / "training_log.parquet"
-        if path.exists():
-            log = read_table(path, ("step",)).sort_values("step", ignore_index=True)
-            others = [column for column in log.columns if column not in LOG_COLUMNS]
-            logs[int(seed)] = log.reindex(columns=[*LOG_COLUMNS, *others])
-    return logs
+    """The training logs that there are, each with `LOG_COLUMNS` first."""
+    return {
+        seed: log.reindex(columns=list(dict.fromkeys([*LOG_COLUMNS, *log.columns])))
+        for seed, log in find_training_logs(folder / "runs", seeds).items()
+    }
 
 
-def _read_observations(path: Path) -> tuple[tuple[int, ...], list[str]]:
+def _read_observations(path: Path) -> tuple[tuple[int, ...], tuple[Note, ...]]:
     """The validation seeds and the notes of the observations; the metrics stay unread."""
     if not path.exists():
-        return (), []
+        return (), ()
     import pandas as pd
 
     rows = pd.read_parquet(path, columns=["seed", "split"])
     held_out = np.unique(rows.loc[rows["split"] == "validation", "seed"])
-    return tuple(int(seed) for seed in held_out), list(table_metadata(path).get("notes", ()))
+    notes = notes_from(table_metadata(path).get("notes", ()), path)
+    return tuple(int(seed) for seed in held_out), notes
 
 
-def _unique(*groups: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(str(note) for group in groups for note in group))
+def _unique(*groups: Sequence[Note]) -> tuple[Note, ...]:
+    return tuple(dict.fromkeys(note for group in groups for note in group))

@@ -11,6 +11,7 @@ import pytest
 from tests.browser.conftest import PHONE, write_page
 from tests.support import synthetic_results
 from tests.support.synthetic_results import write_results
+from training_maps.utils.notes import Note
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -34,7 +35,9 @@ def test_hostile_names_do_nothing(
 ) -> None:
     monkeypatch.setattr(synthetic_results, "METRICS", METRICS)
     experiment = f"{HOSTILE} {'long' * 40}"
-    write_results(tmp_path, 6, 3, experiment=experiment, notes=(f"a note of {HOSTILE}",))
+    write_results(
+        tmp_path, 6, 3, experiment=experiment, notes=(Note("hostile", f"a note of {HOSTILE}"),)
+    )
     page = open_page(write_page(tmp_path), viewport=PHONE)
     assert page.locator("h1").text_content() == experiment
     assert page.evaluate("document.title") == " ".join(f"{experiment}: training map".split(" "))

@@ -24,7 +24,7 @@ from training_maps.training.recipe import Recipe
 from training_maps.training.tasks import make_task, task_names
 
 NAME = "delayed_recall"
-TASK_FILE = f"python/training_maps/tasks/{NAME}.py"
+TASK_FILE = f"python/training_maps/training/tasks/{NAME}.py"
 EXPERIMENT_FILE = f"experiments/{NAME}.yaml"
 _BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', flags=re.M | re.S)
 
@@ -83,7 +83,7 @@ def as_typed(project, command):
 
 def experiment(project):
     """The experiment's whole settings, as the workflow reads them, and its recipe."""
-    schema = load_schema(project.folder / "workflow/schemas/config.schema.yaml")
+    schema = load_schema()
     config = resolve({"experiments": [NAME]}, project.folder / "experiments", schema)
     settings = config.experiments[NAME]
     recipe = Recipe(**{name: settings["training"][name] for name in vars(Recipe())})

@@ -72,7 +72,7 @@ class TestForks:
         assert not TrainingMap.from_paths(paths).is_linear  # by the letter it is not, and says why
         back = [seed for seed, route in enumerate(routes) if len(route) > 4]
         note = f"only because {len(back)} of 30 runs (seeds {format_seeds(back)}) return to earlier"
-        assert note in " ".join(TrainingMap.from_paths(paths).notes)
+        assert note in " ".join(map(str, TrainingMap.from_paths(paths).notes))
 
     def test_the_fork_that_matters_is_told_from_the_one_that_does_not(self):
         """Of 25 sets of 40 runs: power at an effect of two standard deviations, and specificity."""

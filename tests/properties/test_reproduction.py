@@ -36,7 +36,7 @@ SMALLEST = min(NAMES, key=lambda name: (REFERENCE / name / "metrics.parquet").st
 
 def settings_of(experiment):
     """The whole settings of an experiment, as the workflow reads them."""
-    schema = load_schema(ROOT / "workflow" / "schemas" / "config.schema.yaml")
+    schema = load_schema()
     config = resolve({"experiments": [experiment]}, ROOT / "experiments", schema)
     return config.experiments[experiment]
 

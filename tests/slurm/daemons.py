@@ -29,6 +29,8 @@ class Daemons:
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.folder, self.environment = folder, environment
+        self._in_the_foreground: dict[str, subprocess.Popen[bytes]] = {}
+        self._failed: dict[str, str] = {}
 
     def start(self, *command: str) -> None:
         """Start a daemon that goes to the background by itself.
@@ -36,16 +38,23 @@ class Daemons:
         What it says goes to a file: a daemon keeps a pipe open, and reading that would not end.
 
         Raises:
-            RuntimeError: if it fails, with what it said.
+            RuntimeError: if it fails, with what it said and what all daemons logged, as most say
+                why in their logs only.
         """
-        run(*command, environment=self.environment, told=self.folder / f"{command[0]}.said.log")
+        told = self.folder / f"{command[0]}.said.log"
+        try:
+            run(*command, environment=self.environment, told=told)
+        except RuntimeError as error:
+            raise RuntimeError(f"{error}\n{self._told()}") from None
 
     def start_behind(self, log: str, *command: str) -> None:
         """Start a daemon that stays in the foreground; what it says goes to the file `log`."""
         with (self.folder / log).open("w") as file:
-            subprocess.Popen((program(command[0]), *command[1:]), env=self.environment,
-                             stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
-                             start_new_session=True)  # fmt: skip
+            self._in_the_foreground[command[0]] = subprocess.Popen(
+                (program(command[0]) or command[0], *command[1:]), env=self.environment,
+                stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )  # fmt: skip
 
     def pid(self, name: str) -> int | None:
         """The process of the daemon with the file `{name}.pid`, if it runs.
@@ -76,21 +85,33 @@ class Daemons:
         """Wait until `ready()`.
 
         Raises:
-            RuntimeError: if it never is; with what the daemons logged.
+            RuntimeError: if it never is, or a daemon that it takes has ended; with what the daemons
+                logged, and what the commands said that failed.
         """
         deadline = time.monotonic() + PATIENCE
         while not ready():
+            ended = [name for name, each in self._in_the_foreground.items() if each.poll()]
+            if ended:
+                raise RuntimeError(f"SLURM: {', '.join(ended)} ended before {what}\n{self._told()}")
             if time.monotonic() > deadline:
-                logs = "\n".join(
-                    f"{log.name}:\n{log.read_text()[-2000:]}" for log in self.folder.glob("*.log")
-                )
-                raise RuntimeError(f"SLURM: waited {PATIENCE} s for {what}\n{logs}")
+                raise RuntimeError(f"SLURM: waited {PATIENCE} s for {what}\n{self._told()}")
             time.sleep(0.1)
+
+    def _told(self) -> str:
+        """The ends of all logs, and what failing commands said last."""
+        logs = [(log.name, log.read_text()) for log in self.folder.glob("*.log")]
+        return "\n".join(
+            f"{name}:\n{text[-2000:]}" for name, text in (*logs, *self._failed.items())
+        )
 
     def call(self, *command: str) -> str:
         """What one of SLURM's commands prints; empty if it fails."""
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True)
-        return done.stdout if done.returncode == 0 else ""
+        if done.returncode:
+            self._failed[shlex.join(command)] = done.stderr
+            return ""
+        self._failed.pop(shlex.join(command), None)
+        return done.stdout
 
 
 def run(*command: str, environment: dict[str, str] | None = None, told: Path | None = None) -> None:

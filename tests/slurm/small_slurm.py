@@ -32,6 +32,8 @@ def unavailable(with_accounting: bool = False) -> str | None:
         return f"{', '.join(missing)} not found; tools/slurm-packages.sh installs them"
     if os.geteuid() != 0:
         return "SLURM's daemons are started by root only"
+    if not Path("/sys/fs/cgroup").is_mount():
+        return "SLURM's nodes take cgroups, which are not mounted at /sys/fs/cgroup"
     return None
 
 

@@ -21,7 +21,7 @@ from training_maps.config.schema import load_schema
 from training_maps.config.sources import foreign_keys
 from training_maps.training.tasks import settings_schema
 
-SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
+SCHEMA = load_schema()
 Settings = dict[str, Any]
 
 #: Experiments of every source, each of which is accepted as it is, in the folder of `make_world`.

@@ -9,7 +9,9 @@ import pandas as pd
 
 from training_maps.hmm.gaussian import GaussianHMM
 from training_maps.hmm.observations import Observations
+from training_maps.utils.notes import Note
 
+NOTE_OF_MODEL = Note("model", "A note of the model.")
 METRICS = ("l2", "trace", "own_metric", "var_w")
 # Well separated means and unequal covariances: state k's top feature is metric k.
 MEANS = np.array([[0.0, 0, 0, 0], [10, 0, 0, 5], [20, 0, 3, 0], [40, -5, 0, 0]])
@@ -47,7 +49,7 @@ def model_of(runs, notes=(), first_seed=0, covariance="full"):
         aggregate="mean",
         covariance=covariance,
         value=-12.5,
-        notes=("A note of the model.",),
+        notes=(NOTE_OF_MODEL,),
     )
 
 

@@ -23,6 +23,7 @@ from training_maps.model_selection.restarts import Restarts
 from training_maps.model_selection.stability import measure_stability
 from training_maps.training_map.paths import path_times, state_shares
 from training_maps.utils.files import made_by, write_json, write_table
+from training_maps.utils.notes import Note
 
 METRICS = ["l1", "l2", "l1_over_l2", "mean_w", "var_w", "trace", "lambda_max", "var_lambda"]
 THRESHOLD = 0.9
@@ -39,7 +40,7 @@ def write_results(
     n_checkpoints: int = 60,
     experiment: str = "synthetic",
     logs: bool = True,
-    notes: tuple[str, ...] = (),
+    notes: tuple[Note, ...] = (),
     seed: int = 0,
 ) -> Path:
     """Write a result folder; return it.
@@ -74,7 +75,7 @@ def write_results(
     write_table(paths, folder / "state_paths.csv")
     means = rng.normal(0, 1, (n_states, len(METRICS)))
     write_json(
-        _training_map(rng, sequences, means, experiment, list(notes)), folder / "training_map.json"
+        _training_map(rng, sequences, means, experiment, notes), folder / "training_map.json"
     )
     _write_selection(rng, folder, n_states, sequences)
     convergence = _write_convergence(folder, sequences, steps, n_censored)
@@ -160,7 +161,7 @@ def _training_map(
     sequences: dict[int, np.ndarray],
     means: np.ndarray,
     experiment: str,
-    notes: list[str],
+    notes: tuple[Note, ...],
 ) -> dict[str, Any]:
     n_states = len(means)
     everything = np.concatenate(list(sequences.values()))
@@ -205,7 +206,7 @@ def _training_map(
         "states": states,
         "transitions": _transitions(ordered, everything, means, top),
         "paths": [{"states": list(route), "seeds": seeds} for route, seeds in ordered],
-        "notes": notes,
+        "notes": [note.to_dict() for note in notes],
         "made_by": made_by(synthetic=True),
     }
 
@@ -270,6 +271,7 @@ def _write_selection(
                 "n_iterations": 20 + restart,
                 "converged": restart != 4,
                 "reason": "converged" if restart != 4 else "iteration limit",
+                "start": "k-means",
                 "model": "gaussian",
             }
             for restart in range(5)

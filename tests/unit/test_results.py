@@ -13,6 +13,7 @@ from training_maps.report.summary import summarise
 from training_maps.results import ExperimentResults
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_json, write_json
+from training_maps.utils.notes import Note
 
 
 @pytest.fixture
@@ -168,9 +169,28 @@ def test_stability_without_a_key_is_refused(folder: Path) -> None:
 def test_notes_are_told_once(folder: Path) -> None:
     data = read_json(folder / "training_map.json")
     regression = read_json(folder / "regression.json")
-    write_json({**data, "notes": ["a", "b"]}, folder / "training_map.json")
-    write_json({**regression, "notes": ["b", "c"]}, folder / "regression.json")
-    assert ExperimentResults.read(folder).notes == ("a", "b", "c")
+    a, b, c = (Note(name, f"{name}.") for name in "abc")
+    write_json({**data, "notes": [a.to_dict(), b.to_dict()]}, folder / "training_map.json")
+    write_json({**regression, "notes": [b.to_dict(), c.to_dict()]}, folder / "regression.json")
+    assert ExperimentResults.read(folder).notes == (a, b, c)
+
+
+NOTED = ("training_map.json", "regression.json", "forks.json", "phase_transitions.json")
+
+
+@pytest.mark.parametrize("name", NOTED)
+def test_notes_without_a_kind_are_refused(folder: Path, name: str) -> None:
+    """As versions before wrote them."""
+    write_json({**read_json(folder / name), "notes": ["a"]}, folder / name)
+    with pytest.raises(InputError, match=rf"{name}: has notes without a kind.*; make it again"):
+        ExperimentResults.read(folder)
+
+
+def test_sentences_on_early_warning_without_a_kind_are_refused(folder: Path) -> None:
+    file = folder / "early_warning.json"
+    write_json({"sentences": ["a"], "notes": [], "fractions": []}, file)
+    with pytest.raises(InputError, match=r"early_warning\.json: has notes without a kind"):
+        ExperimentResults.read(folder)
 
 
 def test_paths_without_rows_are_refused(folder: Path) -> None:

@@ -92,5 +92,5 @@ def test_fewer_than_five_runs_and_no_converging_run_still_give_a_map(project):
     assert (summary["n_runs"], summary["n_converged"]) == (3, 0)
     assert summary["r_squared"] is None
     assert (results / "coefficients.csv").read_text().count("\n") == 1
-    assert any("validation" in note for note in summary["notes"])
+    assert any("validation" in note["text"] for note in summary["notes"])
     assert json.loads((results / "regression.json").read_text())["reason"]

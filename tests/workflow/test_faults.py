@@ -89,7 +89,7 @@ def test_a_diverged_run_is_named_and_left_out_and_the_others_are_as_they_were(fi
     project.run(*dropped, "--", "results/tiny/summary.json")
     summary = json.loads((project.results / "summary.json").read_text())
     assert summary["n_runs"] == 5
-    assert any("seed 1" in note for note in summary["notes"])
+    assert any("seed 1" in note["text"] for note in summary["notes"])
     assert set(pd.read_csv(project.results / "state_paths.csv")["seed"]) == set(others)
 
 

@@ -27,7 +27,7 @@ def offer(project, version):
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: tiny-metrics\nVersion: {version}")
     (info / "entry_points.txt").write_text(
-        "[training_maps.metrics.compute]\nnuclear_norm = tiny_metrics:nuclear_norm\n"
+        "[training_maps.metrics]\nnuclear_norm = tiny_metrics:nuclear_norm\n"
     )
 
 

@@ -41,6 +41,7 @@ def test_every_rule_is_given_time_and_memory():
     rules = set()
     for file in (ROOT / "workflow/rules").glob("*.smk"):
         rules |= set(re.findall(r"^rule (\w+):", file.read_text(), flags=re.M))
+    rules.add("figures")  # one of several with the same body, for those who ask for other files
     local = re.search(r"^localrules:\n((?:    \w+,\n)+)", (ROOT / "Snakefile").read_text(), re.M)
     rules -= set(re.findall(r"\w+", local[1]))
     profile = yaml.safe_load((ROOT / PROFILE).read_text())

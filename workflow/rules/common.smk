@@ -23,7 +23,7 @@ from training_maps.utils.code_digest import stage_digest
 
 ROOT = Path(workflow.basedir)
 
-SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
+SCHEMA = load_schema()
 CONFIG_FILE = "config.yaml"
 
 
@@ -331,17 +331,21 @@ def kind_of_model(wildcards):
 def all_results(wildcards):
     """Every result of every experiment: whichever of them is deleted is made again."""
     of_experiments = expand(
-        [*FIGURE_FILES, "<results>/{experiment}/{name}"],
+        "<results>/{experiment}/{name}",
         experiment=EXPERIMENTS,
         name=["summary.json", "report.html"],
     )
+    figures = [
+        expand(figure_files(experiment), experiment=experiment)
+        for experiment in EXPERIMENTS
+    ]
     of_runs = [
         run_paths(
             experiment, CONFIG.experiments[experiment]["seeds"], "metrics.parquet"
         )
         for experiment in WITH_MODEL
     ]
-    return sum([*map(analysis_of, EXPERIMENTS), *of_runs], of_experiments)
+    return sum([*figures, *map(analysis_of, EXPERIMENTS), *of_runs], of_experiments)
 
 
 def assignments(settings):

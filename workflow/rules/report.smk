@@ -26,27 +26,37 @@ rule summary:
         " --output {output:q} --log {log:q}"
 
 
-rule figures:
-    input:
-        analysis,
-        "<results>/{experiment}/summary.json",
-        all_training_logs,
-        metrics_if_any,
-    output:
-        [in_report(path) for path in FIGURE_FILES],
-    log:
-        "<results>/{experiment}/logs/figures.log",
-    benchmark:
-        "<results>/{experiment}/benchmarks/figures.jsonl"
-    threads: 1
-    params:
-        results=subpath(input[0], parent=True),
-        figures=subpath(output[0], ancestor=2),
-        time=setting("training", "unit"),
-        code=stage_digest("figures"),
-    shell:
-        "training-maps figures --results {params.results:q} --time {params.time}"
-        " --output {params.figures:q} --log {log:q}"
+# A rule's outputs are the same whatever its wildcards, so those who ask for other files have another rule.
+for number, (files, experiments) in enumerate(alike_in_figures().items()):
+
+    rule:
+        name:
+            f"figures_{number}" if number else "figures"
+        input:
+            analysis,
+            "<results>/{experiment}/summary.json",
+            all_training_logs,
+            metrics_if_any,
+        output:
+            in_report(files),
+        log:
+            "<results>/{experiment}/logs/figures.log",
+        benchmark:
+            "<results>/{experiment}/benchmarks/figures.jsonl"
+        wildcard_constraints:
+            experiment=any_of(experiments),
+        threads: 1
+        params:
+            results=subpath(input[0], parent=True),
+            figures=subpath(output[0], ancestor=2),
+            time=setting("training", "unit"),
+            formats=setting("figures", "formats"),
+            widths=setting("figures", "widths"),
+            code=stage_digest("figures"),
+        shell:
+            "training-maps figures --results {params.results:q} --time {params.time}"
+            " --formats {params.formats} --widths {params.widths}"
+            " --output {params.figures:q} --log {log:q}"
 
 
 rule report:

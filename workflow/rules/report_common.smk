@@ -16,25 +16,54 @@ FIGURES = {
     "regression": "Coefficients of the states",
     "dissimilarity": "Dissimilarity of runs",
 }
-FIGURE_FILES = [
-    f"<results>/{{experiment}}/figures/{width}/{figure}.{suffix}"
-    for width in ("column", "page")
-    for figure in FIGURES
-    for suffix in ("svg", "pdf", "png")
-]
 
 
-def in_report(path):
-    """A figure's file; the page's PNG is shown in Snakemake's own report, with a caption."""
-    folder, _, name = path.rpartition("/")
-    figure, _, suffix = name.rpartition(".")
-    if not folder.endswith("page") or suffix != "png":
-        return path
+def figure_files(experiment):
+    """The files of figures that an experiment asks for, with a place for its name."""
+    asked = CONFIG.experiments[experiment]["figures"]
+    return tuple(
+        f"<results>/{{experiment}}/figures/{width}/{figure}.{suffix}"
+        for width in asked["widths"]
+        for figure in FIGURES
+        for suffix in asked["formats"]
+    )
+
+
+def alike_in_figures():
+    """Experiments by the files that they ask for: a rule has the same outputs for all of its own."""
+    groups = {}
+    for experiment in EXPERIMENTS:
+        groups.setdefault(figure_files(experiment), []).append(experiment)
+    return groups
+
+
+def in_report(files):
+    """Figures' files; of each figure one is shown in Snakemake's own report.
+
+    A page's figure goes before a column's, PNG before SVG, and SVG before PDF.
+    """
+    first = {}
+    for path in sorted(files, key=report_order):
+        first.setdefault(Path(path).stem, path)
+    return [shown_in_report(path) if path in first.values() else path for path in files]
+
+
+def shown_in_report(path):
+    """A figure's file with its caption for Snakemake's own report."""
+    figure = Path(path).stem
     return report(
         path,
         caption=f"../report/{figure}.rst",
         category="{experiment}",
         labels={"shows": FIGURES[figure], "kind": "figure"},
+    )
+
+
+def report_order(path):
+    """How well a figure's file suits Snakemake's own report: the least is the best."""
+    return (
+        Path(path).parent.name != "page",
+        [".png", ".svg", ".pdf"].index(Path(path).suffix),
     )
 
 

@@ -15,10 +15,13 @@ import pandas as pd
 from training_maps.analysis.dissimilarity import dissimilarity
 from training_maps.training_map.paths import check_state_paths
 from training_maps.utils.errors import InputError
+from training_maps.utils.wording import plural
 
 FEWEST_RUNS = 3
 # Differences below this, relative to the numbers themselves, are rounding.
 _ROUNDING = 1e-12
+# Of t, digits behind which a difference is rounding too.
+_DECIMALS = 9
 # Numbers that the permutations may hold at once: some tens of MB.
 _NUMBERS_AT_ONCE = 4_000_000
 
@@ -87,7 +90,7 @@ def equally_spread(
         paths_a: state paths of the first group: `seed`, `step`, `state`.
         paths_b: of the second.
         ground_distance: "index" or "discrete"; see `dissimilarity`.
-        n_permutations: how many.
+        n_permutations: how many; all that there are, if they are no more.
         random_state: their seed.
 
     Raises:
@@ -97,9 +100,19 @@ def equally_spread(
         raise InputError(
             f"the ground distance of a spread is index or discrete, got {ground_distance!r}"
         )
+    from scipy.stats import permutation_test
+
     groups = [_pseudo_values(paths, ground_distance) for paths in (paths_a, paths_b)]
     n_a, n_b = (len(values) for values in groups)
-    pooled = np.concatenate(groups)
+    test = permutation_test(
+        groups,
+        _welch,
+        vectorized=True,
+        n_resamples=n_permutations,
+        batch=max(1, _NUMBERS_AT_ONCE // (n_a + n_b)),
+        alternative="greater",
+        rng=np.random.default_rng(random_state),
+    )
     means = (float(groups[0].mean()), float(groups[1].mean()))
     return SpreadTest(
         ground_distance=ground_distance,
@@ -107,8 +120,8 @@ def equally_spread(
         dissimilarity=means,
         difference=means[0] - means[1],
         standard_error=float(np.sqrt(sum(np.var(v, ddof=1) / len(v) for v in groups))),
-        p_value=_permutation_p_value(pooled, n_a, n_permutations, random_state),
-        n_permutations=n_permutations,
+        p_value=float(test.pvalue),
+        n_permutations=len(test.null_distribution),
         random_state=random_state,
     )
 
@@ -120,7 +133,7 @@ def _pseudo_values(state_paths: pd.DataFrame, ground_distance: str) -> np.ndarra
     seeds = np.unique(state_paths["seed"])
     n = len(seeds)
     if n < FEWEST_RUNS:
-        raise InputError(f"a group has {n} run{'s' * (n != 1)}; expected at least {FEWEST_RUNS}")
+        raise InputError(f"a group has {plural(n, 'run')}; expected at least {FEWEST_RUNS}")
     sums = np.zeros(n)
     for end in ("seed_a", "seed_b"):
         np.add.at(sums, np.searchsorted(seeds, table[end]), table[ground_distance].to_numpy())
@@ -130,28 +143,12 @@ def _pseudo_values(state_paths: pd.DataFrame, ground_distance: str) -> np.ndarra
     return n * whole - (n - 1) * without
 
 
-def _permutation_p_value(
-    values: np.ndarray, n_first: int, n_permutations: int, random_state: int
-) -> float:
-    """Two-sided, of Welch's t of the first `n_first` values against the others."""
-    observed = abs(float(_welch(values[None], n_first)[0]))
-    at_least = 1  # the observed one
-    rng = np.random.default_rng(random_state)
-    left = n_permutations
-    while left > 0:
-        n_now = min(left, max(1, _NUMBERS_AT_ONCE // len(values)))
-        shuffled = rng.permuted(np.tile(values, (n_now, 1)), axis=1)
-        at_least += int((np.abs(_welch(shuffled, n_first)) >= observed * (1 - _ROUNDING)).sum())
-        left -= n_now
-    return at_least / (n_permutations + 1)
-
-
-def _welch(values: np.ndarray, n_first: int) -> np.ndarray:
-    """Welch's t of the first `n_first` columns against the others; (n_rows,)."""
-    first, second = values[:, :n_first], values[:, n_first:]
-    difference = first.mean(axis=1) - second.mean(axis=1)
-    variance = sum(part.var(axis=1, ddof=1) / part.shape[1] for part in (first, second))
-    scale = np.abs(values).max(axis=1)
+def _welch(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Absolute values of Welch's t, of rows of values; (n_rows,)."""
+    difference = first.mean(axis=axis) - second.mean(axis=axis)
+    variance = sum(part.var(axis=axis, ddof=1) / part.shape[axis] for part in (first, second))
+    scale = np.maximum(np.abs(first).max(axis=axis), np.abs(second).max(axis=axis))
     nothing = np.abs(difference) <= _ROUNDING * scale
     error = np.maximum(np.sqrt(variance), _ROUNDING * scale)
-    return np.where(nothing, 0.0, difference / np.where(error > 0, error, 1.0))
+    t = np.where(nothing, 0.0, np.abs(difference) / np.where(error > 0, error, 1.0))
+    return np.round(t, _DECIMALS)

@@ -13,11 +13,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from training_maps.result_tables import GROUND_DISTANCES
 from training_maps.stats.optimal_transport import transport_cost
 from training_maps.training_map.paths import state_shares
 from training_maps.utils.errors import InputError
-
-GROUND_DISTANCES = ("index", "discrete", "means")
 
 
 def dissimilarity(state_paths: pd.DataFrame, means: pd.DataFrame | None = None) -> pd.DataFrame:

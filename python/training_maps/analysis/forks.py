@@ -30,7 +30,9 @@ import pandas as pd
 
 from training_maps.stats.permutation_test import PermutationTest, holm, permutation_test
 from training_maps.training_map.paths import path_times
-from training_maps.utils.seeds import format_seeds
+from training_maps.utils.notes import Note
+from training_maps.utils.seeds import named_seeds
+from training_maps.utils.wording import plural
 
 CONFIDENCE = 0.95
 
@@ -95,9 +97,9 @@ class Fork:
     @property
     def sentence(self) -> str:
         """How runs split here, and what the test says."""
-        ways = [f"{_runs(b.n_runs)} to state {b.to}{_time(b)}" for b in self.branches]
+        ways = [f"{plural(b.n_runs, 'run')} to state {b.to}{_time(b)}" for b in self.branches]
         split = f"From state {self.state}, {', '.join(ways[:-1])} and {ways[-1]} go on"
-        ending = f"; {_runs(len(self.seeds_ending))} end there" if self.seeds_ending else ""
+        ending = f"; {plural(len(self.seeds_ending), 'run')} end there" if self.seeds_ending else ""
         if self.test is None:
             return f"{split}{ending}. {self.reason}"
         verdict = "predicts" if self.predicts_convergence else "is not seen to predict"
@@ -119,13 +121,13 @@ class Forks:
         forks: ascending by state; none if all runs go the same way.
         n_runs: number of runs.
         significance: level that an adjusted p-value must be below.
-        notes: what a reader should know, in sentences.
+        notes: what a reader should know.
     """
 
     forks: tuple[Fork, ...]
     n_runs: int
     significance: float
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[Note, ...] = field(default=())
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, ready for JSON."""
@@ -134,7 +136,7 @@ class Forks:
             "significance": self.significance,
             "confidence": CONFIDENCE,
             "forks": [fork.to_dict() for fork in self.forks],
-            "notes": list(self.notes),
+            "notes": [note.to_dict() for note in self.notes],
         }
 
 
@@ -265,7 +267,7 @@ def _tested(
     return {"test": test, "reason": None}
 
 
-def _notes(forks: Sequence[Fork], times: pd.DataFrame, significance: float) -> list[str]:
+def _notes(forks: Sequence[Fork], times: pd.DataFrame, significance: float) -> list[Note]:
     notes = []
     tested = [fork for fork in forks if fork.test is not None]
     for fork in tested:
@@ -273,27 +275,33 @@ def _notes(forks: Sequence[Fork], times: pd.DataFrame, significance: float) -> l
         timed = sum(branch.n_timed for branch in fork.branches)
         if 2 * before > timed:
             notes.append(
-                f"{before} of the {timed} runs that go on from state {fork.state} had converged "
-                "before they did: that branch cannot be why they converge when they do."
+                Note(
+                    "converged_before",
+                    f"{before} of the {timed} runs that go on from state {fork.state} had "
+                    "converged before they did: that branch cannot be why they converge when they "
+                    "do.",
+                )
             )
         if fork.test is not None and fork.test.smallest_p_value >= significance:
             notes.append(
-                f"The fork at state {fork.state} splits so few runs that its p-value could not be "
-                f"below {fork.test.smallest_p_value:.2g}."
+                Note(
+                    "too_few_to_tell",
+                    f"The fork at state {fork.state} splits so few runs that its p-value could not "
+                    f"be below {fork.test.smallest_p_value:.2g}.",
+                )
             )
     involved = {seed for fork in tested for branch in fork.branches for seed in branch.seeds}
     censored = sorted(involved & set(times.index[~times["converged"].astype(bool)]))
     if censored:
-        which = f"seed{'s' * (len(censored) > 1)} {format_seeds(censored)}"
         notes.append(
-            f"{_runs(len(censored))} ({which}) that never converge{'s' * (len(censored) == 1)} "
-            "count as the last step in the branches' convergence times."
+            Note(
+                "censored",
+                f"{plural(len(censored), 'run')} ({named_seeds(censored)}) that never "
+                f"converge{'s' * (len(censored) == 1)} count as the last step in the branches' "
+                "convergence times.",
+            )
         )
     return notes
-
-
-def _runs(n: int) -> str:
-    return "1 run" if n == 1 else f"{n} runs"
 
 
 def _time(branch: Branch) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from training_maps.result_tables import OUTLIER_COLUMNS, typed
 from training_maps.training_map.paths import check_state_paths, state_shares
 
 # Fewer runs have no rest that one of them could differ from.
@@ -55,13 +56,14 @@ def outlier_runs(state_paths: pd.DataFrame) -> pd.DataFrame:
     apart = _total_variation(shares.to_numpy())
     n_runs = len(shares)
     others = n_runs - 1
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "seed": shares.index.to_numpy(),
             "mean_dissimilarity": apart.sum(axis=1) / others if others else np.full(1, np.nan),
             "is_outlier": _far_from_company(_total_variation(order_shares(state_paths))),
         }
     )
+    return typed(table, OUTLIER_COLUMNS)
 
 
 def order_shares(state_paths: pd.DataFrame) -> np.ndarray:

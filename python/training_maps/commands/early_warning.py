@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, read_json, read_table, write_json, write_table
+from training_maps.utils.notes import Note
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,7 +127,7 @@ def _tables(runs: Path, obs: Observations) -> dict[int, pd.DataFrame]:
     return with_log_columns(tables, read("training_log"), logged) if logged else tables
 
 
-def _targets(arguments: argparse.Namespace, seeds: list[int]) -> tuple[list[Target], list[str]]:
+def _targets(arguments: argparse.Namespace, seeds: list[int]) -> tuple[list[Target], list[Note]]:
     """What to predict, and why not the rest."""
     from training_maps.analysis.early_warning.prediction import (
         fork_target,
@@ -139,7 +140,9 @@ def _targets(arguments: argparse.Namespace, seeds: list[int]) -> tuple[list[Targ
     targets, notes = [], []
     outcome = read_outcome(arguments.regression, arguments.outcomes)
     if outcome is None:
-        notes.append("There is no outcome to predict: there are no training logs.")
+        notes.append(
+            Note("no_outcome", "There is no outcome to predict: there are no training logs.")
+        )
     else:
         convergence = read_table(arguments.convergence, ("seed", "step"))
         targets.append(time_target(outcome, seeds, convergence))
@@ -147,9 +150,19 @@ def _targets(arguments: argparse.Namespace, seeds: list[int]) -> tuple[list[Targ
     fork = largest_fork(paths)
     way = None if fork is None else fork_target(fork, seeds, paths)
     if fork is None:
-        notes.append("There is no fork to predict: as far as they go, all runs go the same way.")
+        notes.append(
+            Note(
+                "no_fork",
+                "There is no fork to predict: as far as they go, all runs go the same way.",
+            )
+        )
     elif way is None:
-        notes.append(f"At the fork from state {fork.state}, too few runs leave the usual way.")
+        notes.append(
+            Note(
+                "small_fork",
+                f"At the fork from state {fork.state}, too few runs leave the usual way.",
+            )
+        )
     else:
         targets.append(way)
     return targets, notes
@@ -159,16 +172,22 @@ def _about(
     arguments: argparse.Namespace,
     model: dict[str, Any],
     targets: list[Target],
-    sentences: list[str],
-    notes: list[str],
+    sentences: list[Note],
+    notes: list[Note],
 ) -> dict[str, Any]:
     names = ("folds", "permutations", "random_state", "restarts")
     return {
-        "sentences": sentences,
+        "sentences": [sentence.to_dict() for sentence in sentences],
         "notes": [
-            *notes,
-            f"The number of states, {model['n_states']}, is that selected on all runs; all else is "
-            "learned of other runs than those predicted.",
+            note.to_dict()
+            for note in (
+                *notes,
+                Note(
+                    "what_is_learned",
+                    f"The number of states, {model['n_states']}, is that selected on all runs; all "
+                    "else is learned of other runs than those predicted.",
+                ),
+            )
         ],
         "targets": [{"name": target.name, "classes": list(target.classes)} for target in targets],
         "fractions": sorted(set(arguments.fractions)),

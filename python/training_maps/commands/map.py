@@ -85,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Write the map, the paths and the table of all scores."""
     from training_maps.hmm.observations import Observations
-    from training_maps.model_selection.select import load_selected
+    from training_maps.model_selection.select import DOUBTFUL_CHOICE, load_selected
     from training_maps.training_map.map import TrainingMap
 
     n_states = parse_n_states(arguments.n_states)
@@ -121,7 +121,7 @@ def run(arguments: argparse.Namespace) -> None:
     logger.info("%r", training_map)
     logger.info("%s", model.stability.sentence)
     for note in training_map.notes:
-        if note != model.stability.sentence:
+        if note.kind != DOUBTFUL_CHOICE:  # it is told above
             logger.info("note: %s", note)
 
 

@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> None:
     for phase in found.summary["phases"].values():
         logger.info("%s", phase["sentence"])
     for note in found.summary["notes"]:
-        logger.info("note: %s", note)
+        logger.info("note: %s", note["text"])
 
 
 def _check(arguments: argparse.Namespace) -> None:

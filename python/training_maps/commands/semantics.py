@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from training_maps.result_tables import OUTCOME_COLUMNS
 from training_maps.runs.training_logs import check_log
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, read_table, write_json, write_table
@@ -206,8 +207,10 @@ def _outcome_table(outcome: Outcome | None, regression: Regression) -> pd.DataFr
     import pandas as pd
 
     if outcome is None:
-        return pd.DataFrame(columns=["seed", "outcome", "censored", "predicted"])
-    return outcome.per_run.merge(regression.predictions, on="seed", how="left")
+        return pd.DataFrame(columns=list(OUTCOME_COLUMNS))
+    return outcome.per_run.merge(regression.predictions, on="seed", how="left")[
+        list(OUTCOME_COLUMNS)
+    ]
 
 
 def _write_regression(

@@ -17,8 +17,9 @@ import yaml
 from training_maps.config.schema import check, typed
 from training_maps.metrics.parameters import Overrides
 from training_maps.metrics.parameters import add_arguments as add_parameter_arguments
+from training_maps.settings.fields import fields_schema
 from training_maps.training.recipe import Recipe
-from training_maps.training.tasks import fields_schema, make_task, settings_schema
+from training_maps.training.tasks import make_task, settings_schema
 from training_maps.utils.errors import InputError
 from training_maps.utils.seeds import parse_seeds
 

@@ -11,17 +11,12 @@ from typing import Any
 from training_maps.analysis.sensitivity.variants import observed_metrics
 from training_maps.config.schema import nearest
 from training_maps.hub.plan import hub_run
+from training_maps.runs.training_logs import LOG_NAMES
 from training_maps.training.tasks import make_task
 from training_maps.utils.errors import InputError
 
 # What training logs at each checkpoint, besides step and epoch.
-TRAINING_LOG_COLUMNS = (
-    "train_loss",
-    "eval_loss",
-    "train_accuracy",
-    "eval_accuracy",
-    "gradient_norm",
-)
+TRAINING_LOG_COLUMNS = (*LOG_NAMES, "gradient_norm")
 # More checkpoints of a run than this are a slip of the pen, as are more states.
 MOST_CHECKPOINTS = 1_000_000
 MOST_STATES = 1_000

@@ -6,16 +6,14 @@ import contextlib
 import copy
 import difflib
 import math
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import jsonschema
 
-from training_maps.config.strict_yaml import read_yaml
-from training_maps.training.recipe import Recipe
-from training_maps.training.tasks import fields_schema
+from training_maps.config.experiment import Experiment, Group, Job
+from training_maps.settings.fields import fields_schema
 from training_maps.utils.errors import InputError, shown
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")  # all but tabs and line ends
@@ -25,23 +23,12 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")  # all but tabs 
 _LARGEST = 2**31 - 1
 
 
-def load_schema(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read the schema, with its references replaced by what they refer to.
-
-    The keys of `training` that say how a network is trained are the fields of `Recipe`.
-    """
-    schema = read_yaml(path)
-    definitions = schema.pop("$defs")
-    definitions["training"]["properties"] |= fields_schema(Recipe)["properties"]
-
-    def resolved(node: Any) -> Any:
-        if isinstance(node, dict):
-            if "$ref" in node:
-                return resolved(definitions[node["$ref"].rpartition("/")[2]])
-            return {key: resolved(value) for key, value in node.items()}
-        return node
-
-    return {**resolved(schema), "$defs": resolved(definitions)}
+def load_schema() -> dict[str, Any]:
+    """The JSON Schema of config.yaml; below `$defs`, of an `experiment`'s file and a `group`'s."""
+    return {
+        **fields_schema(Job),
+        "$defs": {"experiment": fields_schema(Experiment), "group": fields_schema(Group)},
+    }
 
 
 def check(settings: Any, schema: Mapping[str, Any], where: str) -> None:
@@ -156,11 +143,11 @@ def _message(error: jsonschema.ValidationError, where: str) -> str:
             key for key in schema["required"] if key not in cast(dict[str, Any], error.instance)
         ]
         return f"{where}: {f'{path}: ' if path else ''}missing key {', '.join(missing)}"
-    expected = _expectation(schema)
+    expected = expectation(schema)
     return f"{where}: {path or 'the whole'}: expected {expected}, got {shown(error.instance)}"
 
 
-def _expectation(schema: Mapping[str, Any]) -> str:
+def expectation(schema: Mapping[str, Any]) -> str:
     """What a schema asks for, in words."""
     if "enum" in schema:
         return "one of " + ", ".join(map(str, schema["enum"]))
@@ -176,6 +163,11 @@ def _expectation(schema: Mapping[str, Any]) -> str:
         "pattern": "matching",
     }
     words += [f"{word} {schema[key]}" for key, word in limits.items() if key in schema]
+    choices = schema.get("items", {}).get("enum")
+    if choices:
+        words.append("of " + ", ".join(map(str, choices)))
+    if schema.get("not") == {"multipleOf": 2}:
+        words.append("and odd")
     if schema.get("uniqueItems"):
         words.append("without repeats")
     return " ".join(words)

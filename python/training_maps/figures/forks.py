@@ -16,13 +16,15 @@ from training_maps.figures.style import (
     GREY,
     INK,
     Width,
+    figure_that_says,
+    legend_below,
     new_figure,
     relative_luminance,
-    say,
     state_colour,
     styled,
 )
 from training_maps.results import ExperimentResults, Time
+from training_maps.utils.wording import equals_p, plural
 
 MOST_FORKS = 8
 _ROW = 0.27
@@ -66,14 +68,13 @@ def draw_forks(
     time = results.time_axis(time)
     forks = timed_forks(results)
     if not forks:
-        figure = new_figure(width, 1.0)
-        say(
-            figure.subplots(),
+        return figure_that_says(
             "It is not known when runs converge, so branches cannot be compared."
             if results.forks.get("forks")
             else "There is no fork: no two runs go on differently from a state.",
+            width,
+            1.0,
         )
-        return figure
     rows = sum(_HEAD + len(fork["branches"]) for fork in forks)
     figure = new_figure(width, 0.75 + _ROW * rows)
     ax = figure.subplots()
@@ -92,7 +93,7 @@ def draw_forks(
         for branch in fork["branches"]:
             _draw_branch(ax, results, fork["state"], branch, y + 0.5, time)
             places.append(y + 0.5)
-            labels.append(f"to {branch['to']} ({_runs(branch['n_runs'])})")
+            labels.append(f"to {branch['to']} ({plural(branch['n_runs'], 'run')})")
             y += 1
     ax.set_ylim(y, -0.15)
     _limit_times(ax, results, forks, time)
@@ -101,7 +102,7 @@ def draw_forks(
     ax.spines["left"].set_visible(False)
     ax.grid(axis="x")
     ax.set_xlabel(f"{time} of convergence")
-    _legend(figure, ax)
+    legend_below(figure, [ax], 3)
     return figure
 
 
@@ -175,23 +176,8 @@ def _heading(fork: Mapping[str, Any]) -> str:
     p = fork["p_value_adjusted"]
     if p is None:
         return f"from state {fork['state']}, not tested"
-    return f"from state {fork['state']}, " + ("p < 0.001" if p < 0.001 else f"p = {p:.3f}")
+    return f"from state {fork['state']}, {equals_p(p)}"
 
 
 def _n_runs(fork: Mapping[str, Any]) -> int:
     return sum(int(branch["n_runs"]) for branch in fork["branches"])
-
-
-def _runs(n: int) -> str:
-    return "1 run" if n == 1 else f"{n} runs"
-
-
-def _legend(figure: Figure, ax: Axes) -> None:
-    handles, labels = ax.get_legend_handles_labels()
-    first = {label: handle for handle, label in zip(handles, labels, strict=True)}
-    figure.legend(
-        list(first.values()),
-        list(first),
-        loc="outside lower center",
-        ncols=3 if figure.get_figwidth() > 5 else 1,
-    )

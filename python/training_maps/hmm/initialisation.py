@@ -30,6 +30,7 @@ alone 27 times: which is why one draw is of k-means.
 
 from __future__ import annotations
 
+import warnings
 from typing import Literal, get_args
 
 import numpy as np
@@ -47,7 +48,7 @@ TRIALS: dict[Start, tuple[Assignment, ...]] = {
 }
 TRIAL_ITERATIONS = 5
 # Rounds of k-means at most: a start need not be a perfect clustering.
-KMEANS_ROUNDS = 30
+KMEANS_ROUNDS = 29
 
 
 def start_of(restart: int) -> Start:
@@ -88,35 +89,12 @@ def _pieces(length: int, states: int, draw: np.random.RandomState) -> Ints:
 
 
 def _kmeans(X: Floats, states: int, draw: np.random.RandomState) -> Ints:
-    """The nearest centre of each row after Lloyd's algorithm from k-means++ seeds."""
-    centres = seed_means(X, states, draw)
-    nearest = np.full(len(X), -1)
-    for _ in range(KMEANS_ROUNDS):
-        # Squared distances, less the rows' own squared lengths, which all centres share.
-        distance = np.square(centres).sum(axis=1) - 2 * X @ centres.T
-        before, nearest = nearest, distance.argmin(axis=1)
-        if np.array_equal(before, nearest):
-            break
-        rows = np.bincount(nearest, minlength=states)
-        sums = np.eye(states)[nearest].T @ X
-        centres = np.where(rows[:, None] > 0, sums / np.maximum(rows, 1)[:, None], centres)
-    return nearest
+    """The cluster of each row, by Lloyd's algorithm from greedy k-means++ seeds."""
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
 
-
-def seed_means(X: Floats, states: int, draw: np.random.RandomState) -> Floats:
-    """Rows of X (n, d) far from each other, (K, d): greedy k-means++, as scikit-learn draws it.
-
-    Each next seed is, of a few rows drawn with probability proportional to the squared distance to
-    the nearest seed so far, the one that lowers the sum of these distances most.
-    """
-    n_trials = 2 + int(np.log(states))
-    seeds = [int(draw.choice(len(X), p=np.full(len(X), 1 / len(X))))]
-    nearest = np.square(X - X[seeds[0]]).sum(axis=1)
-    while len(seeds) < states:
-        spots = draw.uniform(size=n_trials) * nearest.sum()
-        trials = np.minimum(np.searchsorted(np.cumsum(nearest), spots), len(X) - 1)
-        distances = [np.minimum(nearest, np.square(X - X[row]).sum(axis=1)) for row in trials]
-        best = int(np.argmin([distance.sum() for distance in distances]))
-        seeds.append(int(trials[best]))
-        nearest = distances[best]
-    return X[seeds]
+    k_means = KMeans(states, n_init=1, max_iter=KMEANS_ROUNDS, tol=0, random_state=draw)
+    with threadpool_limits(1), warnings.catch_warnings():  # one thread: always the same sums
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than states
+        return np.asarray(k_means.fit_predict(X), dtype=np.int64)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, read_table, table_metadata, write_table
+from training_maps.utils.notes import Note, notes_from
 from training_maps.utils.numbers import LARGEST_STEP, MISSING_SHARE
 from training_maps.utils.seeds import format_seeds
 
@@ -42,12 +43,12 @@ class Observations:
         table: columns `seed`, `step`, `split` ("train" or "validation") and the z-scored metrics,
             sorted by seed and step; NaN where a metric is missing at a checkpoint.
         metrics: names of the d metric columns, in order.
-        notes: what a reader must know of how the observations were made, in sentences.
+        notes: what a reader must know of how the observations were made.
     """
 
     table: pd.DataFrame
     metrics: tuple[str, ...]
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     @property
     def seeds(self) -> list[int]:
@@ -92,7 +93,8 @@ class Observations:
 
     def save(self, path: str | os.PathLike[str], settings: Mapping[str, Any] | None = None) -> None:
         """Write the table as Parquet, with the notes and `settings` (what made it) as metadata."""
-        write_table(self.table, path, made_by(**(settings or {}), notes=list(self.notes)))
+        notes = [note.to_dict() for note in self.notes]
+        write_table(self.table, path, made_by(**(settings or {}), notes=notes))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Observations:
@@ -113,7 +115,7 @@ class Observations:
         if np.isinf(values.to_numpy(dtype=np.float64)).any():
             raise InputError(f"{path}: has infinite values; observations never do")
         table = table.sort_values(["seed", "step"], ignore_index=True)
-        return cls(table, metrics, tuple(table_metadata(path).get("notes", ())))
+        return cls(table, metrics, notes_from(table_metadata(path).get("notes", ()), path))
 
     def _seeds_of(self, split: Split | None) -> list[int]:
         table = self.table if split is None else self.table[self.table["split"] == split]
@@ -162,7 +164,7 @@ def observations(
         InputError: if a table cannot be used (naming seed, step and column), or nothing is left.
     """
     _check_settings(max_checkpoints, min_checkpoints, validation_share, non_finite)
-    notes: list[str] = []
+    notes: list[Note] = []
     kept = dict(_finite_runs(tables, non_finite, notes))
     columns = _metric_columns(kept, metrics)
     for seed, table in kept.items():
@@ -248,7 +250,7 @@ def _check_settings(
 
 
 def _finite_runs(
-    tables: Mapping[int, pd.DataFrame] | Sequence[pd.DataFrame], policy: str, notes: list[str]
+    tables: Mapping[int, pd.DataFrame] | Sequence[pd.DataFrame], policy: str, notes: list[Note]
 ) -> Iterator[tuple[int, pd.DataFrame]]:
     """Runs to use, by ascending seed and the policy for those with a non-finite weight."""
     by_seed = dict(tables) if isinstance(tables, Mapping) else dict(enumerate(tables))
@@ -264,9 +266,9 @@ def _finite_runs(
                 "them up to there"
             )
         if policy == "drop":
-            notes.append(f"{where}; the run is left out.")
+            notes.append(Note("run_left_out", f"{where}; the run is left out."))
             continue
-        notes.append(f"{where}; the run is used up to there.")
+        notes.append(Note("run_cut", f"{where}; the run is used up to there."))
         yield seed, table
 
 
@@ -346,7 +348,7 @@ def _numbers(seed: int, table: pd.DataFrame, column: str) -> NDArray[np.float64]
     return values
 
 
-def _unreadable_notes(tables: Mapping[int, pd.DataFrame]) -> list[str]:
+def _unreadable_notes(tables: Mapping[int, pd.DataFrame]) -> list[Note]:
     """A sentence on every run that has no rows for checkpoints that could not be read."""
     notes = []
     for seed, table in tables.items():
@@ -354,14 +356,17 @@ def _unreadable_notes(tables: Mapping[int, pd.DataFrame]) -> list[str]:
         if left_out:
             steps = ", ".join(str(found["step"]) for found in left_out)
             notes.append(
-                f"seed {seed}: {len(left_out)} checkpoint{'' if len(left_out) == 1 else 's'} could "
-                f"not be read and {'is' if len(left_out) == 1 else 'are'} left out (step {steps}; "
-                f"the first because {left_out[0]['reason']})."
+                Note(
+                    "unreadable_checkpoints",
+                    f"seed {seed}: {len(left_out)} checkpoint{'' if len(left_out) == 1 else 's'} "
+                    f"could not be read and {'is' if len(left_out) == 1 else 'are'} left out (step "
+                    f"{steps}; the first because {left_out[0]['reason']}).",
+                )
             )
     return notes
 
 
-def _missing_notes(tables: Mapping[int, pd.DataFrame], columns: Sequence[str]) -> list[str]:
+def _missing_notes(tables: Mapping[int, pd.DataFrame], columns: Sequence[str]) -> list[Note]:
     """A sentence on every metric that is missing somewhere; refuses one missing too often."""
     notes = []
     for column in columns:
@@ -379,8 +384,11 @@ def _missing_notes(tables: Mapping[int, pd.DataFrame], columns: Sequence[str]) -
         if seeds:
             count = sum(int(where.sum()) for where in missing.values())
             notes.append(
-                f"Metric {column} is missing at {count} checkpoint{'' if count == 1 else 's'} "
-                f"(seeds {format_seeds(seeds)}); the model treats it as unknown there."
+                Note(
+                    "missing_values",
+                    f"Metric {column} is missing at {count} checkpoint{'' if count == 1 else 's'} "
+                    f"(seeds {format_seeds(seeds)}); the model treats it as unknown there.",
+                )
             )
     return notes
 
@@ -402,7 +410,7 @@ def _z_scores(table: pd.DataFrame, columns: Sequence[str]) -> tuple[pd.DataFrame
 
 
 def _varying_metrics(
-    constant: Mapping[str, Sequence[int]], n_runs: int, notes: list[str]
+    constant: Mapping[str, Sequence[int]], n_runs: int, notes: list[Note]
 ) -> list[str]:
     """Metrics that vary in some run; the notes tell of those that do not everywhere."""
     varying = [column for column, seeds in constant.items() if len(seeds) < n_runs]
@@ -412,26 +420,36 @@ def _varying_metrics(
         )
     for column, seeds in constant.items():
         if column not in varying:
-            notes.append(f"Metric {column} is constant in every run and is left out.")
+            notes.append(
+                Note(
+                    "constant_metric", f"Metric {column} is constant in every run and is left out."
+                )
+            )
         elif seeds:
             notes.append(
-                f"Metric {column} is constant in {len(seeds)} of {n_runs} runs "
-                f"(seeds {format_seeds(seeds)}) and is 0 there."
+                Note(
+                    "partly_constant_metric",
+                    f"Metric {column} is constant in {len(seeds)} of {n_runs} runs "
+                    f"(seeds {format_seeds(seeds)}) and is 0 there.",
+                )
             )
     return varying
 
 
 def _split(
-    seeds: Sequence[int], share: float, split_seed: int, notes: list[str]
+    seeds: Sequence[int], share: float, split_seed: int, notes: list[Note]
 ) -> dict[int, Split]:
     """Which runs are held out: a seeded draw from the ascending seeds."""
     # The tiny addition keeps shares such as 0.29 of 100 runs from losing a run to rounding.
     n_validation = math.floor(share * len(seeds) + 1e-9)
     if n_validation == 0:
         notes.append(
-            f"No run is held out for validation: {share:.0%} of {len(seeds)} "
-            f"{'run' if len(seeds) == 1 else 'runs'} is less than one. The number of states is "
-            "chosen on the training runs."
+            Note(
+                "no_validation",
+                f"No run is held out for validation: {share:.0%} of {len(seeds)} "
+                f"{'run' if len(seeds) == 1 else 'runs'} is less than one. The number of states is "
+                "chosen on the training runs.",
+            )
         )
     drawn = np.random.default_rng(split_seed).permutation(np.sort(seeds))[:n_validation]
     return {seed: "validation" if seed in drawn else "train" for seed in seeds}

@@ -2,7 +2,7 @@
 
 A distribution that is installed beside this one says in its pyproject.toml
 
-    [project.entry-points."training_maps.metrics.compute"]
+    [project.entry-points."training_maps.metrics"]
     nuclear_norm = "my_metrics:nuclear_norm"
 
 and `nuclear_norm(weights, biases)` is a metric of that name, computed where `metrics.columns` asks
@@ -32,7 +32,7 @@ from training_maps.utils.errors import InputError
 if TYPE_CHECKING:
     from training_maps.metrics.parameters import ParameterSelection
 
-GROUP = "training_maps.metrics.compute"
+GROUP = "training_maps.metrics"
 Arrays = list[NDArray[np.float64]]
 OwnMetricFunction = Callable[[Arrays, Arrays], float]
 

@@ -33,6 +33,10 @@ from training_maps.model_selection.fitted import SCORE_COLUMNS, FittedHMM, load_
 from training_maps.model_selection.stability import Stability, measure_stability
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_table
+from training_maps.utils.notes import Note
+
+# The kind of the note that the choice is not firm, which has the text of `Stability.sentence`.
+DOUBTFUL_CHOICE = "doubtful_choice"
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class SelectedModel:
         value: the criterion of the chosen K, averaged over its restarts if `aggregate` is "mean",
             and over the splits.
         stability: how firm the choice is.
-        notes: what a reader must know of the choice, in sentences.
+        notes: what a reader must know of the choice.
     """
 
     hmm: HMM
@@ -67,7 +71,7 @@ class SelectedModel:
     covariance: str
     value: float
     stability: Stability
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
 
 def select_hmm(
@@ -245,31 +249,48 @@ def _selected(
 
 def _notes(
     chosen: Candidate, restart: int, scores: pd.DataFrame, stability: Stability
-) -> list[str]:
+) -> list[Note]:
     """What a reader must know of a choice."""
     notes = []
     if chosen.n_states == 1:
-        notes.append("The selected model has one state: no separate phases were found.")
+        notes.append(
+            Note("one_state", "The selected model has one state: no separate phases were found.")
+        )
     if chosen.model == "autoregressive":
         notes.append(
-            "The selected model is autoregressive: a state is a way of moving, and its covariance, "
-            "which ranks its features, is that of a step from one checkpoint to the next."
+            Note(
+                "autoregressive",
+                "The selected model is autoregressive: a state is a way of moving, and its "
+                "covariance, which ranks its features, is that of a step from one checkpoint to "
+                "the next.",
+            )
         )
     if stability.verdict != "stable":
-        notes.append(stability.sentence)
+        notes.append(Note(DOUBTFUL_CHOICE, stability.sentence))
     rows = by_candidate(scores[scores["split"] == 0])[chosen].set_index("restart")
     reason = rows.loc[restart, "reason"]
     if reason == "iteration limit":
         notes.append(
-            "The selected fit reached its iteration limit before it converged; raise "
-            "max_iterations."
+            Note(
+                "iteration_limit",
+                "The selected fit reached its iteration limit before it converged; raise "
+                "max_iterations.",
+            )
         )
     elif reason == "degenerate":
         notes.append(
-            "The selected fit is degenerate: a state holds less than one checkpoint, or the "
-            "likelihood fell; try fewer states."
+            Note(
+                "degenerate",
+                "The selected fit is degenerate: a state holds less than one checkpoint, or the "
+                "likelihood fell; try fewer states.",
+            )
         )
     failed = int((~scores["converged"].astype(bool)).sum())
     if failed:
-        notes.append(f"{failed} of {len(scores)} fits did not converge; the scores say which.")
+        notes.append(
+            Note(
+                "failed_fits",
+                f"{failed} of {len(scores)} fits did not converge; the scores say which.",
+            )
+        )
     return notes

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from training_maps.utils.wording import listing, numbered, plural
+
 Verdict = Literal["stable", "fragile", "not known"]
 _CRITERION_WORDS = {
     "bic": "BIC is lower",
@@ -120,7 +122,7 @@ def _resampling(numbers: Mapping[str, Any]) -> Finding:
     others = sorted(_others(numbers), key=lambda row: -row["share"])
     seen = [f"{_percent(r['share'])} choose {_name(r, numbers)}" for r in others if r["share"] > 0]
     if seen:
-        clause += f" ({_listing(seen[:2])})"
+        clause += f" ({listing(seen[:2])})"
     return Finding("resampling", own["share"] < limits["share"], clause)
 
 
@@ -131,8 +133,8 @@ def _single_runs(numbers: Mapping[str, Any]) -> Finding:
             seeds.setdefault(_name(row, numbers), []).append(row["seed"])
     if not seeds:
         return Finding("single runs", False, "no single run decides it")
-    parts = [f"{name} without seed {_listing(which, 'or')}" for name, which in seeds.items()]
-    clause = f"a single run decides it: the choice would be {_listing(parts)}"
+    parts = [f"{name} without seed {listing(which, 'or')}" for name, which in seeds.items()]
+    clause = f"a single run decides it: the choice would be {listing(parts)}"
     return Finding("single runs", True, clause)
 
 
@@ -171,8 +173,7 @@ def _restarts(numbers: Mapping[str, Any]) -> Finding:
     )
     differ = [i for i in found["equally_good"] or () if i not in found["same_states"]]
     if differ:
-        which = f"restart{'s' * (len(differ) > 1)} {_listing(differ)}"
-        clause += f", and {which}, as good on the runs that judge, not"
+        clause += f", and {numbered('restart', differ)}, as good on the runs that judge, not"
     return Finding("restarts", bool(differ) or 2 * n_same <= n_restarts, clause)
 
 
@@ -181,13 +182,13 @@ def _resplits(numbers: Mapping[str, Any]) -> Finding:
     same = [row for row in rows if same_candidate(row, numbers["chosen"])]
     alike = [row for row in same if row["adjusted_rand_index"] >= limits["same_states"]]
     clause = (
-        f"of {_count(len(rows), 'other split')} into training and validation runs "
+        f"of {plural(len(rows), 'other split')} into training and validation runs "
         f"{len(same) or 'none'} alone would choose it, {len(alike) or 'none'} with the same states"
     )
     names = [_name(row, numbers) for row in rows if row not in same]
     if names:
         others = [f"{names.count(name)} would choose {name}" for name in sorted(set(names))]
-        clause += f" ({_listing(others)})"
+        clause += f" ({listing(others)})"
     return Finding("splits", len(alike) < limits["share"] * len(rows), clause)
 
 
@@ -203,24 +204,15 @@ def _names(rows: Sequence[Mapping[str, Any]], numbers: Mapping[str, Any]) -> str
     """ "1, 2 and 4 states": the noun once, where all have the same."""
     names = [_name(row, numbers).split(" ", 1) for row in rows]
     if len({noun.removesuffix("s") for _, noun in names}) > 1:
-        return _listing([" ".join(name) for name in names])
-    return f"{_listing([number for number, _ in names])} {names[-1][1]}"
+        return listing([" ".join(name) for name in names])
+    return f"{listing([number for number, _ in names])} {names[-1][1]}"
 
 
 def _judging_runs(numbers: Mapping[str, Any]) -> str:
     judging = numbers["judging"]
     kind = "validation" if judging["split"] == "validation" else "training"
     several = f" of {numbers['n_splits']} splits" if numbers["n_splits"] > 1 else ""
-    return _count(len(judging["seeds"]), f"{kind} run") + several
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _listing(items: Sequence[Any], last: str = "and") -> str:
-    texts = [str(item) for item in items]
-    return f" {last} ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+    return plural(len(judging["seeds"]), f"{kind} run") + several
 
 
 def _percent(share: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from training_maps.training_map.paths import ONLY_BECAUSE
+from training_maps.training_map.paths import WHY_NOT_LINEAR
 from training_maps.utils.wording import equals_p, listing, numbered, plural
 
 
@@ -63,7 +63,7 @@ def _what_shape(summary: dict[str, Any]) -> str:
     if summary["n_states"] == 1:
         return "With a single state the map has no transitions."
     if summary["forking"]:
-        reasons = [note for note in summary["notes"] if note.startswith(ONLY_BECAUSE)]
+        reasons = [n["text"] for n in summary["notes"] if n["kind"] == WHY_NOT_LINEAR]
         return reasons[0] if reasons else "The map forks: runs take different ways through it."
     return "The map is linear: every run passes through the same states in the same order."
 

@@ -73,7 +73,7 @@ def render_report(
         called: what the config calls the experiment, if that is not its name.
     """
     axis = results.time_axis(time)
-    notes = list(results.notes)
+    notes = [note.text for note in results.notes]
     if axis != time and results.logs:
         notes.append("Time is in steps, because not every run has a training log with epochs.")
     summary = summarise(results)

@@ -17,7 +17,8 @@ from markupsafe import Markup
 from training_maps.figures.loss_by_state import featured_runs
 from training_maps.figures.map.table import format_change, gradient_arrow
 from training_maps.figures.symbols import metric_symbol
-from training_maps.results import LOG_COLUMNS, ExperimentResults, Time
+from training_maps.results import ExperimentResults, Time
+from training_maps.runs.training_logs import LOG_NAMES
 from training_maps.utils.files import read_table
 from training_maps.utils.wording import amount, decimal, interval, p_value, plural, route
 
@@ -26,7 +27,6 @@ MOST_LOG_VALUES = 400_000
 MOST_METRIC_VALUES = 700_000
 #: A run's curve is not thinned below this; instead fewer runs have curves.
 FEWEST_POINTS = 200
-_CURVES = LOG_COLUMNS[2:]
 _MOST_FEATURES = 3
 
 
@@ -199,7 +199,8 @@ def _add_logs(
     """Give runs their curves of loss and accuracy; a sentence if not all of them whole."""
     tables = {run["seed"]: results.logs[run["seed"]] for run in runs if run["seed"] in results.logs}
     columns = {
-        seed: [name for name in _CURVES if log[name].notna().any()] for seed, log in tables.items()
+        seed: [name for name in LOG_NAMES if log[name].notna().any()]
+        for seed, log in tables.items()
     }
     sizes = {seed: len(log) * len(columns[seed]) for seed, log in tables.items() if columns[seed]}
     every, kept = _thinning(sizes, {s: len(t) for s, t in tables.items()}, runs, MOST_LOG_VALUES)

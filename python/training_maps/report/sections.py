@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from training_maps.analysis.early_warning.sentences import CONCLUSION
 from training_maps.analysis.sensitivity.variants import variants_of
 from training_maps.figures.phase_transitions import shown_coincidences
-from training_maps.results import DISTANCES, ExperimentResults, Time
+from training_maps.result_tables import GROUND_DISTANCES
+from training_maps.results import ExperimentResults, Time
 from training_maps.utils.wording import decimal, equals_p, interval, listing, plural
 
 # What comes first in how many runs: the keys of `order` in phase_transitions.json, and what one run
@@ -169,7 +171,7 @@ def outlier_rows(results: ExperimentResults) -> list[dict[str, Any]]:
 
 def distance_names(results: ExperimentResults) -> list[str]:
     """The ground distances that each run's mean distance is known by."""
-    return [name for name in DISTANCES if name in results.dissimilarity_per_run]
+    return [name for name in GROUND_DISTANCES if name in results.dissimilarity_per_run]
 
 
 def median_distances(results: ExperimentResults) -> dict[str, float]:
@@ -218,9 +220,6 @@ def early_warning_block(
     asked = not settings or (settings.get("early_warning") or {}).get("fractions")
     if not found or table.empty or not asked:
         return {}
-    # Of each target there is a conclusion first, then a sentence for each beginning, which a row
-    # of the table tells as well.
-    pitch = 1 + table["fraction"].nunique()
     rows = []
     keys = ["target", "fraction", "runs"]
     for (target, fraction, runs), pair in table.groupby(keys, sort=False):
@@ -239,7 +238,9 @@ def early_warning_block(
                 "metrics": _score(by["metrics"]),
             }
         )
-    return {"conclusions": found["sentences"][::pitch], "notes": found["notes"], "rows": rows}
+    # The sentences on beginnings are left out: a row of the table tells each of them as well.
+    conclusions = [one["text"] for one in found["sentences"] if one["kind"] == CONCLUSION]
+    return {"conclusions": conclusions, "notes": found["notes"], "rows": rows}
 
 
 def _score(row: Mapping[Any, Any]) -> dict[str, float]:

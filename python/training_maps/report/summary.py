@@ -64,7 +64,7 @@ def summarise(results: ExperimentResults) -> dict[str, Any]:
         "detour_states": results.detour_states,
         "outlier_seeds": _outliers(results),
         "selection": _selection(results.stability),
-        "notes": list(results.notes),
+        "notes": [note.to_dict() for note in results.notes],
         "made_by": made_by(),
     }
 

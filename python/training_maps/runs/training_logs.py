@@ -14,6 +14,10 @@ from training_maps.utils.numbers import LARGEST_STEP
 if TYPE_CHECKING:
     import pandas as pd
 
+#: The logged quantities that the stages know, and the columns of a log of training here.
+LOG_NAMES = ("train_loss", "eval_loss", "train_accuracy", "eval_accuracy")
+LOG_COLUMNS = ("step", "epoch", *LOG_NAMES)
+
 
 def find_training_logs(
     runs: str | os.PathLike[str] | None, seeds: Iterable[int], columns: Iterable[str] = ()

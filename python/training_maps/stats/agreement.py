@@ -38,13 +38,9 @@ def adjusted_rand_index(a: Ints, b: Ints) -> float:
         1 if the two differ in the states' numbers only, about 0 if they are unrelated. Two
         sequences that never leave their state agree: 1.
     """
-    a, b = np.asarray(a), np.asarray(b)
-    counts = contingency(a, b, int(max(a.max(), b.max())) + 1)
-    together = _pairs(counts).sum()
-    of_a, of_b = _pairs(counts.sum(axis=1)).sum(), _pairs(counts.sum(axis=0)).sum()
-    expected = of_a * of_b / max(_pairs(np.array(len(a))), 1.0)
-    most = (of_a + of_b) / 2
-    return 1.0 if most == expected else float((together - expected) / (most - expected))
+    from sklearn.metrics import adjusted_rand_score
+
+    return float(adjusted_rand_score(a, b))
 
 
 def matched_share(reference: Ints, other: Ints, n_states: int) -> Floats:
@@ -69,9 +65,3 @@ def matched_share(reference: Ints, other: Ints, n_states: int) -> Floats:
     shares = np.full(n_states, np.nan)
     np.divide(counts[rows, columns], total, out=shares, where=total > 0)
     return shares
-
-
-def _pairs(counts: NDArray[np.int64]) -> Floats:
-    """Number of pairs among `counts` things."""
-    values = counts.astype(np.float64)
-    return values * (values - 1) / 2

@@ -69,8 +69,22 @@ def ridge_predictions(x: Floats, y: Floats, folds: Ints) -> tuple[Floats, Floats
     for train, test, of_train, of_test in _folds(x, folds):
         mean = y[train].mean(axis=0)
         baseline[test] = mean
-        predicted[test] = mean + of_test @ _ridge_coefficients(of_train, y[train] - mean)
+        predicted[test] = fit_ridge(of_train, y[train]).predict(of_test).reshape(-1, y.shape[1])
     return predicted, baseline
+
+
+def fit_ridge(x: Floats, y: Floats) -> Any:
+    """Ridge regression of each column of y (n, B) on standardised x (n, p), with an intercept.
+
+    Each column has the penalty of `PENALTIES` that predicts best what is left out, one run at a
+    time; nothing is fitted again for that (Allen 1974).
+
+    Returns:
+        A fitted `sklearn.linear_model.RidgeCV`; its penalties are `alpha_` / n.
+    """
+    from sklearn.linear_model import RidgeCV
+
+    return RidgeCV(PENALTIES * len(x), alpha_per_target=y.ndim == 2).fit(x, y)
 
 
 def nearest_centroids(x: Floats, labels: Ints, folds: Ints, n_classes: int) -> Ints:
@@ -143,29 +157,10 @@ def _folds(x: Floats, folds: Ints) -> Iterator[tuple[Any, Any, Floats, Floats]]:
     """Of each fold the runs to train on and to test, and their features, standardised."""
     for fold in np.unique(folds):
         test = folds == fold
-        features = x[fold]
-        mean, spread = features[~test].mean(axis=0), features[~test].std(axis=0)
-        scaled = (features - mean) / np.maximum(spread, LEAST_SPREAD)
+        scaled = standardised(x[fold], ~test)
         yield ~test, test, scaled[~test], scaled[test]
 
 
-def _ridge_coefficients(x: Floats, y: Floats) -> Floats:
-    """Ridge coefficients (p, B) of centred x (n, p) and y (n, B), each column with its penalty.
-
-    With x = U S V', penalty a and H the hat matrix, intercept included, the error of a run left out
-    is its residual / (1 - H_ii) (Allen 1974), so that nothing is fitted again.
-    """
-    n = len(x)
-    left, singular, right = np.linalg.svd(x, full_matrices=False)
-    projected = left.T @ y
-    best, coefficients = np.full(y.shape[1], np.inf), np.zeros((x.shape[1], y.shape[1]))
-    for penalty in PENALTIES * n:
-        shrunk = singular**2 / (singular**2 + penalty)
-        leverage = 1 / n + (left**2) @ shrunk
-        residual = y - (left * shrunk) @ projected
-        error = ((residual / (1 - leverage)[:, None]) ** 2).mean(axis=0)
-        better = error < best
-        best[better] = error[better]
-        factor = singular / (singular**2 + penalty)
-        coefficients[:, better] = (right.T * factor) @ projected[:, better]
-    return coefficients
+def standardised(x: Floats, by: Any = slice(None)) -> Floats:
+    """Features (n, p) less their means, over their standard deviations, of the runs `by`."""
+    return (x - x[by].mean(axis=0)) / np.maximum(x[by].std(axis=0), LEAST_SPREAD)

@@ -4,8 +4,9 @@ The statistic is the F of a one-way analysis of variance (for two groups, the sq
 t). Its distribution is not taken from a table, which would suppose normal values of equal variance:
 it is that of the same values dealt to groups of the same sizes at random, which is exact for any
 values, ties and capped ones included, if the groups do not matter (Fisher 1935; Pitman 1937).
-Permutations keep the total sum of squares, so that F grows with the sum of squares between groups,
-and that is what is compared.
+Permutations keep the total sum of squares, so that F grows with the share of it that is between
+groups, and that is what is compared. SciPy's `permutation_test` refuses a group of one value, and a
+branch that one run takes is such a group.
 """
 
 from __future__ import annotations
@@ -21,9 +22,8 @@ import numpy as np
 
 # All ways to deal values to groups are tried if they are no more than this.
 MOST_EXACT = 20_000
-# Sums of squares that differ by less than this share of the total are equal but for rounding.
+# Shares of the sum of squares that differ by less are equal but for rounding.
 _ROUNDING = 1e-9
-_AT_ONCE = 2_000
 
 
 @dataclass(frozen=True)
@@ -77,30 +77,21 @@ def permutation_test(
     if len(groups) != len(values) or len(names) < 2 or np.ptp(values) == 0:
         raise ValueError("a permutation test needs two groups or more and values that vary")
     labels = np.array([names.index(group) for group in groups])
-    sizes = np.bincount(labels)
+    sizes = np.bincount(labels).tolist()
     centred = values - values.mean()
-    total = float(centred @ centred)
-    observed = float(_between(centred[None], labels, sizes)[0])
-    limit = observed - _ROUNDING * total
-    ways = _number_of_ways(sizes)
-    f = _f_statistic(observed, total, len(values), len(sizes))
+    explained = float(_explained(centred[None], labels)[0])
+    f = _f_statistic(explained, len(values), len(sizes))
+    ways = math.factorial(len(values)) // math.prod(map(math.factorial, sizes))
     if ways <= MOST_EXACT:
-        dealt = _all_deals(tuple(sizes.tolist()))
-        found = np.concatenate(
-            [_between(centred[part], np.sort(labels), sizes) for part in _blocks(dealt)]
-        )
-        top = float(found.max()) - _ROUNDING * total
-        p, smallest = float((found >= limit).mean()), float((found >= top).mean())
+        found = _explained(centred[_all_deals(tuple(sizes))], np.sort(labels))
+        p = float((found >= explained - _ROUNDING).mean())
+        smallest = float((found >= found.max() - _ROUNDING).mean())
         return PermutationTest(f, p, True, ways, smallest)
-    rng = np.random.default_rng(random_state)
-    extreme, done = 0, 0
-    while done < n_permutations:
-        n = min(_AT_ONCE, n_permutations - done)
-        shuffled = rng.permuted(np.tile(centred, (n, 1)), axis=1)
-        extreme += int((_between(shuffled, labels, sizes) >= limit).sum())
-        done += n
-    total_tried = n_permutations + 1
-    return PermutationTest(f, (1 + extreme) / total_tried, False, n_permutations, 1 / total_tried)
+    shuffled = np.tile(centred, (n_permutations, 1))
+    np.random.default_rng(random_state).permuted(shuffled, axis=1, out=shuffled)
+    extreme = int((_explained(shuffled, labels) >= explained - _ROUNDING).sum())
+    tried = n_permutations + 1
+    return PermutationTest(f, (1 + extreme) / tried, False, n_permutations, 1 / tried)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -118,26 +109,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _between(values: np.ndarray, labels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Sum of squares between groups (m,), of rows (m, n) of values whose mean is 0."""
-    members = np.eye(len(sizes))[labels]
-    return (np.square(values @ members) / sizes).sum(axis=1)
+def _explained(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Share of the sum of squares that is between groups (m,), of rows (m, n) whose mean is 0."""
+    sums = values @ np.eye(labels.max() + 1)[labels]
+    between = (np.square(sums) / np.bincount(labels)).sum(axis=1)
+    return between / (values[0] @ values[0])  # permuted rows have the same sum of squares
 
 
-def _f_statistic(between: float, total: float, n: int, n_groups: int) -> float | None:
-    within = total - between
-    if n <= n_groups or within <= _ROUNDING * total:
+def _f_statistic(explained: float, n: int, n_groups: int) -> float | None:
+    if n <= n_groups or 1 - explained <= _ROUNDING:
         return None
-    return (between / (n_groups - 1)) / (within / (n - n_groups))
-
-
-def _number_of_ways(sizes: np.ndarray) -> int:
-    """In how many ways values can be dealt to groups of these sizes."""
-    ways, left = 1, int(sizes.sum())
-    for size in sizes.tolist():
-        ways *= math.comb(left, size)
-        left -= size
-    return ways
+    return explained / (n_groups - 1) / ((1 - explained) / (n - n_groups))
 
 
 @lru_cache(maxsize=8)
@@ -155,8 +137,3 @@ def _deals(sizes: tuple[int, ...], positions: tuple[int, ...]) -> Iterator[tuple
         rest = tuple(p for p in positions if p not in chosen)
         for others in _deals(sizes[1:], rest):
             yield chosen + others
-
-
-def _blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
-    for begin in range(0, len(rows), _AT_ONCE):
-        yield rows[begin : begin + _AT_ONCE]

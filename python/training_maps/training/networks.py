@@ -108,7 +108,8 @@ class SideBySide:
             self._gradients[inputs.shape] = self._gradient_function(inputs, targets)
         gradients = self._gradients[inputs.shape](*parameters, inputs, targets)
         for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
+            # The fused optimisers go by the memory, not by the strides, of what they are given.
+            parameter.grad = gradient.contiguous()
         self._optimizer.step()
 
     def _gradient_function(

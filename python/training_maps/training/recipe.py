@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training_maps.training.tasks import setting
+from training_maps.settings.fields import setting
 
 
 @dataclass(frozen=True)

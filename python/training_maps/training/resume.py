@@ -113,6 +113,7 @@ def _of_seeds(state: Mapping[str, Any], rows: list[int]) -> dict[str, Any]:
     return {
         "step": state["step"],
         "networks": of_rows(state["networks"], rows),
+        "noise": state["noise"],
         **{name: json.dumps([values[row] for row in rows]) for name, values in listed.items()},
     }
 

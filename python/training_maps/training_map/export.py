@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import replace_when_whole
+from training_maps.utils.wording import plural
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -145,7 +146,7 @@ def _dot_state(state: Mapping[str, Any]) -> str:
 
 
 def _dot_transition(edge: Mapping[str, Any]) -> str:
-    runs = "1 run" if edge["n_runs"] == 1 else f"{edge['n_runs']} runs"
+    runs = plural(edge["n_runs"], "run")
     label = f"{runs}\np {edge['probability']:.2g}"
     moved = ", ".join(f"{_text(c['metric'])} {c['change']:+.2f}" for c in edge["feature_changes"])
     numbers = {name: edge[name] for name in _NUMBERS_OF_TRANSITIONS}

@@ -17,6 +17,7 @@ import pandas as pd
 from training_maps.metrics.definitions import ALL_METRICS
 from training_maps.training_map.elements import Feature, FeatureChange, State, Transition
 from training_maps.training_map.paths import find_routes
+from training_maps.utils.notes import Note
 
 if TYPE_CHECKING:
     from training_maps.model_selection.select import SelectedModel
@@ -139,20 +140,23 @@ def entered_rows(paths: pd.DataFrame, edges: Sequence[Edge]) -> dict[Edge, np.nd
     }
 
 
-def scarcity_notes(paths: pd.DataFrame, model: SelectedModel) -> list[str]:
+def scarcity_notes(paths: pd.DataFrame, model: SelectedModel) -> list[Note]:
     """A full covariance of d metrics is singular but for its prior on d checkpoints or fewer."""
     n_metrics = len(model.observations.metrics)
     if model.covariance != "full" or n_metrics == 1:
         return []
     return [
-        f"State {state} has {count} checkpoints for {n_metrics} metrics: its covariance, and with "
-        "it the ranking of its features, is not determined by the data."
+        Note(
+            "few_checkpoints",
+            f"State {state} has {count} checkpoints for {n_metrics} metrics: its covariance, and "
+            "with it the ranking of its features, is not determined by the data.",
+        )
         for state, count in paths["state"].value_counts().sort_index().items()
         if count <= n_metrics
     ]
 
 
-def numbering_notes(paths: pd.DataFrame) -> list[str]:
+def numbering_notes(paths: pd.DataFrame) -> list[Note]:
     """A note if states are not numbered in the order in which runs visit them."""
     ordered = paths.sort_values(["seed", "step"])
     # Runs may have other numbers of steps: what counts is how far along a run is.
@@ -162,8 +166,11 @@ def numbering_notes(paths: pd.DataFrame) -> list[str]:
     if (np.diff(mean) >= 0).all():
         return []
     return [
-        "States keep the numbers that they were given, which are not in the order in which runs "
-        "visit them: an arrow to a lower number need not be a return."
+        Note(
+            "given_numbers",
+            "States keep the numbers that they were given, which are not in the order in which "
+            "runs visit them: an arrow to a lower number need not be a return.",
+        )
     ]
 
 

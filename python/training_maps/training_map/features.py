@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from training_maps.training_map.elements import Feature, FeatureChange
+from training_maps.utils.notes import Note
 
 if TYPE_CHECKING:
     from training_maps.model_selection.select import SelectedModel
@@ -53,15 +54,18 @@ def inverse_diagonal(covariance: np.ndarray) -> tuple[np.ndarray, float]:
 
 def inverse_diagonals(
     covariances: np.ndarray, states: Sequence[int]
-) -> tuple[dict[int, np.ndarray], list[str]]:
+) -> tuple[dict[int, np.ndarray], list[Note]]:
     """`inverse_diagonal` of each of `states`, and notes on those that are nearly singular."""
     diagonals, notes = {}, []
     for state in states:
         diagonals[state], condition = inverse_diagonal(covariances[state])
         if condition > NEARLY_SINGULAR:
             notes.append(
-                f"The covariance of state {state} is nearly singular (condition number of its "
-                f"correlations {condition:.0e}): the ranking of its features is uncertain."
+                Note(
+                    "nearly_singular",
+                    f"The covariance of state {state} is nearly singular (condition number of its "
+                    f"correlations {condition:.0e}): the ranking of its features is uncertain.",
+                )
             )
     return diagonals, notes
 

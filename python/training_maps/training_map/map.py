@@ -51,6 +51,7 @@ from training_maps.training_map.posterior_gradient import (
 )
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, read_json, write_json
+from training_maps.utils.notes import Note, notes_from
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -76,7 +77,7 @@ class TrainingMap:
             `aggregate`, `covariance` and `value` of the criterion; None without a model.
         feature_ranking: what ranks features: "inverse_covariance" or "posterior_gradient"; None
             without a model.
-        notes: what a reader should know, in plain sentences.
+        notes: what a reader should know.
         experiment: name of the experiment, if it has one.
     """
 
@@ -86,7 +87,7 @@ class TrainingMap:
     metrics: tuple[str, ...]
     selected_model: Mapping[str, Any] | None = field(default_factory=dict)
     feature_ranking: str | None = INVERSE_COVARIANCE
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     experiment: str | None = None
 
     @classmethod
@@ -202,7 +203,7 @@ class TrainingMap:
             "paths": [
                 {"states": list(route.states), "seeds": list(route.seeds)} for route in self.routes
             ],
-            "notes": list(self.notes),
+            "notes": [note.to_dict() for note in self.notes],
         }
 
     def _model_settings(self) -> dict[str, Any] | None:
@@ -235,7 +236,7 @@ class TrainingMap:
                 metrics=tuple(data["metrics"]),
                 selected_model=data["selected_model"],
                 feature_ranking=data["feature_ranking"],
-                notes=tuple(data["notes"]),
+                notes=notes_from(data["notes"], path),
                 experiment=data["experiment"],
             )
         except (KeyError, TypeError) as error:

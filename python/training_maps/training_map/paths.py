@@ -12,23 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from training_maps.result_tables import PATH_COLUMNS, RUN_PATH_COLUMNS
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_table
+from training_maps.utils.notes import Note
 from training_maps.utils.seeds import format_seeds
+from training_maps.utils.wording import plural
 
-# How a note begins that explains why a map without a fork is not linear by the letter.
-ONLY_BECAUSE = "The map is not linear, but only because"
-PATH_COLUMNS = ("seed", "step", "state")
-PATH_TIME_COLUMNS = (
-    "seed",
-    "visit",
-    "state",
-    "step",
-    "epoch",
-    "fraction",
-    "n_checkpoints",
-    "is_first",
-)
+# The kind of the note that says why a map without a fork is not linear by the letter.
+WHY_NOT_LINEAR = "why_not_linear"
 
 
 @dataclass(frozen=True)
@@ -43,7 +35,7 @@ class Route:
 
     def __str__(self) -> str:
         """`28 runs: 0-1-2-5`."""
-        runs = "1 run" if len(self.seeds) == 1 else f"{len(self.seeds)} runs"
+        runs = plural(len(self.seeds), "run")
         return f"{runs}: {'-'.join(map(str, self.states))}"
 
 
@@ -155,10 +147,10 @@ def path_times(
         stays.loc[here, "epoch"] = np.interp(
             stays.loc[here, "step"], known["step"].to_numpy(float), known["epoch"].to_numpy(float)
         )
-    return stays[list(PATH_TIME_COLUMNS)]
+    return stays[list(RUN_PATH_COLUMNS)]
 
 
-def explain_routes(routes: Sequence[Route]) -> list[str]:
+def explain_routes(routes: Sequence[Route]) -> list[Note]:
     """A note where routes differ by the letter only: by runs that end early, or that go back."""
     if len(routes) == 1:
         return []
@@ -183,4 +175,8 @@ def explain_routes(routes: Sequence[Route]) -> list[str]:
         if back
         else "all take the same way"
     )
-    return [f"{ONLY_BECAUSE} {' and '.join(reasons)}; as far as they go, {alike}."]
+    text = (
+        f"The map is not linear, but only because {' and '.join(reasons)}; as far as they go, "
+        f"{alike}."
+    )
+    return [Note(WHY_NOT_LINEAR, text)]

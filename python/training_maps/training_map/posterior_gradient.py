@@ -43,6 +43,7 @@ from training_maps.hmm.base import HiddenMarkovModel, one_thread
 from training_maps.hmm.missing_values import checked_rows, gaps_filled
 from training_maps.training_map.elements import Feature, FeatureChange
 from training_maps.training_map.extraction import Edge, entered_rows, used_transitions
+from training_maps.utils.notes import Note
 from training_maps.utils.numbers import Floats, Ints
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _scores(hmm: HiddenMarkovModel[Any, Any], X: Floats, lengths: Ints, rows: In
 
 def features_by_posterior_gradient(
     model: SelectedModel, paths: pd.DataFrame, inverse: Mapping[int, np.ndarray], n_features: int
-) -> tuple[dict[int, tuple[Feature, ...]], dict[Edge, tuple[FeatureChange, ...]], list[str]]:
+) -> tuple[dict[int, tuple[Feature, ...]], dict[Edge, tuple[FeatureChange, ...]], list[Note]]:
     """Top features of states and of transitions by averaged gradients of the posterior.
 
     Args:
@@ -144,8 +145,12 @@ def features_by_posterior_gradient(
         )
         if np.nan_to_num(np.abs(average)).max() < SURE:
             notes.append(
-                f"Whenever a run goes from state {source} to {target}, the model is sure of it: "
-                "the gradients of the posterior are all but 0, and their ranking says little."
+                Note(
+                    "sure_entry",
+                    f"Whenever a run goes from state {source} to {target}, the model is sure of "
+                    "it: the gradients of the posterior are all but 0, and their ranking says "
+                    "little.",
+                )
             )
     return features, changes, notes
 

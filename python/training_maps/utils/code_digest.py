@@ -15,6 +15,9 @@ _PACKAGE = Path(__file__).parents[1]
 
 # Sentences are part of what a stage writes.
 WORDING = "utils/wording"
+NOTES = "utils/notes"
+# So are the columns of tables.
+TABLES = "result_tables"
 # The modules and folders whose code decides what a stage's results are: `folder/*` is what lies in
 # a folder, `folder/**` what lies below it too. What an earlier stage lists need not be named again:
 # a change in it reruns that stage, and this one after it. PLUMBING is what all stages stand on: it
@@ -23,11 +26,11 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "fetch": ("commands/fetch", "training/datasets/*"),
     "train": ("commands/train", "training/*", "training/tasks/__init__", "runs/checkpoints"),
     "collect": ("commands/collect", "runs/discovery", "runs/checkpoints"),
-    "tables": ("commands/tables", "runs/tables/*", "utils/numbers"),
+    "tables": ("commands/tables", "runs/tables/*", "runs/training_logs", "utils/numbers"),
     "metrics": ("commands/metrics", "metrics/*", "runs/formats", "runs/torch_format"),
     "inspect": ("commands/inspect", "metrics/*", "runs/formats"),
     "hub": ("commands/hub", "hub/*", "runs/checkpoints"),
-    "observations": ("commands/observations", "hmm/observations"),
+    "observations": ("commands/observations", "hmm/observations", NOTES),
     "hmm": (
         "commands/hmm",
         "hmm/*",
@@ -35,15 +38,23 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
         "model_selection/fitted",
         "model_selection/restarts",
     ),
-    "map": ("commands/map", "model_selection/*", "training_map/*", "stats/agreement", WORDING),
+    "map": (
+        "commands/map",
+        "model_selection/*",
+        "training_map/*",
+        "stats/agreement",
+        WORDING,
+        TABLES,
+    ),
     "convert": ("commands/convert",),
     # In place of the map stage, so its modules are named again.
-    "state_paths": ("commands/state_paths", "training_map/*", WORDING),
+    "state_paths": ("commands/state_paths", "training_map/*", WORDING, NOTES, TABLES),
     "forks": ("commands/forks", "analysis/forks", "stats/permutation_test", "runs/training_logs"),
     "phase_transitions": ("commands/phase_transitions", "analysis/phases/*"),
     "semantics": (
         "commands/semantics",
         "analysis/semantics/*",
+        "stats/cross_validation",
         "stats/least_squares",
         "stats/tobit",
     ),
@@ -56,11 +67,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "spread": ("commands/spread", "analysis/dispersion"),
     "sensitivity_variant": ("commands/sensitivity_variant", "analysis/sensitivity/reanalysis"),
     "sensitivity": ("commands/sensitivity", "analysis/sensitivity/*"),
-    "early_warning": (
-        "commands/early_warning",
-        "analysis/early_warning/*",
-        "stats/cross_validation",
-    ),
+    "early_warning": ("commands/early_warning", "analysis/early_warning/*"),
     "summary": ("commands/summary", "results", "report/summary", "report/headline"),
     "figures": ("commands/figures", "figures/**"),
     "report": ("commands/report", "report/**", "figures/**"),
@@ -76,6 +83,7 @@ STAGE_RUST: dict[str, tuple[str, ...]] = {
 PLUMBING = (
     "cli",
     "config/*",
+    "settings/*",
     "analysis/sensitivity/variants",
     "utils/__init__",
     "utils/code_digest",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 
 from training_maps.utils.errors import InputError, shown
@@ -62,6 +62,11 @@ def format_seeds(seeds: Iterable[int]) -> str:
     if block:
         parts.append(_format_block(block))
     return ",".join(parts)
+
+
+def named_seeds(seeds: Collection[int]) -> str:
+    """ "seed 3", "seeds 0-3,50"."""
+    return f"seed{'' if len(seeds) == 1 else 's'} {format_seeds(seeds)}"
 
 
 def _format_block(block: Sequence[int]) -> str:

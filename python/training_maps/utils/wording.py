@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 NONE = "–"
@@ -14,10 +14,10 @@ def plural(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def listing(items: Sequence[Any]) -> str:
-    """ "1", "1 and 3", "1, 3 and 4"."""
+def listing(items: Iterable[Any], last: str = "and") -> str:
+    """ "1", "1 and 3", "1, 3 and 4"; `last` is the word before the last one."""
     texts = [str(item) for item in items]
-    return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+    return f" {last} ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
 
 
 def first_of(numbers: Sequence[int], most: int = 100) -> str:
@@ -27,7 +27,7 @@ def first_of(numbers: Sequence[int], most: int = 100) -> str:
     return f"{text} and {left:,} more" if left > 0 else text
 
 
-def numbered(noun: str, numbers: Sequence[int]) -> str:
+def numbered(noun: str, numbers: Collection[Any]) -> str:
     """ "state 3", "states 1, 2 and 3"."""
     return f"{noun}{'' if len(numbers) == 1 else 's'} {listing(numbers)}"
 

@@ -13,33 +13,23 @@
 #[cfg(target_endian = "big")]
 compile_error!("safetensors files are little-endian, and values here are read in native order");
 
-mod blas;
 mod cancel;
-mod checkpoint;
-mod distance;
-mod eigenvalues;
 mod error;
-mod header;
-mod matrix;
-mod median;
+mod linalg;
 mod metrics;
-mod moments;
 mod run;
-mod spectrum;
 #[cfg(test)]
 mod stages;
-mod tail;
-mod tensor;
+mod tensors;
 mod threads;
-mod tridiagonal;
 
-pub use blas::{Flavour, flavour};
 pub use cancel::Cancel;
-pub use checkpoint::{Checkpoint, Content, Source, Tensor, TensorInfo, Tensors};
 pub use error::{Error, Place};
-pub use matrix::{Bias, MatrixSpec, Selection, WeightMatrices};
-pub use metrics::Metrics;
+pub use linalg::blas::{Flavour, flavour};
+pub use linalg::spectrum::{Spectrum, spectrum};
+pub use metrics::checkpoint_metrics::Metrics;
 pub use run::{array_metrics, distances, run_metrics};
-pub use spectrum::{Spectrum, spectrum};
-pub use tensor::{DType, TensorData};
+pub use tensors::checkpoint::{Checkpoint, Content, Source, Tensor, TensorInfo, Tensors};
+pub use tensors::matrix::{Bias, MatrixSpec, Selection, WeightMatrices};
+pub use tensors::tensor::{DType, TensorData};
 pub use threads::Threads;

@@ -2,13 +2,13 @@
 
 use rayon::prelude::*;
 
-use crate::blas::SingleThreaded;
 use crate::cancel::Cancel;
-use crate::checkpoint::Source;
-use crate::distance::distance;
 use crate::error::Error;
-use crate::matrix::{Bias, Selection, WeightMatrices};
-use crate::metrics::{Metrics, metrics};
+use crate::linalg::blas::SingleThreaded;
+use crate::metrics::checkpoint_metrics::{Metrics, metrics};
+use crate::metrics::distance::distance;
+use crate::tensors::checkpoint::Source;
+use crate::tensors::matrix::{Bias, Selection, WeightMatrices};
 use crate::threads::Threads;
 
 /// The metrics of each checkpoint of `sources`, in that order, on `threads`; `tails` asks for

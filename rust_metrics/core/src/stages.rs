@@ -3,13 +3,13 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use crate::blas::{self, SingleThreaded};
-use crate::eigenvalues::eigenvalues;
-use crate::median::median;
-use crate::moments::Moments;
-use crate::spectrum::Spectrum;
-use crate::tensor::TensorData;
-use crate::tridiagonal::tridiagonal;
+use crate::linalg::blas::{self, SingleThreaded};
+use crate::linalg::eigenvalues::eigenvalues;
+use crate::linalg::spectrum::Spectrum;
+use crate::linalg::tridiagonal::tridiagonal;
+use crate::metrics::median::median;
+use crate::metrics::moments::Moments;
+use crate::tensors::tensor::TensorData;
 
 /// Median milliseconds of `work` on what `prepare` makes, which is not counted.
 fn milliseconds<T>(prepare: impl Fn() -> T, mut work: impl FnMut(T)) -> f64 {

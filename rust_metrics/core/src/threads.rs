@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::blas::prepare_thread;
 use crate::error::Error;
+use crate::linalg::blas::prepare_thread;
 
 /// Threads that nobody uses at the moment, and the process that made them.
 static IDLE: Mutex<Option<(u32, Threads)>> = Mutex::new(None);

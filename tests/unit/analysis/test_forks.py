@@ -123,7 +123,7 @@ class TestWhetherItMatters:
         assert [branch.n_converged for branch in fork.branches] == [6, 4]
         assert fork.branches[1].mean_step == np.mean(steps[6:])
         (note,) = found.notes
-        assert note.startswith("2 runs (seeds 6,8) that never converge count as the last step")
+        assert note.text.startswith("2 runs (seeds 6,8) that never converge count as the last step")
 
     def test_branches_taken_after_convergence_are_told(self):
         paths = paths_of(*[[0] * 20 + [1]] * 6, *[[0] * 20 + [2]] * 6)
@@ -132,13 +132,13 @@ class TestWhetherItMatters:
         # Entered at step 20: the run that converges then does so with it, not before.
         assert [branch.n_converged_before for branch in fork.branches] == [6, 4]
         assert any(
-            "10 of the 12 runs that go on from state 0 had converged" in n for n in found.notes
+            "10 of the 12 runs that go on from state 0 had converged" in n.text for n in found.notes
         )
 
     def test_few_runs_cannot_be_significant_and_it_is_told(self):
         found = explain_forks(paths_of([0, 1], [0, 2], [0, 2]), times_of([1, 8, 9]))
         assert found.forks[0].predicts_convergence is False
-        assert any("could not be below 0.33" in note for note in found.notes)
+        assert any("could not be below 0.33" in note.text for note in found.notes)
 
     @pytest.mark.parametrize(
         ("times", "reason"),

@@ -2,7 +2,6 @@
 
 import pytest
 
-from tests.support.project import ROOT
 from training_maps.config.consistency import (
     MOST_CHECKPOINTS,
     MOST_STATES,
@@ -12,7 +11,7 @@ from training_maps.config.consistency import (
 from training_maps.config.schema import fill_defaults, load_schema, merge
 from training_maps.utils.errors import InputError
 
-SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
+SCHEMA = load_schema()
 
 
 def settings(**changes):

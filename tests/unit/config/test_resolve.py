@@ -11,7 +11,7 @@ from training_maps.config.resolve import resolve
 from training_maps.config.schema import fill_defaults, load_schema
 from training_maps.utils.errors import InputError
 
-SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
+SCHEMA = load_schema()
 
 
 @pytest.fixture

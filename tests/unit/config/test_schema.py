@@ -4,12 +4,11 @@ import dataclasses
 
 import pytest
 
-from tests.support.project import ROOT
 from training_maps.config.schema import check, fill_defaults, load_schema, merge, nearest, typed
 from training_maps.training.recipe import Recipe
 from training_maps.utils.errors import InputError
 
-SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
+SCHEMA = load_schema()
 
 
 def test_every_key_has_a_type_a_description_and_a_default():
@@ -29,7 +28,7 @@ def test_every_key_has_a_type_a_description_and_a_default():
 
 
 def test_the_keys_of_a_recipe_are_those_of_training():
-    training = SCHEMA["$defs"]["training"]["properties"]
+    training = SCHEMA["properties"]["training"]["properties"]
     for field in dataclasses.fields(Recipe):
         assert training[field.name]["default"] == field.default
 

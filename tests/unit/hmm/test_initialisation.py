@@ -4,31 +4,48 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.cluster import KMeans, kmeans_plusplus
+from sklearn.cluster import kmeans_plusplus
 
 from tests.support.hmm_twins import random_model, random_rows, simulate
 from training_maps.hmm.base import MIN_COVAR
 from training_maps.hmm.gaussian import GaussianHMM
-from training_maps.hmm.initialisation import TRIALS, assigned_states, seed_means, start_of
+from training_maps.hmm.initialisation import TRIALS, assigned_states, start_of
 
 
-@pytest.mark.parametrize("states", [1, 2, 5, 8])
-def test_seeds_are_those_of_scikit_learn(states):
-    x = random_rows([200], 3)
-    for seed in range(5):
-        theirs, _ = kmeans_plusplus(x, states, random_state=np.random.RandomState(seed))
-        ours = seed_means(x, states, np.random.RandomState(seed))
-        np.testing.assert_array_equal(ours, theirs)
+def plain_k_means(x, seeds, rounds=30):
+    """Lloyd's algorithm in plain loops: assign each row to a centre, move centres to their rows."""
+    centres, before = seeds.copy(), None
+    for _ in range(rounds):
+        nearest = np.array([((row - centres) ** 2).sum(axis=1).argmin() for row in x])
+        if np.array_equal(nearest, before):
+            break
+        before = nearest
+        centres = np.array([x[nearest == k].mean(axis=0) for k in range(len(centres))])
+    return nearest
 
 
 @pytest.mark.parametrize("states", [1, 3, 5])
-def test_k_means_is_that_of_scikit_learn(states):
+def test_k_means_equals_plain_loops_from_greedy_seeds(states):
     x, lengths = simulate(random_model("full", 3, 3), 4, 50)
     for seed in range(3):
         ours = assigned_states("k-means", x, lengths, states, np.random.RandomState(seed))
-        seeds = seed_means(x, states, np.random.RandomState(seed))
-        theirs = KMeans(states, init=seeds, n_init=1, algorithm="lloyd", tol=0, max_iter=30)
-        np.testing.assert_array_equal(ours, theirs.fit_predict(x))
+        centred = x - x.mean(axis=0)  # as scikit-learn draws them
+        seeds, _ = kmeans_plusplus(centred, states, random_state=np.random.RandomState(seed))
+        np.testing.assert_array_equal(ours, plain_k_means(centred, seeds))
+
+
+def test_a_draw_depends_on_its_source_alone():
+    x, lengths = random_rows([300], 3), np.array([300])
+    draws = [assigned_states("k-means", x, lengths, 5, np.random.RandomState(s)) for s in (0, 0, 1)]
+    assert (draws[0] == draws[1]).all()
+    assert (draws[0] != draws[2]).any()
+
+
+def test_fewer_distinct_rows_than_states_leave_some_without_a_row():
+    x = np.repeat([[0.0], [1.0]], 10, axis=0)
+    states = assigned_states("k-means", x, np.array([20]), 3, np.random.RandomState(0))
+    assert len(set(states[:10])) == len(set(states[10:])) == 1
+    assert states[0] != states[-1]
 
 
 def test_pieces_are_consecutive_and_all_there():

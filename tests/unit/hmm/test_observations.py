@@ -13,6 +13,7 @@ from training_maps.cli import main
 from training_maps.hmm.observations import Observations, observations, with_log_columns
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import table_metadata, write_table
+from training_maps.utils.notes import Note
 
 METRICS = ["l1", "trace", "mean_w"]
 
@@ -81,12 +82,13 @@ def test_missing_entries_stay_missing_and_do_not_count():
             expected[:, 2] if run < 2 else np.where(np.isnan(raw[part][:, 2]), np.nan, 0)
         )
         np.testing.assert_allclose(values[part], expected, rtol=1e-9, atol=1e-12)
-    assert result.notes[:3] == (
+    assert {note.kind for note in result.notes[:3]} == {"missing_values"}
+    assert [note.text for note in result.notes[:3]] == [
         "Metric l1 is missing at 1 checkpoint (seeds 2); the model treats it as unknown there.",
         "Metric trace is missing at 3 checkpoints (seeds 1,2); the model treats it as unknown "
         "there.",
         "Metric mean_w is missing at 1 checkpoint (seeds 2); the model treats it as unknown there.",
-    )
+    ]
 
 
 def test_missing_entries_survive_the_file(tmp_path):
@@ -111,7 +113,12 @@ def test_constant_in_a_run_becomes_zero_with_a_note():
     result = observations(tables)
     spread = result.table.groupby("seed")["trace"].std(ddof=0)
     np.testing.assert_allclose(spread, [1, 1, 0, 0, 0], atol=1e-6)
-    assert result.notes == ("Metric trace is constant in 3 of 5 runs (seeds 2-4) and is 0 there.",)
+    assert result.notes == (
+        Note(
+            "partly_constant_metric",
+            "Metric trace is constant in 3 of 5 runs (seeds 2-4) and is 0 there.",
+        ),
+    )
 
 
 def test_constant_in_every_run_is_left_out():
@@ -121,7 +128,9 @@ def test_constant_in_every_run_is_left_out():
     result = observations(tables)
     assert result.metrics == ("l1", "mean_w")
     assert "trace" not in result.table
-    assert result.notes == ("Metric trace is constant in every run and is left out.",)
+    assert result.notes == (
+        Note("constant_metric", "Metric trace is constant in every run and is left out."),
+    )
     with pytest.raises(InputError, match="every metric is constant"):
         observations(tables, metrics=["trace"])
 
@@ -213,7 +222,7 @@ def test_too_few_runs_for_a_validation_split():
     result = observations(run_tables(4))
     assert not result.has_validation
     assert result.sequences("validation")[0].shape == (0, 3)
-    assert "20% of 4 runs is less than one" in result.notes[0]
+    assert "20% of 4 runs is less than one" in result.notes[0].text
 
 
 def test_metrics_can_be_chosen_and_bookkeeping_is_none():
@@ -301,11 +310,11 @@ def test_non_finite_runs_stop_are_dropped_or_cut():
         observations(tables)
     dropped = observations(tables, non_finite="drop")
     assert dropped.seeds == [0, 1, 3, 4]
-    assert "seed 2" in dropped.notes[0]
-    assert "left out" in dropped.notes[0]
+    assert "seed 2" in dropped.notes[0].text
+    assert "left out" in dropped.notes[0].text
     cut = observations(tables, non_finite="cut")
     assert cut.sequences()[1].tolist() == [20, 20, 15, 20, 20]
-    assert "used up to there" in cut.notes[0]
+    assert "used up to there" in cut.notes[0].text
     with pytest.raises(InputError, match="set non_finite to 'drop'"):
         observations(spoil(lambda t: non_finite(t, 3)), non_finite="cut")
     with pytest.raises(InputError, match="no run is left"):
@@ -399,7 +408,7 @@ def test_command_with_columns_of_the_log(tmp_path, capsys):
     assert main([*call, "--log-columns", "gradient_norm"]) == 0
     made = Observations.load(output)
     assert made.metrics == (*METRICS, "gradient_norm")
-    assert "Metric gradient_norm is missing at 5 checkpoints (seeds 0-4)" in made.notes[0]
+    assert "Metric gradient_norm is missing at 5 checkpoints (seeds 0-4)" in made.notes[0].text
     assert made.table.query("step == 0")["gradient_norm"].isna().all()
     assert main([*call, "--metrics", "trace", "--log-columns", "gradient_norm"]) == 0
     assert Observations.load(output).metrics == ("trace", "gradient_norm")
@@ -411,7 +420,7 @@ def test_command_with_columns_of_the_log(tmp_path, capsys):
 def test_checkpoints_that_could_not_be_read_are_noted():
     tables = run_tables(5)
     tables[2].attrs["unreadable"] = [{"step": 7, "reason": "x.pt is missing"}]
-    assert observations(tables).notes[0] == (
+    assert observations(tables).notes[0].text == (
         "seed 2: 1 checkpoint could not be read and is left out (step 7; the first because x.pt is "
         "missing)."
     )

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.project import ROOT
 from training_maps.config.schema import check, load_schema, typed
 from training_maps.metrics.parameters import (
     MatrixSpec,
@@ -291,7 +290,7 @@ def test_blocks_on_the_command_line_need_a_number(text):
 
 
 def test_numbers_of_blocks_from_snakemakes_command_line_may_be_text():
-    schema = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
+    schema = load_schema()
     config = {"experiments": ["x"], "parameters": {"blocks": {"*.query": "12"}}}
     read = typed(config, schema)
     check(read, schema, "config")

@@ -142,15 +142,15 @@ def test_fitted_states_are_numbered_as_runs_visit_them(obs):
 
 def test_notes_tell_what_is_doubtful(obs):
     one = select_hmm(obs, [1], restarts=1)
-    assert any("one state" in note for note in one.notes)
+    assert any("one state" in note.text for note in one.notes)
     most = select_hmm(obs, [1, 2], restarts=1)
-    assert any("2 is the largest number of states tried" in note for note in most.notes)
+    assert any("2 is the largest number of states tried" in note.text for note in most.notes)
     fine = select_hmm(obs, [3, 4], restarts=1)
     assert fine.n_states == 3
-    assert not any("largest" in note or "iteration limit" in note for note in fine.notes)
+    assert not any("largest" in note.text or "iteration limit" in note.text for note in fine.notes)
     hasty = select_hmm(obs, [3], restarts=1, max_iterations=1)
-    assert any("iteration limit" in note for note in hasty.notes)
-    assert any("1 of 1 fits did not converge" in note for note in hasty.notes)
+    assert any("iteration limit" in note.text for note in hasty.notes)
+    assert any("1 of 1 fits did not converge" in note.text for note in hasty.notes)
 
 
 def test_the_covariance_floor_holds_and_is_no_news(obs):
@@ -160,7 +160,7 @@ def test_the_covariance_floor_holds_and_is_no_news(obs):
         model = select_hmm(twins, [2], restarts=1, covariance_floor=floor)
         least[floor] = np.linalg.eigvalsh(model.hmm.covars_).min()
         assert least[floor] == pytest.approx(floor)
-        assert not any("floor" in note for note in model.notes)
+        assert not any("floor" in note.text for note in model.notes)
     assert np.linalg.eigvalsh(select_hmm(twins, [2], restarts=1).hmm.covars_).min() == least[1e-3]
 
 

@@ -176,7 +176,7 @@ def test_kinds_of_model_are_chosen_between(tmp_path, obs):
     check_map_command(tmp_path, obs, direct)
     alone = load_selected(obs, tmp_path, [2, 3], model="autoregressive")
     assert alone.kind == "autoregressive"
-    assert any("a state is a way of moving" in note for note in alone.notes)
+    assert any("a state is a way of moving" in note.text for note in alone.notes)
 
 
 def drifting(seed=0, n_runs=20, length=60):

@@ -22,7 +22,7 @@ from training_maps.model_selection.restarts import (
     OWN_SPLIT,
     Restarts,
 )
-from training_maps.model_selection.select import select_hmm
+from training_maps.model_selection.select import DOUBTFUL_CHOICE, select_hmm
 from training_maps.model_selection.stability import (
     RESAMPLES,
     judges,
@@ -32,6 +32,7 @@ from training_maps.model_selection.stability import (
     values_over,
 )
 from training_maps.stats.agreement import adjusted_rand_index
+from training_maps.utils.notes import Note
 
 
 def hand_made(
@@ -275,7 +276,7 @@ def test_a_choice_that_is_stable():
     model = select_hmm(phases(0), range(2, 5), 2, resplits=2)
     stability = model.stability
     assert stability.verdict == "stable", stability.sentence
-    assert not any("choice of" in note for note in model.notes)
+    assert not any("choice of" in note.text for note in model.notes)
     numbers = stability.numbers
     (own,) = (row for row in numbers["candidates"] if row["n_states"] == 3)
     assert own["share"] == 1.0
@@ -291,7 +292,7 @@ def test_a_choice_that_is_fragile():
     fragile = [model for model in models if model.stability.verdict == "fragile"]
     assert len(fragile) >= 5
     for model in fragile:
-        assert model.stability.sentence in model.notes
+        assert Note(DOUBTFUL_CHOICE, model.stability.sentence) in model.notes
     # ... and with none, or a wide one, on all or none.
     for gap, truth in ((0.0, 1), (5.0, 2)):
         for seed in range(3):

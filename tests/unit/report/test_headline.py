@@ -10,7 +10,7 @@ import pytest
 from tests.unit.report.test_summary import summary_file
 from training_maps.report.headline import headline, map_shape
 from training_maps.report.summary import terminal_table
-from training_maps.training_map.paths import ONLY_BECAUSE
+from training_maps.training_map.paths import WHY_NOT_LINEAR
 from training_maps.utils.files import read_json
 
 
@@ -33,6 +33,20 @@ def test_headline_does_not_interpret_what_is_not_significant(tmp_path: Path) -> 
     assert "No state is a detour" not in said
     summary = {**summary, "detour_states": [2], "p_value": 1e-5}
     assert "State 2 is a detour" in " ".join(headline(summary, significant=True))
+
+
+def test_headline_finds_why_a_map_is_not_linear_by_the_note_s_kind(tmp_path: Path) -> None:
+    """However the note is worded, and whatever other notes say."""
+    notes = [
+        {"kind": "given_numbers", "text": "The map is not linear, but only because of that."},
+        {"kind": "why_not_linear", "text": "One run ends early."},
+    ]
+    summary = read_json(summary_file(tmp_path, "x", notes=notes))
+    assert "One run ends early." in headline(summary, significant=True)
+    assert notes[0]["text"] not in headline(summary, significant=True)
+    assert "One run ends early." not in headline({**summary, "forking": False}, significant=True)
+    said = headline({**summary, "notes": notes[:1]}, significant=True)
+    assert "The map forks: runs take different ways through it." in said
 
 
 def told(tmp_path: Path, **changes: object) -> str:
@@ -61,9 +75,10 @@ def test_the_shape_of_the_map_is_told(tmp_path: Path) -> None:
     assert "single state" in told(tmp_path, n_states=1)
     assert "The map forks" in told(tmp_path, n_states=3, forking=True, notes=[])
     assert "The map is linear" in told(tmp_path, n_states=3, forking=False)
-    note = f"{ONLY_BECAUSE} 1 of 2 runs ends early."
-    said = told(tmp_path, n_states=3, forking=True, notes=["another", note])
-    assert note in said
+    notes = [{"kind": "x", "text": "Another."}, {"kind": WHY_NOT_LINEAR, "text": "One ends early."}]
+    said = told(tmp_path, n_states=3, forking=True, notes=notes)
+    assert "One ends early." in said
+    assert "Another." not in said
     assert "The map forks" not in said
 
 

@@ -27,6 +27,7 @@ from training_maps.report.summary import summarise
 from training_maps.results import ExperimentResults
 from training_maps.utils import wording
 from training_maps.utils.files import read_json, write_json
+from training_maps.utils.notes import Note
 
 HOSTILE = """<script>alert("x")</script>'&{{ 7 * 7 }}$\\frac{"""
 
@@ -114,7 +115,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         back_edges=True,
         n_censored=1,
         experiment=HOSTILE,
-        notes=(f"a note of {HOSTILE}",),
+        notes=(Note("hostile", f"a note of {HOSTILE}"),),
     )
 
 

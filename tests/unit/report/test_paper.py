@@ -23,7 +23,7 @@ from training_maps.report.paper import PAPER, SETTINGS, paper_setting
 
 @pytest.fixture(scope="module")
 def schema() -> dict[str, Any]:
-    return load_schema(ROOT / "workflow/schemas/config.schema.yaml")
+    return load_schema()
 
 
 def settings_of(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, dict[str, Any]]:

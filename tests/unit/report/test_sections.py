@@ -59,7 +59,7 @@ def test_forks_are_told_with_their_means_and_tests(folder: Path, text: str) -> N
         p = wording.equals_p(fork["p_value_adjusted"])
         assert f"{verdict} when a run converges ({p})" in text
     for note in results.forks["notes"]:
-        assert note in text
+        assert note["text"] in text
 
 
 def test_a_fork_that_predicts_is_in_headline_and_summary(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_phases_are_told_with_what_coincides_beside_chance(folder: Path, text: s
     order = results.phases["order"]
     assert f"{order['memorisation first']} memorise first" in text
     for note in results.phases["notes"]:
-        assert note in text
+        assert note["text"] in text
 
 
 def test_order_in_words(folder: Path) -> None:

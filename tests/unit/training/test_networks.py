@@ -32,6 +32,34 @@ def test_side_by_side_equals_one_after_another(optimizer):
             np.testing.assert_allclose(tensors[name], twin, rtol=1e-4, atol=1e-6, err_msg=name)
 
 
+class TransposedProducts(torch.nn.Module):
+    """A perceptron whose products leave gradients with other strides than their parameters."""
+
+    def __init__(self, n_bits, hidden_size):
+        super().__init__()
+        self.hidden = torch.nn.Parameter(torch.randn(hidden_size, n_bits) / n_bits**0.5)
+        self.output = torch.nn.Parameter(torch.randn(hidden_size, 1) / hidden_size**0.5)
+
+    def forward(self, inputs):
+        return torch.relu(torch.einsum("hd,bd->bh", self.hidden, inputs)) @ self.output
+
+
+class Transposed(type(TASK)):
+    """The task with such a network."""
+
+    def network(self):
+        return TransposedProducts(self.n_bits, self.hidden_size)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_gradients_of_any_strides_train_the_same_network(optimizer):
+    task = Transposed(n_bits=10, n_train=45, n_eval=20, hidden_size=16)
+    recipe = Recipe(optimizer, learning_rate=0.02, weight_decay=0.1, batch_size=20)
+    for seed, tensors in train_epochs(task, recipe, [3, 5], 4).items():
+        for name, twin in plain_loop(task, seed, recipe, 4, hinge).items():
+            np.testing.assert_allclose(tensors[name], twin, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
 def test_evaluation_in_pieces_is_the_same():
     examples, networks = begin(TASK, RECIPE, [0, 1])
     whole = measured(networks, examples.part("train", 45))

@@ -60,6 +60,35 @@ def outcome(runs, seed):
     return [(c.step, c.sha256) for c in manifest.checkpoints], log
 
 
+class WithDropout(type(PARITIES)):
+    """A task whose networks draw while they train."""
+
+    side_by_side = False
+
+    def network(self):
+        return torch.nn.Sequential(super().network(), torch.nn.Dropout(0.3))
+
+
+def test_dropout_is_the_seeds_own(tmp_path, monkeypatch):
+    task = WithDropout(n_bits=10, n_train=45, hidden_size=16)
+    run(task, [3], tmp_path / "alone")
+    expected, log = outcome(tmp_path / "alone", 3)
+    torch.manual_seed(123)
+    before = torch.get_rng_state()
+    run(task, [2, 3], tmp_path / "after another")
+    assert torch.equal(torch.get_rng_state(), before)
+    killed_at(monkeypatch, Alone, 9, task, [3], tmp_path / "killed")
+    run(task, [3], tmp_path / "killed")
+    for folder in ("after another", "killed"):
+        found, found_log = outcome(tmp_path / folder, 3)
+        assert found == expected
+        pd.testing.assert_frame_equal(found_log, log, check_exact=True)
+    assert outcome(tmp_path / "after another", 2)[0] != expected
+    monkeypatch.setattr(torch.nn.Dropout, "forward", lambda self, inputs: inputs)
+    run(task, [3], tmp_path / "without")
+    assert outcome(tmp_path / "without", 3)[0] != expected  # dropout there was
+
+
 @pytest.mark.parametrize("steps", [(1,), (5,), (6, 3), (22,), (12, 1, 9)])
 @pytest.mark.parametrize("which", ["side by side", "alone"])
 def test_a_killed_training_ends_in_the_same_run_to_the_bit(
@@ -222,6 +251,7 @@ def test_a_block_hands_what_it_has_to_its_parts(tmp_path):
     state = {
         "step": 4,
         "networks": {"w": torch.arange(6.0).reshape(3, 2)},
+        "noise": {"cpu": torch.arange(4)},
         "records": json.dumps(["of 0", "of 3", "of 7"]),
         "positions": json.dumps([{"at": seed} for seed in (0, 3, 7)]),
     }
@@ -241,3 +271,4 @@ def test_a_block_hands_what_it_has_to_its_parts(tmp_path):
     assert second["networks"]["w"].tolist() == [[4, 5]]
     assert json.loads(second["positions"]) == [{"at": 7}]
     assert second["step"] == 4
+    assert second["noise"]["cpu"].tolist() == [0, 1, 2, 3]

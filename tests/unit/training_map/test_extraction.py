@@ -107,7 +107,7 @@ def test_too_few_checkpoints_for_a_covariance_are_noted_for_a_full_one_alone():
         notes = scarcity_notes(viterbi_paths(model), model)
         assert len(notes) == len(noted)
         for note, state in zip(notes, noted, strict=True):
-            assert note.startswith(f"State {state} has 4 checkpoints for 4 metrics")
+            assert note.text.startswith(f"State {state} has 4 checkpoints for 4 metrics")
 
 
 @pytest.mark.parametrize(

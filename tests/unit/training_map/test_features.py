@@ -60,7 +60,7 @@ class TestInverseCovariance:
         diagonals, notes = inverse_diagonals(covars, [0, 1, 3])
         assert sorted(diagonals) == [0, 1, 3]
         assert len(notes) == 1
-        assert "covariance of state 1 is nearly singular" in notes[0]
+        assert "covariance of state 1 is nearly singular" in notes[0].text
 
     def test_ties_keep_the_order_of_columns(self):
         assert rank_features(["c", "a", "b"], np.array([1.0, 2.0, 1.0])) == ["a", "c", "b"]

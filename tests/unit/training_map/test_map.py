@@ -84,6 +84,6 @@ class TestVerticesAndEdges:
     def test_state_of_few_checkpoints_is_noted_for_full_covariance_only(self):
         runs = [[*run_of(0), 1, 1, *run_of(2)]]
         notes = TrainingMap.from_model(model_of(runs)).notes
-        assert any("State 1 has 2 checkpoints for 4 metrics" in note for note in notes)
+        assert any("State 1 has 2 checkpoints for 4 metrics" in note.text for note in notes)
         notes = TrainingMap.from_model(model_of(runs, covariance="diag")).notes
-        assert not any("checkpoints for" in note for note in notes)
+        assert not any("checkpoints for" in note.text for note in notes)

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.support.known_chains import MEANS, METRICS, model_of, paths_of, run_of
+from tests.support.known_chains import MEANS, METRICS, NOTE_OF_MODEL, model_of, paths_of, run_of
 from training_maps.training_map.map import TrainingMap
 from training_maps.training_map.paths import read_state_paths
 from training_maps.utils.errors import InputError
+from training_maps.utils.notes import Note
 
 
 class TestPathsAlone:
@@ -92,7 +93,7 @@ class TestPathsAlone:
     def test_numbers_that_are_not_in_the_order_of_visits_are_kept_and_noted(self):
         tmap = TrainingMap.from_paths(paths_of([5, 5, 2, 2], [5, 2, 2, 2]))
         assert [state.state for state in tmap.states] == [2, 5]
-        assert any("keep the numbers that they were given" in note for note in tmap.notes)
+        assert any("keep the numbers that they were given" in note.text for note in tmap.notes)
         assert self.make().notes == ()
 
     @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ class TestPathsAlone:
 class TestFiles:
     def make(self):
         runs = [run_of(0, 1, 2), run_of(0, 2), run_of(0, 1, 2)]
-        model = model_of(runs, notes=("A note of the data.", "A note of the model."))
+        model = model_of(runs, notes=(Note("data", "A note of the data."), NOTE_OF_MODEL))
         return TrainingMap.from_model(model, experiment="toy")
 
     def test_round_trip(self, tmp_path):
@@ -150,7 +151,10 @@ class TestFiles:
             "value": -12.5,
         }
         assert data["paths"][0] == {"states": [0, 1, 2], "seeds": [0, 2]}
-        assert data["notes"][:2] == ["A note of the data.", "A note of the model."]
+        assert data["notes"][:2] == [
+            {"kind": "data", "text": "A note of the data."},
+            {"kind": "model", "text": "A note of the model."},
+        ]
         state, edge = data["states"][1], data["transitions"][0]
         assert {"state", "name", "features", "share_of_checkpoints", "n_runs", "mean"} <= set(state)
         assert state["features"][0]["posterior_gradient"] is None
@@ -162,6 +166,14 @@ class TestFiles:
         }
         assert (edge["from"], edge["to"]) == (0, 1)
         assert set(edge["feature_changes"][0]) == {"metric", "change", "posterior_gradient"}
+
+    def test_notes_of_older_versions_are_refused(self, tmp_path):
+        tmap = self.make()
+        data = tmap.to_dict()
+        data["notes"] = [note["text"] for note in data["notes"]]
+        (tmp_path / "map.json").write_text(json.dumps(data))
+        with pytest.raises(InputError, match=r"map\.json: has notes without a kind"):
+            TrainingMap.from_json(tmp_path / "map.json", tmap.paths)
 
     @pytest.mark.parametrize("text", ['{"states": [1]}', "[]", '{"states": [{"state": 1}]}', "{"])
     def test_broken_files_are_named(self, tmp_path, text):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.support.known_chains import model_of, paths_of, run_of
 from training_maps.training_map.map import TrainingMap
 from training_maps.training_map.paths import (
+    WHY_NOT_LINEAR,
     Route,
     check_state_paths,
     explain_routes,
@@ -56,31 +57,33 @@ class TestRoutes:
             ((0, 2), (0,)),
             ((0, 3, 2), (3,)),
         ]
-        assert not any("only because" in note for note in tmap.notes)
+        assert not any("only because" in note.text for note in tmap.notes)
 
     def test_run_that_ends_early_forks_and_is_noted(self):
         tmap = TrainingMap.from_model(model_of([run_of(0, 1, 2), run_of(0, 1), run_of(0)]))
         assert not tmap.is_linear
-        (note,) = [note for note in tmap.notes if "not linear" in note]
-        assert "only because 2 of 3 runs (seeds 1,2) did not reach" in note
+        (note,) = [note for note in tmap.notes if note.kind == WHY_NOT_LINEAR]
+        assert "only because 2 of 3 runs (seeds 1,2) did not reach" in note.text
 
     def test_return_forks_and_is_noted(self):
         tmap = TrainingMap.from_model(model_of([run_of(0, 1, 0, 1, 2), run_of(0, 1, 2)]))
         assert not tmap.is_linear
-        (note,) = [note for note in tmap.notes if "not linear" in note]
-        assert "only because 1 of 2 runs (seed 0) returns to an earlier state; as far" in note
+        (note,) = [note for note in tmap.notes if note.kind == WHY_NOT_LINEAR]
+        assert "only because 1 of 2 runs (seed 0) returns to an earlier state; as far" in note.text
 
     def test_runs_that_go_back_are_not_said_to_make_the_others_end_early(self):
         """Of the longest way, the common one is the beginning: yet it reaches the same states."""
         routes = find_routes(paths_of([0, 1, 2], [0, 1, 2, 1, 2], [0, 1, 2, 1], [0, 1, 2]))
         (note,) = explain_routes(routes)
-        assert "only because 2 of 4 runs (seeds 1,2) return to earlier states; as far" in note
-        assert note.endswith("all runs enter the same states for the first time in the same order.")
+        assert "only because 2 of 4 runs (seeds 1,2) return to earlier states; as far" in note.text
+        assert note.text.endswith(
+            "all runs enter the same states for the first time in the same order."
+        )
 
     def test_runs_that_end_early_and_runs_that_go_back_are_both_noted(self):
         (note,) = explain_routes(find_routes(paths_of([0, 1, 2], [0, 1, 0, 1], [0, 1, 2])))
         early = "1 of 3 runs (seed 1) did not reach the last state of the others and 1 of 3 runs"
-        assert f"only because {early} (seed 1) returns to an earlier state; as far" in note
+        assert f"only because {early} (seed 1) returns to an earlier state; as far" in note.text
         assert explain_routes(find_routes(paths_of([0, 1, 2], [0, 2, 1, 2]))) == []
 
     def test_same_return_in_all_runs_is_linear(self):

@@ -178,9 +178,9 @@ class TestMap:
     def test_sure_transitions_are_noted(self):
         runs = [run_of(0, 1, 2), run_of(0, 2)]
         notes = TrainingMap.from_model(model_of(runs), features="posterior_gradient").notes
-        assert sum("the model is sure of it" in note for note in notes) == 3
+        assert sum("the model is sure of it" in note.text for note in notes) == 3
         notes = TrainingMap.from_model(self.close_model(runs), features="posterior_gradient").notes
-        assert not any("the model is sure of it" in note for note in notes)
+        assert not any("the model is sure of it" in note.text for note in notes)
 
     def test_a_metric_that_is_missing_at_all_uses_comes_last(self):
         runs = [run_of(0, 1), run_of(0, 1)]

@@ -34,6 +34,7 @@ from training_maps.analysis.semantics.outcomes import Outcome
 from training_maps.hmm.base import HMM
 from training_maps.hmm.observations import CONSTANT, Observations
 from training_maps.model_selection.fit import fit_hmm
+from training_maps.result_tables import EARLY_WARNING_COLUMNS, typed
 from training_maps.stats.cross_validation import (
     balanced_accuracy,
     nearest_centroids,
@@ -49,23 +50,6 @@ from training_maps.utils.errors import InputError
 from training_maps.utils.numbers import Bools, Floats, Ints
 from training_maps.utils.progress import Progress
 
-COLUMNS = {
-    "fraction": "float64",
-    "last_step": "int64",
-    "target": "str",
-    "runs": "str",
-    "features": "str",
-    "n_runs": "int64",
-    "n_already": "int64",
-    "r_squared": "float64",
-    "rank_correlation": "float64",
-    "accuracy": "float64",
-    "balanced_accuracy": "float64",
-    "baseline": "float64",
-    "p_value": "float64",
-    "p_value_adjusted": "float64",
-    "reason": "str",
-}
 FEATURES = ("states", "metrics")
 # Fewer runs than this are not predicted; and fewer of a branch are left out.
 FEWEST_RUNS = 10
@@ -219,7 +203,7 @@ def judge(
     n_permutations: int = 999,
     random_state: int = 0,
 ) -> pd.DataFrame:
-    """How well the beginnings predict the targets, with `COLUMNS`.
+    """How well the beginnings predict the targets, with `EARLY_WARNING_COLUMNS`.
 
     A row for each beginning, target, set of `runs` ("all" and, if some are known already, "not
     yet") and kind of `features`. `n_runs` are predicted, `n_already` of all with the target were
@@ -257,9 +241,7 @@ def judge(
                     x = begun.features[name][:, chosen]
                     found = _skill(x, target, chosen, folds[chosen], n_permutations, random_state)
                     rows.append(about | found)
-    table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(
-        {name: kind for name, kind in COLUMNS.items() if kind != "str"}
-    )
+    table = typed(pd.DataFrame(rows, columns=list(EARLY_WARNING_COLUMNS)), EARLY_WARNING_COLUMNS)
     for name in FEATURES:
         tested = (table["features"] == name) & table["p_value"].notna()
         table.loc[tested, "p_value_adjusted"] = holm(table.loc[tested, "p_value"].tolist())

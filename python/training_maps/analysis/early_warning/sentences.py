@@ -7,21 +7,29 @@ from typing import Any
 
 import pandas as pd
 
+from training_maps.utils.notes import Note
+from training_maps.utils.wording import plural
+
 # An adjusted p-value below this is called a prediction.
 SIGNIFICANCE = 0.05
+# The kinds of sentences.
+CONCLUSION, BEGINNING = "conclusion", "beginning"
 
 
-def sentences_of(table: pd.DataFrame) -> list[str]:
+def sentences_of(table: pd.DataFrame) -> list[Note]:
     """What to know: from when on each target is predicted, and then every beginning.
 
     Args:
         table: as `training_maps.analysis.early_warning.prediction.judge` makes it.
+
+    Returns:
+        Of each target its `CONCLUSION`, then its `BEGINNING`s, which the table tells as well.
     """
     sentences = []
     for target, rows in table.groupby("target", sort=False):
-        sentences.append(_conclusion(str(target), rows))
+        sentences.append(Note(CONCLUSION, _conclusion(str(target), rows)))
         for _, of_fraction in rows.groupby("fraction"):
-            sentences.append(_beginning(of_fraction))
+            sentences.append(Note(BEGINNING, _beginning(of_fraction)))
     return sentences
 
 
@@ -80,9 +88,10 @@ def _beginning(rows: pd.DataFrame) -> str:
 def _skills(by: Mapping[tuple[str, str], Mapping[str, Any]], runs: str) -> str:
     """How well one set of runs is predicted by states, and by metrics."""
     states, metrics = by[runs, "states"], by[runs, "metrics"]
+    runs_of = plural(states["n_runs"], "run")
     if pd.isna(states["p_value"]):
-        return f"{_runs(states['n_runs'])}, not predicted ({states['reason'].rstrip('.')})"
-    return f"{_runs(states['n_runs'])}, {_skill(states, 'states')}, {_skill(metrics, 'metrics')}"
+        return f"{runs_of}, not predicted ({states['reason'].rstrip('.')})"
+    return f"{runs_of}, {_skill(states, 'states')}, {_skill(metrics, 'metrics')}"
 
 
 def _skill(row: Mapping[str, Any], name: str) -> str:
@@ -96,10 +105,6 @@ def _skill(row: Mapping[str, Any], name: str) -> str:
         f"{row['accuracy']:.0%} right by {name}, balanced {row['balanced_accuracy']:.0%} ({p}); "
         f"the most frequent is {row['baseline']:.0%}"
     )
-
-
-def _runs(n: int) -> str:
-    return "1 run" if n == 1 else f"{n} runs"
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -27,9 +27,11 @@ from training_maps.analysis.phases.curves import (
     loss_heights,
     plateau,
 )
+from training_maps.result_tables import PHASE_COLUMNS, typed
 from training_maps.utils.errors import InputError
+from training_maps.utils.notes import Note
 from training_maps.utils.numbers import Floats
-from training_maps.utils.seeds import format_seeds
+from training_maps.utils.seeds import named_seeds
 
 # Each phase, and the columns of the training log that show it: the first that a run has is used.
 PHASES = {
@@ -46,21 +48,6 @@ ORDERS = (
     "neither",
     "not known",
 )
-COLUMNS = (
-    "seed",
-    "phase",
-    "status",
-    "column",
-    "step",
-    "epoch",
-    "onset_step",
-    "completion_step",
-    "state",
-    "transition",
-    "state_before",
-    "state_after",
-    "entered_step",
-)
 
 
 @dataclass(frozen=True)
@@ -68,12 +55,13 @@ class PhaseTransitions:
     """Phase transitions of all runs.
 
     Attributes:
-        table: a row for each run and phase, with `COLUMNS`. `status` is "found", "not reached" by
-            the run's end, "from the start", or "no log" where nothing shows the phase; `column` is
-            what shows it. `step` and `epoch` are those of the transition, `onset_step` and
-            `completion_step` its bounds. `state` is the one that the run is in then; `transition`
-            ("0-1") the one that it coincides with, `state_before` and `state_after` its ends, and
-            `entered_step` the step at which the run enters the latter. Nulls where there is none.
+        table: a row for each run and phase, with `PHASE_COLUMNS`. `status` is "found", "not
+            reached" by the run's end, "from the start", or "no log" where nothing shows the phase;
+            `column` is what shows it. `step` and `epoch` are those of the transition, `onset_step`
+            and `completion_step` its bounds. `state` is the one that the run is in then;
+            `transition` ("0-1") the one that it coincides with, `state_before` and `state_after`
+            its ends, and `entered_step` the step at which the run enters the latter. Nulls where
+            there is none.
         summary: what the table comes to, ready for JSON.
     """
 
@@ -129,7 +117,7 @@ def find_phase_transitions(
             )
         states = {seed: paths[seed]["state"].to_numpy() for seed in events}
         phases[phase] = {"levels": levels, "coincidences": coincidences(states, events, tolerance)}
-    table = _typed(pd.DataFrame(rows, columns=list(COLUMNS)))
+    table = typed(pd.DataFrame(rows), PHASE_COLUMNS)
     return PhaseTransitions(table, _summary(table, phases, logs, rule, tolerance))
 
 
@@ -224,14 +212,6 @@ def _place(path: pd.DataFrame, at: int | None, tolerance: int) -> dict[str, Any]
     return place
 
 
-def _typed(table: pd.DataFrame) -> pd.DataFrame:
-    """Whole numbers that may be missing, so that a step is not written as 320.0."""
-    whole = ("step", "onset_step", "completion_step", "state", "state_before", "state_after")
-    return table.astype(
-        {**dict.fromkeys((*whole, "entered_step"), "Int64"), "seed": int, "epoch": float}
-    )
-
-
 def _summary(
     table: pd.DataFrame,
     phases: Mapping[str, Mapping[str, Any]],
@@ -265,7 +245,7 @@ def _summary(
             "coincidences": [one.to_dict() for one in found_at],
             "sentence": _sentence(phase, rows, found_at, tolerance),
         }
-        summary["notes"] += _notes(phase, rows)
+        summary["notes"] += [note.to_dict() for note in _notes(phase, rows)]
     return summary
 
 
@@ -335,30 +315,38 @@ def _sentence(
     )
 
 
-def _notes(phase: str, rows: pd.DataFrame) -> list[str]:
+def _notes(phase: str, rows: pd.DataFrame) -> list[Note]:
     """Runs that a reader must know of."""
     notes = []
     n_losses = int((rows["column"] == PHASES[phase][1]).sum())
     if n_losses:
         notes.append(
-            f"{phase.capitalize()} is told by the loss in {n_losses} of {len(rows)} runs, whose "
-            "logs have no accuracy: it is less certain there."
+            Note(
+                "told_by_loss",
+                f"{phase.capitalize()} is told by the loss in {n_losses} of {len(rows)} runs, "
+                "whose logs have no accuracy: it is less certain there.",
+            )
         )
-    for status, what in (
-        ("not reached", "does not happen by the end of the run"),
-        ("from the start", "is over at the first checkpoint"),
+    for status, kind, what in (
+        ("not reached", "not_reached", "does not happen by the end of the run"),
+        ("from the start", "from_the_start", "is over at the first checkpoint"),
     ):
         seeds = rows.loc[rows["status"] == status, "seed"].tolist()
         if seeds and len(seeds) < len(rows):
             notes.append(
-                f"{phase.capitalize()} {what} in {len(seeds)} of {len(rows)} runs "
-                f"(seed{'s' * (len(seeds) > 1)} {format_seeds(seeds)})."
+                Note(
+                    kind,
+                    f"{phase.capitalize()} {what} in {len(seeds)} of {len(rows)} runs "
+                    f"({named_seeds(seeds)}).",
+                )
             )
     beyond = rows.loc[(rows["status"] == "found") & rows["state"].isna(), "seed"].tolist()
     if beyond:
         notes.append(
-            f"{phase.capitalize()} comes after the last checkpoint whose state is known in "
-            f"{len(beyond)} of {len(rows)} runs (seed{'s' * (len(beyond) > 1)} "
-            f"{format_seeds(beyond)}): they are not matched."
+            Note(
+                "after_the_states",
+                f"{phase.capitalize()} comes after the last checkpoint whose state is known in "
+                f"{len(beyond)} of {len(rows)} runs ({named_seeds(beyond)}): they are not matched.",
+            )
         )
     return notes

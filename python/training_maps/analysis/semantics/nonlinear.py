@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from training_maps.stats.cross_validation import fit_ridge, standardised
+from training_maps.stats.cross_validation import ridge_predictions as predictions_by_fold
 from training_maps.stats.least_squares import predictive_r_squared
 
-# Penalties to choose from, as multiples of the number of runs; shares are standardised.
-_PENALTIES = np.logspace(-4, 3, 15)
 N_TREES = 500
 N_REPEATS = 10
 # A difference is clear beyond so many standard errors, and worth a word beyond so much R².
@@ -67,18 +67,11 @@ def ridge_predictions(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float]:
     The penalty is a multiple of the number of runs, and shares are standardised; it is chosen by
     leave-one-out again, among the others only, so that no run has a say in its own prediction.
     """
-    predictions = np.array(
-        [_ridge(np.delete(x, i, 0), np.delete(y, i)).predict(x[[i]])[0] for i in range(len(y))]
-    )
-    return predictions, float(_ridge(x, y)[-1].alpha_) / len(y)
-
-
-def _ridge(x: np.ndarray, y: np.ndarray) -> Any:
-    from sklearn.linear_model import RidgeCV
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    return make_pipeline(StandardScaler(), RidgeCV(_PENALTIES * len(y))).fit(x, y)
+    n = len(y)
+    every = np.broadcast_to(x, (n, *x.shape))
+    predictions, _ = predictions_by_fold(every, y[:, None], np.arange(n))
+    of_all = fit_ridge(standardised(x), y)
+    return predictions[:, 0], float(of_all.alpha_) / n
 
 
 def forest_predictions(

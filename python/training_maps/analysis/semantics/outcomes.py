@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from training_maps.result_tables import CONVERGENCE_COLUMNS, typed
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_table
 from training_maps.utils.seeds import format_seeds
@@ -24,13 +25,6 @@ Direction = Literal["above", "below"]
 OUTCOME_KINDS = ("convergence_time", "first_crossing", "final", "best", "table")
 TIMES = ("convergence_time", "first_crossing")
 DIRECTIONS = ("above", "below")
-CONVERGENCE_COLUMNS = {
-    "seed": "int64",
-    "step": "int64",
-    "epoch": "float64",
-    "fraction": "float64",
-    "converged": "bool",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +115,7 @@ def convergence_times(
     # Runs of nothing but step 0 have no length; a censored run is at its end by definition.
     fraction = table["step"] / length if length > 0 else 1.0 - table["converged"].astype(float)
     table.insert(3, "fraction", fraction)
-    return table.astype(CONVERGENCE_COLUMNS)
+    return typed(table, CONVERGENCE_COLUMNS)
 
 
 def time_outcome(

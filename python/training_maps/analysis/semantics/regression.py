@@ -21,10 +21,10 @@ from training_maps.analysis.semantics.sentences import (
     dependence_notes,
     explain_state,
     few_runs_notes,
-    listed,
     missing_notes,
     why_no_regression,
 )
+from training_maps.result_tables import COEFFICIENT_COLUMNS
 from training_maps.stats.least_squares import (
     ROUNDING,
     LeastSquares,
@@ -45,31 +45,16 @@ from training_maps.stats.tobit import (
 )
 from training_maps.training_map.paths import state_shares
 from training_maps.utils.errors import InputError
+from training_maps.utils.notes import Note
+from training_maps.utils.wording import numbered
 
 __all__ = [
-    "COEFFICIENT_COLUMNS",
     "Regression",
     "convergence_times",
     "detour_states",
     "regress",
     "state_shares",
 ]
-
-COEFFICIENT_COLUMNS = {
-    "state": "int64",
-    "coefficient": "float64",
-    "standard_error": "float64",
-    "p_value": "float64",
-    "n_runs_visiting": "int64",
-    "is_detour": "bool",
-    "interval_low": "float64",
-    "interval_high": "float64",
-    "n_resamples": "int64",
-    "n_converging_without": "Int64",
-    "mean_outcome_visiting": "float64",
-    "mean_outcome_without": "float64",
-    "explanation": "str",
-}
 
 CensoredPolicy = Literal["last_step", "drop", "tobit"]
 DetourRule = Literal["sign", "interval"]
@@ -126,7 +111,7 @@ class Regression:
         detour_states: states that are detours, ascending; none unless significant.
         detour_rule: "sign" or "interval"; see `regress`.
         reason: why there is no regression; None where there is one.
-        notes: what a reader should know, in plain sentences.
+        notes: what a reader should know.
     """
 
     n_runs: int
@@ -150,7 +135,7 @@ class Regression:
     detour_states: tuple[int, ...] = ()
     detour_rule: DetourRule = "sign"
     reason: str | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     @property
     def significant(self) -> bool:
@@ -168,7 +153,7 @@ class Regression:
             "significant": self.significant,
             "detour_states": list(self.detour_states),
             "states": states,
-            "notes": list(self.notes),
+            "notes": [note.to_dict() for note in self.notes],
         }
 
 
@@ -424,7 +409,7 @@ def _runs_of(shares: pd.DataFrame, outcome: Outcome) -> _Runs:
     values = outcome.per_run.set_index("seed")
     missing = shares.index.difference(values.index)
     if len(missing):
-        raise InputError(f"there is no {outcome.name} for {listed('seed', missing)}")
+        raise InputError(f"there is no {outcome.name} for {numbered('seed', missing)}")
     values = values.loc[shares.index]
     return _Runs(
         shares,

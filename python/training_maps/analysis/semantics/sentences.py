@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from training_maps.stats.least_squares import ROUNDING
-from training_maps.utils.seeds import format_seeds
+from training_maps.utils.notes import Note
+from training_maps.utils.seeds import named_seeds
+from training_maps.utils.wording import numbered
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,25 +65,29 @@ def _nobody_gets_there(outcome: Outcome) -> str:
     return f"No run converges: none {beyond} the threshold at any checkpoint."
 
 
-def missing_notes(seeds: pd.Index, n_runs: int, name: str) -> list[str]:
+def missing_notes(seeds: pd.Index, n_runs: int, name: str) -> list[Note]:
     """Which runs have no outcome."""
     if not len(seeds):
         return []
     return [
-        f"{len(seeds)} of {n_runs} runs have no {name} and are left out: "
-        f"seed{'s' * (len(seeds) > 1)} {format_seeds(map(int, seeds))}."
+        Note(
+            "no_outcome",
+            f"{len(seeds)} of {n_runs} runs have no {name} and are left out: "
+            f"{named_seeds([int(seed) for seed in seeds])}.",
+        )
     ]
 
 
-def censoring_notes(censored: np.ndarray, policy: str) -> list[str]:
+def censoring_notes(censored: np.ndarray, policy: str) -> list[Note]:
     """How many runs do not converge, and what is done with them."""
     n_runs, n_censored = len(censored), int(censored.sum())
     if n_censored in (0, n_runs):
         return []
-    return [f"{n_censored} of {n_runs} runs do not converge; {_WHAT_IS_DONE[policy]}."]
+    text = f"{n_censored} of {n_runs} runs do not converge; {_WHAT_IS_DONE[policy]}."
+    return [Note("censored", text)]
 
 
-def unequal_length_notes(last_steps: Iterable[int]) -> list[str]:
+def unequal_length_notes(last_steps: Iterable[int]) -> list[Note]:
     """A sentence if runs end at different steps, as with `stop_above`, and so shares and times too.
 
     Args:
@@ -91,15 +97,18 @@ def unequal_length_notes(last_steps: Iterable[int]) -> list[str]:
     if len(steps) < 2:
         return []
     return [
-        f"Runs end between step {min(steps)} and {max(steps)}: shares are of each run's own "
-        "checkpoints, and times are fractions of the longest run. R² is not that of runs of equal "
-        "length."
+        Note(
+            "unequal_lengths",
+            f"Runs end between step {min(steps)} and {max(steps)}: shares are of each run's own "
+            "checkpoints, and times are fractions of the longest run. R² is not that of runs of "
+            "equal length.",
+        )
     ]
 
 
 def dependence_notes(
     states: pd.Index, shares: pd.DataFrame, varying: pd.DataFrame, fit: LeastSquares | Tobit
-) -> list[str]:
+) -> list[Note]:
     """Which states have no coefficient and why, and that an exact fit is one.
 
     Args:
@@ -112,26 +121,36 @@ def dependence_notes(
     unseen = states.difference(shares.columns)
     if len(unseen):
         notes.append(
-            f"Only runs that are left out visit {listed('state', unseen)}: there is no coefficient."
+            Note(
+                "unseen_states",
+                f"Only runs that are left out visit {numbered('state', unseen)}: there is no "
+                "coefficient.",
+            )
         )
     constant = shares.columns.difference(varying.columns)
     if len(constant):
         notes.append(
-            f"Every run spends the same share of its checkpoints in {listed('state', constant)}: "
-            "left out of the regression."
+            Note(
+                "constant_shares",
+                "Every run spends the same share of its checkpoints in "
+                f"{numbered('state', constant)}: left out of the regression.",
+            )
         )
     tied = varying.columns[~fit.determined]
     if len(tied):
         notes.append(
-            f"The shares of {listed('state', tied)} are linearly dependent over these runs: their "
-            "effects cannot be told apart, and they have no coefficients."
+            Note(
+                "dependent_shares",
+                f"The shares of {numbered('state', tied)} are linearly dependent over these runs: "
+                "their effects cannot be told apart, and they have no coefficients.",
+            )
         )
     if getattr(fit, "f_statistic", 0.0) is None:
-        notes.append("The regression fits exactly; its F statistic is infinite.")
+        notes.append(Note("exact_fit", "The regression fits exactly; its F statistic is infinite."))
     return notes
 
 
-def few_runs_notes(n_runs: int, n_states: int) -> list[str]:
+def few_runs_notes(n_runs: int, n_states: int) -> list[Note]:
     """A sentence if R² is high by the number of states alone, whatever they mean.
 
     Of outcomes that have nothing to do with the shares, the mean of the centred R² is
@@ -141,9 +160,12 @@ def few_runs_notes(n_runs: int, n_states: int) -> list[str]:
     if expected < MUCH_BY_CHANCE:
         return []
     return [
-        f"{n_runs} runs are few for {n_states} states: R² is {expected:.2f} on average even of "
-        "outcomes that have nothing to do with the states. Read the adjusted R², or that of runs "
-        "left out, beside it."
+        Note(
+            "few_runs",
+            f"{n_runs} runs are few for {n_states} states: R² is {expected:.2f} on average even of "
+            "outcomes that have nothing to do with the states. Read the adjusted R², or that of "
+            "runs left out, beside it.",
+        )
     ]
 
 
@@ -157,7 +179,7 @@ def explain_state(
     """A state's row of the coefficients in a sentence: whether it is a detour, and why.
 
     Args:
-        row: of `semantics.COEFFICIENT_COLUMNS`, all but the explanation.
+        row: of `COEFFICIENT_COLUMNS`, all but the explanation.
         outcome: what was regressed.
         n_runs: runs in the regression.
         significant: whether the regression is.
@@ -205,11 +227,3 @@ def _caveat(row: pd.Series) -> str:
     return "".join(f"; but {caveat}" for caveat in caveats[:1]) + "".join(
         f"; and {caveat}" for caveat in caveats[1:]
     )
-
-
-def listed(noun: str, numbers: Sequence[int] | pd.Index) -> str:
-    """`state 3`, `states 1, 2 and 3`."""
-    texts = [str(number) for number in numbers]
-    if len(texts) == 1:
-        return f"{noun} {texts[0]}"
-    return f"{noun}s {', '.join(texts[:-1])} and {texts[-1]}"

@@ -38,6 +38,7 @@ from training_maps.training_map.extraction import viterbi_paths
 from training_maps.training_map.paths import find_routes, read_state_paths, state_shares
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_json, read_table
+from training_maps.utils.notes import Note
 from training_maps.utils.numbers import Ints
 from training_maps.utils.seeds import parse_seeds
 
@@ -128,7 +129,7 @@ def read_outcome(
 
 def with_metrics(
     obs: Observations, *, keep: Sequence[str] | None = None, leave_out: str | None = None
-) -> tuple[Observations | None, list[str]]:
+) -> tuple[Observations | None, list[Note]]:
     """The observations with some of their metrics only.
 
     Args:
@@ -138,18 +139,20 @@ def with_metrics(
         leave_out: a metric to leave out.
 
     Returns:
-        The observations, and what to know of them, in sentences; None if no metric is left, or if
-        the one to leave out is not there, so that there is nothing to find anew.
+        The observations, and what to know of them; None if no metric is left, or if the one to
+        leave out is not there, so that there is nothing to find anew: the note says so.
     """
     has = ", ".join(obs.metrics)
     if leave_out is not None and leave_out not in obs.metrics:
-        return None, [f"The observations have no {leave_out} to leave out."]
+        return None, [Note("no_metric", f"The observations have no {leave_out} to leave out.")]
     wanted = obs.metrics if keep is None else tuple(keep)
     metrics = tuple(m for m in obs.metrics if m in wanted and m != leave_out)
     if not metrics:
-        return None, [f"No metric is left; the observations have {has}."]
+        return None, [Note("no_metric", f"No metric is left; the observations have {has}.")]
     missing = [metric for metric in wanted if metric not in obs.metrics]
-    notes = [f"The observations have no {', '.join(missing)}."] if missing else []
+    notes = []
+    if missing:
+        notes.append(Note("missing_metrics", f"The observations have no {', '.join(missing)}."))
     bookkeeping = [column for column in BOOKKEEPING if column in obs.table]
     return Observations(obs.table[[*bookkeeping, *metrics]], metrics, obs.notes), notes
 
@@ -179,7 +182,7 @@ def reanalyse(
     begin = time.perf_counter()
     seen, notes = with_metrics(obs, keep=variant.kept, leave_out=variant.left_out)
     if seen is None:
-        return {"variant": variant.name, "metrics": [], "reason": notes[0]}
+        return {"variant": variant.name, "metrics": [], "reason": " ".join(map(str, notes))}
     if variant.name == OTHER_STARTS:
         settings["random_state"] = settings.get("random_state", 0) + 1
     changes = dict(variant.changes)
@@ -195,7 +198,7 @@ def reanalyse(
         shares = state_shares(paths)
         fit = regress(shares, reference.outcome, alternatives=False, **reference.settings)
         found = {name: getattr(fit, name) for name in found}
-        notes += [] if fit.reason is None else [fit.reason]
+        notes += [] if fit.reason is None else [Note("no_regression", fit.reason)]
     detours = compare_detours(
         before, after, reference.regression["detour_states"], found["detour_states"]
     )
@@ -213,7 +216,7 @@ def reanalyse(
         **detours,
         "seconds": time.perf_counter() - begin,
         "reason": None,
-        "notes": notes,
+        "notes": [note.to_dict() for note in notes],
     }
 
 

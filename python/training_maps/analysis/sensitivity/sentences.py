@@ -9,6 +9,7 @@ import pandas as pd
 
 from training_maps.analysis.sensitivity.variants import OTHER_STARTS
 from training_maps.model_selection.stability import SAME_STATES
+from training_maps.utils.wording import listing
 
 COLUMNS = (
     "variant",
@@ -108,7 +109,7 @@ def _numbers(without: Mapping[str, Mapping[str, Any]], reference: Mapping[str, A
     for metric, found in without.items():
         if metric not in same:
             by_number.setdefault(found["n_states"], []).append(metric)
-    moved = [f"{k} without {_or(metrics)}" for k, metrics in sorted(by_number.items())]
+    moved = [f"{k} without {listing(metrics, 'or')}" for k, metrics in sorted(by_number.items())]
     return f"{words}; there are {', '.join(moved)}." if moved else f"{words}."
 
 
@@ -143,7 +144,7 @@ def _detours(without: Mapping[str, Mapping[str, Any]], reference: Mapping[str, A
         sentences.append(f"State {state} remains a detour in {kept} of {len(without)} cases.")
     new = [metric for metric, found in without.items() if found["detours_new"]]
     if new:
-        sentences.append(f"Without {_or(new)} there is a detour that was none before.")
+        sentences.append(f"Without {listing(new, 'or')} there is a detour that was none before.")
     elif not reference["detour_states"]:
         sentences.append("There is no detour, whichever metric is left out.")
     return sentences
@@ -151,7 +152,3 @@ def _detours(without: Mapping[str, Mapping[str, Any]], reference: Mapping[str, A
 
 def _states(n_states: int) -> str:
     return "one state is chosen" if n_states == 1 else f"{n_states} states are chosen"
-
-
-def _or(words: Sequence[str]) -> str:
-    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -18,6 +18,7 @@ from training_maps.runs.tables.runs import (
     listed,
     read_runs,
 )
+from training_maps.runs.training_logs import LOG_NAMES
 from training_maps.utils.errors import InputError
 from training_maps.utils.numbers import MISSING_SHARE
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("training_maps")
 
 IncompleteSteps = Literal["keep", "drop"]
-LOG_NAMES = ("train_loss", "eval_loss", "train_accuracy", "eval_accuracy")
 _RESERVED = ("seed", "step", "split", "epoch")
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from training_maps.runs.tables.metrics import LOG_NAMES
 from training_maps.runs.tables.runs import (
     SEED_NAME,
     LoggedRun,
@@ -19,6 +18,7 @@ from training_maps.runs.tables.runs import (
     listed,
     read_runs,
 )
+from training_maps.runs.training_logs import LOG_NAMES
 from training_maps.utils.errors import InputError
 
 if TYPE_CHECKING:

@@ -16,18 +16,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from training_maps.settings.fields import fields_schema
+from training_maps.settings.fields import setting as setting  # for tasks
 from training_maps.utils.errors import InputError
 
 if TYPE_CHECKING:
     import torch
-
-_JSON_TYPES = {
-    "int": "integer",
-    "float": "number",
-    "bool": "boolean",
-    "str": "string",
-    "None": "null",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,13 +121,6 @@ class Classification(Task):
         return outputs.argmax(-1) == targets
 
 
-def setting(default: Any, description: str, **limits: Any) -> Any:
-    """A setting as a field: its default, what it means, JSON Schema limits (minimum=1, ...)."""
-    return dataclasses.field(
-        default=default, metadata={"schema": {"description": description, **limits}}
-    )
-
-
 def task_names() -> list[str]:
     """The names of all tasks: the modules of this package."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
@@ -187,30 +174,3 @@ def make_task(name: str, settings: Mapping[str, Any]) -> Task:
 def settings_schema(name: str) -> dict[str, Any]:
     """A JSON Schema of the settings of the task called `name`."""
     return fields_schema(task_class(name))
-
-
-def fields_schema(cls: type) -> dict[str, Any]:
-    """A JSON Schema made from the fields of a dataclass that `setting` declares.
-
-    Raises:
-        InputError: if a field has no default, or a type that a config cannot give.
-    """
-    properties = {}
-    for field in dataclasses.fields(cls):
-        where = f"{cls.__module__}: setting {field.name} of {cls.__name__}"
-        if field.default is dataclasses.MISSING:
-            raise InputError(f"{where} has no default; declare it with setting(default, ...)")
-        kind = field.type if isinstance(field.type, str) else field.type.__name__
-        unknown = [name for name in kind.split(" | ") if name not in _JSON_TYPES]
-        if unknown:
-            raise InputError(
-                f"{where} has type {kind}; a setting is one of {', '.join(_JSON_TYPES)}, or "
-                "several of them joined by |"
-            )
-        types = [_JSON_TYPES[name] for name in kind.split(" | ")]
-        properties[field.name] = {
-            "type": types if len(types) > 1 else types[0],
-            "default": field.default,
-            **field.metadata.get("schema", {}),
-        }
-    return {"type": "object", "properties": properties, "additionalProperties": False}

@@ -10,7 +10,6 @@ import pytest
 
 from training_maps import cli
 from training_maps.analysis.early_warning.prediction import (
-    COLUMNS,
     Beginnings,
     Target,
     early_features,
@@ -23,6 +22,7 @@ from training_maps.analysis.early_warning.prediction import (
 from training_maps.analysis.early_warning.sentences import sentences_of
 from training_maps.analysis.semantics.outcomes import time_outcome
 from training_maps.hmm.observations import observations
+from training_maps.result_tables import EARLY_WARNING_COLUMNS
 from training_maps.stats.cross_validation import deal
 from training_maps.training_map.map import TrainingMap
 from training_maps.utils.errors import InputError
@@ -139,7 +139,7 @@ class TestPlantedInformation:
         assert late["baseline"] == max(ways.count(1), ways.count(2)) / 30
         assert late["n_already"] == 30
         assert "the way on from state 0: 30 runs, 100% right by states" in " ".join(
-            sentences_of(table)
+            map(str, sentences_of(table))
         )
 
 
@@ -277,7 +277,7 @@ class TestTargets:
         table = judge(beginning(x), [target], deal(range(12), 3, 0), n_permutations=9)
         assert table["reason"].str.contains(reason).all()
         assert table["p_value"].isna().all()
-        assert "cannot be told" in sentences_of(table)[0]
+        assert "cannot be told" in sentences_of(table)[0].text
 
 
 @pytest.fixture(scope="module")
@@ -319,13 +319,15 @@ class TestCommand:
     def test_the_whole(self, results):
         assert command(results, "--fractions", "0.25", "0.1") == 0
         table = pd.read_csv(results / "early_warning.csv")
-        assert list(table.columns) == list(COLUMNS)
+        assert list(table.columns) == list(EARLY_WARNING_COLUMNS)
         assert table["fraction"].unique().tolist() == [0.1, 0.25]
         assert table["target"].unique().tolist() == ["convergence time", "the way on from state 0"]
         data = read_json(results / "early_warning.json")
         assert sorted(data["targets"][1]["classes"]) == ["1", "2"]
-        assert data["sentences"][0].startswith("States of the first ")
-        assert "better than chance does" in data["sentences"][0]
+        kinds = [sentence["kind"] for sentence in data["sentences"]]
+        assert kinds == ["conclusion", "beginning", "beginning"] * 2
+        assert data["sentences"][0]["text"].startswith("States of the first ")
+        assert "better than chance does" in data["sentences"][0]["text"]
         # the same as by the functions, whose metrics were not in two files
         own = judged(0, tells=True, n_permutations=99)
         of_time = table[(table["target"] == "convergence time") & (table["fraction"] == 0.25)]
@@ -356,8 +358,8 @@ class TestCommand:
         assert pd.read_csv(folder / "early_warning.csv").empty
         data = read_json(folder / "early_warning.json")
         assert data["sentences"] == []
-        assert "no training logs" in data["notes"][0]
-        assert "no fork" in data["notes"][1]
+        assert "no training logs" in data["notes"][0]["text"]
+        assert "no fork" in data["notes"][1]["text"]
 
     def test_maps_without_a_model(self, results, tmp_path, capsys):
         import shutil

@@ -6,14 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training_maps.analysis.early_warning.prediction import (
-    COLUMNS,
-)
 from training_maps.analysis.early_warning.sentences import SIGNIFICANCE, predicts, sentences_of
+from training_maps.result_tables import EARLY_WARNING_COLUMNS
 
 
 def row_of(fraction, runs, features, p, already=0, **numbers):
-    empty = dict.fromkeys(COLUMNS, np.nan)
+    empty = dict.fromkeys(EARLY_WARNING_COLUMNS, np.nan)
     return empty | {
         "fraction": fraction, "last_step": 100 * fraction, "target": "time", "runs": runs,
         "features": features, "n_runs": 20, "n_already": already, "r_squared": 0.5,
@@ -48,11 +46,13 @@ def row_of(fraction, runs, features, p, already=0, **numbers):
     ],
 )
 def test_conclusions(rows, expected):
-    assert sentences_of(pd.DataFrame(rows))[0].endswith(expected)
+    first = sentences_of(pd.DataFrame(rows))[0]
+    assert first.kind == "conclusion"
+    assert first.text.endswith(expected)
 
 
 def told(*rows):
-    return sentences_of(pd.DataFrame(rows))
+    return [note.text for note in sentences_of(pd.DataFrame(rows))]
 
 
 def test_every_beginning_of_every_target_has_a_sentence():

@@ -11,7 +11,8 @@ import pytest
 from tests.unit.analysis.phases.test_curves import rise
 from training_maps import cli
 from training_maps.analysis.phases.curves import Rule
-from training_maps.analysis.phases.transitions import COLUMNS, find_phase_transitions
+from training_maps.analysis.phases.transitions import find_phase_transitions
+from training_maps.result_tables import PHASE_COLUMNS
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import write_table
 
@@ -52,7 +53,7 @@ class TestRuns:
 
     def test_finds_the_planted_times(self):
         found = find_phase_transitions(*self.planted())
-        assert tuple(found.table) == COLUMNS
+        assert list(found.table) == list(PHASE_COLUMNS)
         table = found.table.set_index(["phase", "seed"])
         for seed, middle in MIDDLES.items():
             row = table.loc[("generalisation", seed)]
@@ -121,8 +122,8 @@ class TestRuns:
         assert status["generalisation", 3] == "not reached"
         assert status["generalisation", 6] == status["memorisation", 7] == "no log"
         assert any(
-            note == "Generalisation does not happen by the end of the run in 2 of 8 runs "
-            "(seeds 3,5)."
+            note["text"]
+            == "Generalisation does not happen by the end of the run in 2 of 8 runs (seeds 3,5)."
             for note in found.summary["notes"]
         )
 
@@ -146,7 +147,8 @@ class TestRuns:
             assert row["column"] == "eval_loss"
             # Halfway down in logarithms: later than halfway down, by a checkpoint or two.
             assert 10 * middle <= row["step"] <= 10 * middle + 20
-        assert any("told by the loss in 10 of 10 runs" in note for note in found.summary["notes"])
+        notes = [note["text"] for note in found.summary["notes"]]
+        assert any("told by the loss in 10 of 10 runs" in note for note in notes)
 
     def test_nobody_generalises(self):
         logs = {s: log_of(10, None, seed=s) for s in range(6)}
@@ -173,7 +175,7 @@ class TestRuns:
         row = found.table[found.table["phase"] == "generalisation"].iloc[0]
         assert row["status"] == "found"
         assert pd.isna(row["state"])
-        assert any("after the last checkpoint whose state is known in 1 of 2" in note
+        assert any("after the last checkpoint whose state is known in 1 of 2" in note["text"]
                    for note in found.summary["notes"])  # fmt: skip
 
     def test_paths_with_fewer_checkpoints_than_the_log(self):
@@ -212,7 +214,7 @@ class TestCommand:
             write_table(log_of(10, 40, seed=seed), path)
         assert cli.main(self.arguments(tmp_path, f"--runs={tmp_path}/runs")) == 0
         table = pd.read_csv(tmp_path / "phases.csv")
-        assert tuple(table) == COLUMNS
+        assert list(table) == list(PHASE_COLUMNS)
         assert len(table) == 12
         assert "," not in (tmp_path / "phases.csv").read_text().splitlines()[1].split(",")[4]
         data = json.loads((tmp_path / "phases.json").read_text())

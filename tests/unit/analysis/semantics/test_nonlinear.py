@@ -14,6 +14,7 @@ from training_maps.analysis.semantics.nonlinear import (
     forest_predictions,
     ridge_predictions,
 )
+from training_maps.stats.cross_validation import PENALTIES
 from training_maps.stats.least_squares import left_out_predictions, predictive_r_squared
 
 
@@ -50,7 +51,7 @@ def test_ridge_equals_two_plain_loops():
         mean, scale = a.mean(axis=0), a.std(axis=0)
         z = (a - mean) / scale
         errors = []
-        for penalty in nonlinear._PENALTIES * 11:
+        for penalty in PENALTIES * 11:
             total = 0.0
             for inner in range(11):
                 c, d = np.delete(z, inner, 0), np.delete(b, inner)
@@ -59,11 +60,11 @@ def test_ridge_equals_two_plain_loops():
                 slopes = inverse @ (c - middle).T @ (d - d.mean())
                 total += (b[inner] - d.mean() - (z[inner] - middle) @ slopes) ** 2
             errors.append(total)
-        best = nonlinear._PENALTIES[int(np.argmin(errors))] * 11
+        best = PENALTIES[int(np.argmin(errors))] * 11
         expected.append(plain_ridge(a, b, x[run], best))
     found, penalty = ridge_predictions(x, y)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
-    assert np.isclose(penalty, nonlinear._PENALTIES).any()
+    assert np.isclose(penalty, PENALTIES).any()
 
 
 def test_forest_predictions_are_scikit_learns_out_of_bag_ones():

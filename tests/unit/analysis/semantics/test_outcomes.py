@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.support.project import ROOT
 from training_maps import cli
 from training_maps.analysis.semantics.outcomes import (
     OUTCOME_KINDS,
@@ -27,6 +26,7 @@ from training_maps.analysis.semantics.regression import (
 from training_maps.config.schema import check, load_schema
 from training_maps.training_map.paths import state_shares
 from training_maps.utils.errors import InputError
+from training_maps.utils.notes import Note
 
 
 @pytest.fixture(autouse=True)
@@ -169,9 +169,9 @@ class TestCensoredRuns:
             "tobit": "Tobit",
         }
         assert [f.censored for f in found.values()] == list(found)
-        assert "count" in found["last_step"].notes[0]
-        assert "left out" in found["drop"].notes[0]
-        assert "Tobit" in found["tobit"].notes[0]
+        assert "count" in found["last_step"].notes[0].text
+        assert "left out" in found["drop"].notes[0].text
+        assert "Tobit" in found["tobit"].notes[0].text
         assert found["drop"].n_runs == found["drop"].n_converged
         assert found["drop"].n_runs < found["tobit"].n_runs == 60
         for fit in found.values():
@@ -215,7 +215,7 @@ class TestCensoredRuns:
             state_shares(paths), as_outcome(times, 0.9), censored="drop", alternatives=False
         )
         assert fit.coefficients["state"].tolist() == [0, 2]
-        assert "Only runs that are left out visit state 1" in " ".join(fit.notes)
+        assert "Only runs that are left out visit state 1" in " ".join(map(str, fit.notes))
 
     def test_nobody_converges(self):
         paths, times = forked()
@@ -295,7 +295,9 @@ class TestSentences:
         outcome = table_outcome(tmp_path / "bias.csv", "bias", range(30))
         fit = regress(state_shares(paths), outcome, alternatives=False)
         assert fit.n_runs == 28
-        assert fit.notes == ("2 of 30 runs have no bias and are left out: seeds 4,5.",)
+        assert fit.notes == (
+            Note("no_outcome", "2 of 30 runs have no bias and are left out: seeds 4,5."),
+        )
         kept = paths[~paths["seed"].isin([4, 5])]
         alone = regress(state_shares(kept), outcome, alternatives=False)
         assert fit.r_squared == alone.r_squared
@@ -374,7 +376,7 @@ class TestCommand:
 
 
 class TestConfig:
-    schema = load_schema(ROOT / "workflow/schemas/config.schema.yaml")["$defs"]["semantics"]
+    schema = load_schema()["properties"]["semantics"]
 
     def test_the_options_are_those_of_the_code(self):
         parts = self.schema["properties"]

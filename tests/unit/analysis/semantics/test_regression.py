@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from training_maps import cli
 from training_maps.analysis.semantics.outcomes import time_outcome
 from training_maps.analysis.semantics.regression import (
-    COEFFICIENT_COLUMNS,
     convergence_times,
     detour_states,
     regress,
     state_shares,
 )
+from training_maps.result_tables import COEFFICIENT_COLUMNS
 from training_maps.utils.errors import InputError
 
 
@@ -214,7 +214,7 @@ class TestRegression:
         assert result.significant
         np.testing.assert_allclose(result.coefficients["coefficient"], [0.2, 0.9, 0], atol=1e-12)
         assert result.coefficients["p_value"].tolist() == [0, 0, 1]
-        assert "fits exactly" in result.notes[0]
+        assert "fits exactly" in result.notes[0].text
         json.dumps(result.to_dict(), allow_nan=False)
 
     def test_pure_noise_is_significant_as_often_as_its_level_says(self):
@@ -239,7 +239,7 @@ class TestRegression:
         outcomes = rng.normal(size=(2000, 8))
         of_noise = [sm.OLS(outcome, shares.to_numpy()).fit().rsquared for outcome in outcomes]
         result = regress(shares, times_of(outcomes[0].tolist()), n_resamples=10)
-        told = result.notes[-1]
+        told = result.notes[-1].text
         assert told.startswith(
             "8 runs are few for 5 states: R² is 0.57 on average even of outcomes"
         )
@@ -261,7 +261,7 @@ class TestDependentShares:
         np.testing.assert_allclose(result.coefficients["standard_error"], twin.bse, rtol=1e-9)
         assert result.r_squared == pytest.approx(twin.rsquared)
         assert result.p_value == pytest.approx(twin.f_pvalue)
-        assert "same share of its checkpoints in state 0" in result.notes[0]
+        assert "same share of its checkpoints in state 0" in result.notes[0].text
 
     def test_proportional_states_get_no_coefficients_but_the_others_do(self):
         """States 2 and 4 are visited by one run only: their effects cannot be told apart."""
@@ -283,7 +283,7 @@ class TestDependentShares:
         assert result.f_statistic == pytest.approx(twin.fvalue)
         assert result.p_value == pytest.approx(twin.f_pvalue)
         assert result.reason is None
-        assert "states 2 and 4 are linearly dependent" in result.notes[0]
+        assert "states 2 and 4 are linearly dependent" in result.notes[0].text
 
 
 class TestNoRegression:
@@ -364,7 +364,7 @@ class TestDetours:
         result = regress(state_shares(paths), times_of(fractions, converged))
         assert result.significant
         assert result.detour_states == ()
-        assert "10 of 20 runs do not converge" in result.notes[0]
+        assert "10 of 20 runs do not converge" in result.notes[0].text
         converged[0] = True
         assert regress(state_shares(paths), times_of(fractions, converged)).detour_states == (1,)
 
@@ -422,7 +422,9 @@ class TestCommand:
         pd.read_parquet(log).iloc[:-2].to_parquet(log)
         assert cli.main(self.arguments(tmp_path)) == 0
         notes = json.loads((tmp_path / "regression.json").read_text())["notes"]
-        assert notes[-1].startswith("Runs end between step 170 and 190: shares are of each run's")
+        assert notes[-1]["text"].startswith(
+            "Runs end between step 170 and 190: shares are of each run's"
+        )
 
     def test_impossible_threshold_leaves_a_header_and_a_reason(self, tmp_path):
         self.write(tmp_path)

@@ -14,7 +14,6 @@ from training_maps.analysis.semantics.sentences import (
     dependence_notes,
     explain_state,
     few_runs_notes,
-    listed,
     missing_notes,
     unequal_length_notes,
     why_no_regression,
@@ -168,8 +167,3 @@ def test_where_the_outcome_is_no_time_there_is_no_detour():
     assert "below" in less
     assert "etour" not in more + less
     assert "not significant" in explain_state(row(0.2), outcome("better"), 9, False, 0.5)
-
-
-def test_states_are_listed():
-    assert listed("state", [3]) == "state 3"
-    assert listed("state", pd.Index([1, 2, 3])) == "states 1, 2 and 3"

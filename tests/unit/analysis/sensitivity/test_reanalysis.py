@@ -147,14 +147,16 @@ class TestPlantedMetrics:
         assert found["n_states"] == 1
         assert abs(found["adjusted_rand_index"]) < 0.01
         assert found["p_value"] is None
-        assert "stays in state 0" in found["notes"][0]
+        assert "stays in state 0" in found["notes"][0]["text"]
 
     def test_the_subset_that_carries_the_states_is_enough(self, planted):
         obs, reference, *_ = planted
         found = reanalyse(obs, Variant("v", ("detour", "start", "bias")), reference, **HMM)
         assert found["adjusted_rand_index"] > 0.99
         assert found["metrics"] == ["start", "detour"]  # in the order of the observations
-        assert found["notes"] == ["The observations have no bias."]
+        assert found["notes"] == [
+            {"kind": "missing_metrics", "text": "The observations have no bias."}
+        ]
 
     def test_other_starts_are_other_starts_and_all_metrics(self, planted):
         obs, reference, *_ = planted

@@ -1,6 +1,6 @@
 //! Sums, means and variances in f64, over fixed chunks merged in a fixed order.
 
-use crate::tensor::TensorData;
+use crate::tensors::tensor::TensorData;
 
 /// Values a chunk: 32 KiB as f64, which stays in the first-level cache between the two passes.
 const CHUNK: usize = 4096;

@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::cancel::Cancel;
 use crate::error::{Error, Place};
-use crate::matrix::{Bias, WeightMatrices};
-use crate::median::median;
-use crate::moments::Moments;
-use crate::spectrum::{Spectrum, spectrum};
-use crate::tensor::TensorData;
+use crate::linalg::spectrum::{Spectrum, spectrum};
+use crate::metrics::median::median;
+use crate::metrics::moments::Moments;
+use crate::tensors::matrix::{Bias, WeightMatrices};
+use crate::tensors::tensor::TensorData;
 
 /// Magnitudes whose squares, summed over any matrix, neither overflow nor vanish in f64.
 const SAFE_MAGNITUDES: std::ops::RangeInclusive<f64> = 1e-130..=1e130;

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::cancel::Cancel;
 use crate::error::Error;
-use crate::tensor::TensorData;
+use crate::tensors::tensor::TensorData;
 
 /// Values a parallel task compares.
 const TASK: usize = 1 << 20;
@@ -115,7 +115,7 @@ fn chunk(values: &[f64]) -> Differences {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tensor::DType;
+    use crate::tensors::tensor::DType;
 
     fn of(a: &[f64], b: &[f64]) -> Result<f64, Error> {
         let (a, b) = ([TensorData::from_f64(a)], [TensorData::from_f64(b)]);

@@ -12,9 +12,9 @@ use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
 
 use crate::error::{Error, Place};
-use crate::header;
-use crate::matrix::{Bias, MatrixSpec, Selection, WeightMatrices};
-use crate::tensor::{DType, TensorData};
+use crate::tensors::header;
+use crate::tensors::matrix::{Bias, MatrixSpec, Selection, WeightMatrices};
+use crate::tensors::tensor::{DType, TensorData};
 
 /// Files up to this many bytes are read, not mapped: that is as quick, and nothing that happens to
 /// the file afterwards matters.

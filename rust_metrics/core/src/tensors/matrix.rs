@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::error::{Error, Place};
-use crate::tensor::TensorData;
+use crate::tensors::tensor::TensorData;
 
 /// A row-major tensor viewed as `n_blocks` consecutive matrices of `rows` x `cols`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,10 +10,10 @@ use lax::JobSvd;
 use ndarray::ArrayViewMut2;
 use ndarray_linalg::SVDDCInplace;
 
-use crate::blas;
-use crate::eigenvalues::eigenvalues;
-use crate::tail::tail_exponent;
-use crate::tridiagonal::tridiagonal;
+use crate::linalg::blas;
+use crate::linalg::eigenvalues::eigenvalues;
+use crate::linalg::tail::tail_exponent;
+use crate::linalg::tridiagonal::tridiagonal;
 
 /// Largest estimated relative error of mean, variance and effective rank that the Gram matrix may
 /// cause.

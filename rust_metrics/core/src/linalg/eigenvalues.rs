@@ -130,7 +130,7 @@ mod tests {
             }
             let side = i32::try_from(n).unwrap();
             let layout = MatrixLayout::F { col: side, lda: side };
-            let _exclusive = crate::blas::exclusive();
+            let _exclusive = crate::linalg::blas::exclusive();
             let expected = f64::eigh(false, layout, UPLO::Lower, &mut matrix).unwrap();
             for (found, expected) in sorted(&diagonal, &beside).iter().zip(expected) {
                 prop_assert!((found - expected).abs() < 2e-15 * n as f64, "{found} {expected}");

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
-use crate::tensor::{DType, TensorData, from_key};
+use crate::tensors::tensor::{DType, TensorData, from_key};
 
 /// Up to this many values, a copy is as quick as anything.
 const SMALL: usize = 1 << 13;

@@ -9,7 +9,7 @@
 
 use std::mem::swap;
 
-use crate::blas;
+use crate::linalg::blas;
 
 /// Up to this side, half a matrix stays in a cache of 512 KiB, with room to spare.
 const SMALL: usize = 384;
@@ -204,7 +204,7 @@ fn two_columns<const FUSED: bool>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eigenvalues::eigenvalues;
+    use crate::linalg::eigenvalues::eigenvalues;
     use lax::layout::MatrixLayout;
     use lax::{Lapack, UPLO};
 

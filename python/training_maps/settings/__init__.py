@@ -1,0 +1,1 @@
+"""What can be set, each key declared once: type, default, limits and a line of meaning."""
