@@ -1,7 +1,7 @@
 """One experiment's results, read from its folder: what figures, report and summary work on.
 
 The map and the state paths must be there; so must the model selection and its stability where a
-model was fitted. The other files are optional, because a run that was brought from elsewhere may
+model was fitted. The other files are optional, because an existing run, trained elsewhere, may
 have no training log, and without convergence there is no regression: whoever draws or tells asks
 what is there.
 """
@@ -212,7 +212,7 @@ class ExperimentResults:
 
     @property
     def has_model(self) -> bool:
-        """Whether a model was fitted; state paths may also be brought along."""
+        """Whether a model was fitted; state paths may also be given."""
         return bool(self.training_map["selected_model"])
 
     @property

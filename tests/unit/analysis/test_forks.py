@@ -209,7 +209,7 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("option", "words"),
         [
-            ("--significance=1", "--significance must be between"),
+            ("--significance=1", "--significance must be more than 0 and less than 1, got 1.0"),
             ("--permutations=0", "--permutations must be at least 1"),
             ("--convergence=missing.csv", "missing.csv"),
         ],

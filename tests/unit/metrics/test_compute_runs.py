@@ -167,7 +167,7 @@ def test_a_non_finite_bias_counts_and_a_tensor_left_out_does_not(manifest):
 
 
 def test_an_unknown_policy_is_refused(manifest):
-    with pytest.raises(InputError, match="'ignore' is none of stop, drop, cut"):
+    with pytest.raises(InputError, match="'ignore' is not one of stop, drop, cut"):
         run_metrics(manifest, non_finite="ignore")
 
 

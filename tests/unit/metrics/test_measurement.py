@@ -108,7 +108,7 @@ def test_a_run_may_be_both_unreadable_and_not_finite(tmp_path):
 
 def test_unknown_policies_are_refused(tmp_path):
     manifest, _ = write_run(tmp_path, [network(0)])
-    with pytest.raises(InputError, match="unreadable: 'ignore' is none of stop, skip"):
+    with pytest.raises(InputError, match="unreadable: 'ignore' is not one of stop, skip"):
         run_metrics(manifest, unreadable="ignore")
 
 

@@ -39,11 +39,11 @@ def _no_handlers_left():
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"criterion": "dic"}, "criterion: 'dic' is none of bic, aic, log_likelihood"),
-        ({"aggregate": "median"}, "aggregate: 'median' is none of mean, best"),
+        ({"criterion": "dic"}, "criterion: 'dic' is not one of bic, aic, log_likelihood"),
+        ({"aggregate": "median"}, "aggregate: 'median' is not one of mean, best"),
         ({"n_states": []}, "no number of states"),
         ({"model": []}, "model: no kind of model to try"),
-        ({"model": "linear"}, "model: 'linear' is none of gaussian, autoregressive"),
+        ({"model": "linear"}, "model: 'linear' is not one of gaussian, autoregressive"),
     ],
 )
 def test_bad_selection_settings_are_refused(obs, settings, problem):

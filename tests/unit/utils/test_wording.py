@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from training_maps.utils import wording
 from training_maps.utils.wording import listing, p_value, plural
 
@@ -17,8 +19,12 @@ def test_words() -> None:
     assert wording.true_minus("-0.5 (-1 to 2), 3-1-2, seeds 96-99, x-1") == (
         "−0.5 (−1 to 2), 3-1-2, seeds 96-99, x-1"
     )
-    assert wording.numbered("state", [3]) == "state 3"
     assert wording.numbered("seed", [3, 4]) == "seeds 3 and 4"
+
+
+def test_states_are_listed() -> None:
+    assert wording.numbered("state", [3]) == "state 3"
+    assert wording.numbered("state", pd.Index([1, 2, 3])) == "states 1, 2 and 3"
 
 
 def test_numbers_in_words() -> None:

@@ -337,10 +337,10 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("extra", "message"),
         [
-            (["--fractions", "0"], "0.0 is not above 0 and at most 1"),
-            (["--fractions", "0.1", "1.5"], "1.5 is not above 0"),
-            (["--fractions", "0.1", "--folds", "1"], "--folds: 1 is below the least"),
-            (["--fractions", "0.1", "--permutations", "0"], "--permutations: 0 is below"),
+            (["--fractions", "0"], "--fractions must be more than 0 and at most 1, got 0.0"),
+            (["--fractions", "0.1", "1.5"], "more than 0 and at most 1, got 1.5"),
+            (["--fractions", "0.1", "--folds", "1"], "--folds must be at least 2, got 1"),
+            (["--fractions", "0.1", "--permutations", "0"], "--permutations must be at least 1"),
         ],
     )
     def test_settings_out_of_range(self, results, extra, message, capsys):

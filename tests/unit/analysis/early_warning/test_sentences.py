@@ -52,7 +52,7 @@ def test_conclusions(rows, expected):
 
 
 def told(*rows):
-    return [note.text for note in sentences_of(pd.DataFrame(rows))]
+    return [sentence.text for sentence in sentences_of(pd.DataFrame(rows))]
 
 
 def test_every_beginning_of_every_target_has_a_sentence():

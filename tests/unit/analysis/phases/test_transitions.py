@@ -232,7 +232,7 @@ class TestCommand:
         ("option", "words"),
         [
             ("--level=0.1", "--level must be more than 0.1"),
-            ("--window=4", "--window must be an odd number"),
+            ("--window=4", "--window must be at least 1 and odd, got 4"),
             ("--dips=1", "--dips must be at least 0"),
             ("--chance=-1", "--chance must be at least 0"),
             ("--tolerance=-1", "--tolerance must be at least 0"),
