@@ -101,11 +101,6 @@ def test_terminal_table_is_aligned(tmp_path: Path, capsys: pytest.CaptureFixture
         assert second[at] != " "
 
 
-def test_summary_command_wants_something_to_do(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["summary"]) == 1
-    assert "--show" in capsys.readouterr().err
-
-
 def test_broken_summaries_are_named(tmp_path: Path) -> None:
     path = tmp_path / "summary.json"
     write_json({"experiment": "x"}, path)

@@ -251,6 +251,7 @@ def test_a_block_hands_what_it_has_to_its_parts(tmp_path):
     state = {
         "step": 4,
         "networks": {"w": torch.arange(6.0).reshape(3, 2)},
+        "noise": {"cpu": torch.arange(4)},
         "records": json.dumps(["of 0", "of 3", "of 7"]),
         "positions": json.dumps([{"at": seed} for seed in (0, 3, 7)]),
     }
@@ -270,3 +271,4 @@ def test_a_block_hands_what_it_has_to_its_parts(tmp_path):
     assert second["networks"]["w"].tolist() == [[4, 5]]
     assert json.loads(second["positions"]) == [{"at": 7}]
     assert second["step"] == 4
+    assert second["noise"]["cpu"].tolist() == [0, 1, 2, 3]
