@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -22,8 +22,10 @@ from training_maps.utils.seeds import format_seeds
 
 Direction = Literal["above", "below"]
 
-OUTCOME_KINDS = ("convergence_time", "first_crossing", "final", "best", "table")
-TIMES = ("convergence_time", "first_crossing")
+# The kind of the paper's outcome.
+CONVERGENCE_TIME: Final = "convergence_time"
+OUTCOME_KINDS = (CONVERGENCE_TIME, "first_crossing", "final", "best", "table")
+TIMES = (CONVERGENCE_TIME, "first_crossing")
 DIRECTIONS = ("above", "below")
 
 
@@ -137,7 +139,7 @@ def time_outcome(
     crossing = f"first crossing of {column} {direction} {threshold:g}"
     return Outcome(
         kind=kind,
-        name="convergence time" if kind == "convergence_time" else crossing,
+        name="convergence time" if kind == CONVERGENCE_TIME else crossing,
         unit="fraction of the longest run's steps",
         larger_means="later",
         per_run=pd.DataFrame(
