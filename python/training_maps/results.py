@@ -1,7 +1,7 @@
 """One experiment's results, read from its folder: what figures, report and summary work on.
 
 The map and the state paths must be there; so must the model selection and its stability where a
-model was fitted. The other files are optional, because a run that was brought from elsewhere may
+model was fitted. The other files are optional, because an existing run, trained elsewhere, may
 have no training log, and without convergence there is no regression: whoever draws or tells asks
 what is there.
 """
@@ -30,7 +30,7 @@ from training_maps.result_tables import (
     PHASE_COLUMNS,
     RUN_PATH_COLUMNS,
 )
-from training_maps.runs.training_logs import LOG_COLUMNS
+from training_maps.runs.training_logs import LOG_COLUMNS, find_training_logs
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_json, read_table, table_metadata
 from training_maps.utils.notes import Note, notes_from
@@ -207,7 +207,7 @@ class ExperimentResults:
 
     @property
     def has_model(self) -> bool:
-        """Whether a model was fitted; state paths may also be brought along."""
+        """Whether a model was fitted; state paths may also be given."""
         return bool(self.training_map["selected_model"])
 
     @property
@@ -398,14 +398,11 @@ def _read_optional(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
 
 
 def _read_logs(folder: Path, seeds: np.ndarray) -> dict[int, pd.DataFrame]:
-    logs = {}
-    for seed in seeds:
-        path = folder / "runs" / f"seed-{seed}" / "training_log.parquet"
-        if path.exists():
-            log = read_table(path, ("step",)).sort_values("step", ignore_index=True)
-            others = [column for column in log.columns if column not in LOG_COLUMNS]
-            logs[int(seed)] = log.reindex(columns=[*LOG_COLUMNS, *others])
-    return logs
+    """The training logs that there are, each with `LOG_COLUMNS` first."""
+    return {
+        seed: log.reindex(columns=list(dict.fromkeys([*LOG_COLUMNS, *log.columns])))
+        for seed, log in find_training_logs(folder / "runs", seeds).items()
+    }
 
 
 def _read_observations(path: Path) -> tuple[tuple[int, ...], tuple[Note, ...]]:

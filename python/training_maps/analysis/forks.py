@@ -15,8 +15,8 @@ several tests, and p-values are adjusted by Holm's method; a fork predicts conve
 adjusted p-value is below the significance.
 
 A run that never converges counts as its last step, as in the regression (section 3.4). A run that
-had converged before it took its branch is counted too, and how many did is told: where that is
-most of them, the branch cannot be a cause.
+had converged before it took its branch is counted too, and the result says how many did: where
+that is most of them, the branch cannot be a cause.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from training_maps.settings.sections import ForksSettings
 from training_maps.stats.permutation_test import PermutationTest, holm, permutation_test
 from training_maps.training_map.paths import path_times
 from training_maps.utils.notes import Note
@@ -173,9 +174,9 @@ def explain_forks(
     state_paths: pd.DataFrame,
     convergence: pd.DataFrame | None = None,
     *,
-    significance: float = 0.05,
-    n_permutations: int = 9999,
-    random_state: int = 0,
+    significance: float = ForksSettings.significance,
+    n_permutations: int = ForksSettings.permutations,
+    random_state: int = ForksSettings.random_state,
 ) -> Forks:
     """Find forks, and test at each whether the branch taken tells when a run converges.
 

@@ -11,6 +11,7 @@ import argparse
 import logging
 from pathlib import Path
 
+from training_maps.config.arguments import add_options, read_options
 from training_maps.hub.plan import PRESETS, hub_run
 from training_maps.metrics.parameters import Overrides
 from training_maps.metrics.parameters import add_arguments as add_parameter_arguments
@@ -45,22 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scratch", type=Path, required=True, metavar="FOLDER",
         help="where checkpoints are downloaded to; never more than two, and none in the end",
     )  # fmt: skip
-    parser.add_argument(
-        "--columns", nargs="*", default=[], metavar="METRIC",
-        help="the metrics to compute; 'paper' stands for the paper's 14 (default: these)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--unreadable", choices=("stop", "skip"), default="stop",
-        help="on a checkpoint that is corrupt or not on the hub: stop (default), or leave it out",
-    )  # fmt: skip
+    add_options(parser, "hub")
     parser.add_argument(
         "--state-dict-key", metavar="KEY", help="where torch files have the network's state dict"
-    )
-    parser.add_argument(
-        "--non-finite",
-        choices=("stop", "drop", "cut"),
-        default="stop",
-        help="on NaN or infinity in a checkpoint (see training-maps metrics)",
     )
     parser.add_argument(
         "--threads", type=int, metavar="N", help="number of threads (default: all cores allowed)"
@@ -71,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the run's table of metrics."""
-    from training_maps.hub.measurement import Measuring, forget, measure_hub_run
+    from training_maps.hub.measurement import MetricSettings, forget, measure_hub_run
 
     if arguments.seed < 0:
         raise InputError(f"--seed: expected a number from 0 on, not {arguments.seed}")
@@ -80,16 +68,17 @@ def run(arguments: argparse.Namespace) -> None:
         for name in ("preset", "size", "repository", "revision", "steps", "files", "endpoint")
     }
     of_hub = hub_run(section, [arguments.seed], arguments.seed)
-    measuring = Measuring(
-        tuple(arguments.columns),
+    settings = read_options(arguments, "hub")
+    metric_settings = MetricSettings(
+        tuple(settings["columns"]),
         Overrides.from_arguments(arguments),
-        arguments.non_finite,
-        arguments.unreadable,
+        settings["non_finite"],
+        settings["unreadable"],
         arguments.state_dict_key,
     )
     with only_writer(arguments.output.parent, [arguments.seed]):
         table = measure_hub_run(
-            of_hub, arguments.output, arguments.scratch, measuring, threads=arguments.threads
+            of_hub, arguments.output, arguments.scratch, metric_settings, threads=arguments.threads
         )
     made = made_by(
         seed=arguments.seed,

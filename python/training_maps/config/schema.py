@@ -37,7 +37,9 @@ def check(settings: Any, schema: Mapping[str, Any], where: str) -> None:
         _Validator(schema).iter_errors(settings), key=lambda error: list(map(str, error.path))
     )
     if errors:
-        raise InputError("\n".join(_message(error, where) for error in errors))
+        # Of two missing keys there are two errors, and one line names both.
+        lines = dict.fromkeys(_message(error, where) for error in errors)
+        raise InputError("\n".join(lines))
 
 
 def _is_whole(checker: jsonschema.TypeChecker, value: Any) -> bool:
@@ -141,11 +143,11 @@ def _message(error: jsonschema.ValidationError, where: str) -> str:
             key for key in schema["required"] if key not in cast(dict[str, Any], error.instance)
         ]
         return f"{where}: {f'{path}: ' if path else ''}missing key {', '.join(missing)}"
-    expected = _expectation(schema)
+    expected = expectation(schema)
     return f"{where}: {path or 'the whole'}: expected {expected}, got {shown(error.instance)}"
 
 
-def _expectation(schema: Mapping[str, Any]) -> str:
+def expectation(schema: Mapping[str, Any]) -> str:
     """What a schema asks for, in words."""
     if "enum" in schema:
         return "one of " + ", ".join(map(str, schema["enum"]))
@@ -161,6 +163,11 @@ def _expectation(schema: Mapping[str, Any]) -> str:
         "pattern": "matching",
     }
     words += [f"{word} {schema[key]}" for key, word in limits.items() if key in schema]
+    choices = schema.get("items", {}).get("enum")
+    if choices:
+        words.append("of " + ", ".join(map(str, choices)))
+    if schema.get("not") == {"multipleOf": 2}:
+        words.append("and odd")
     if schema.get("uniqueItems"):
         words.append("without repeats")
     return " ".join(words)

@@ -9,7 +9,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from training_maps.figures.style import COLUMN, PAGE, Width, mark_outliers, new_figure, say, styled
+from training_maps.figures.style import (
+    COLUMN,
+    PAGE,
+    Width,
+    figure_that_says,
+    legend_below,
+    mark_outliers,
+    new_figure,
+    styled,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,9 +73,7 @@ def draw_dissimilarity(
         The figure; its first axes hold the matrix.
     """
     if dissimilarity.empty:
-        figure = new_figure(width, 1.2)
-        say(figure.subplots(), "There is only one run, so there is nothing to compare.")
-        return figure
+        return figure_that_says("There is only one run, so there is nothing to compare.", width)
     inches = PAGE if width == "page" else COLUMN
     figure = new_figure(width, min(0.78 * inches, 5.2))
     ax = figure.subplots()
@@ -94,10 +101,8 @@ def draw_dissimilarity(
     ax.set_xlabel("seed")
     ax.set_ylabel("seed")
     _label_seeds(ax, [str(seeds[i]) for i in order], width)
-    marked = [row + 0.5 for row, i in enumerate(order) if seeds[i] in outliers]
-    mark_outliers(ax, marked)
-    if marked:
-        figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center")
+    mark_outliers(ax, [row + 0.5 for row, i in enumerate(order) if seeds[i] in outliers])
+    legend_below(figure, [ax], 1)
     return figure
 
 

@@ -16,9 +16,10 @@ from training_maps.figures.style import (
     GREY,
     INK,
     Width,
+    figure_that_says,
+    legend_below,
     new_figure,
     relative_luminance,
-    say,
     state_colour,
     styled,
 )
@@ -67,14 +68,13 @@ def draw_forks(
     time = results.time_axis(time)
     forks = timed_forks(results)
     if not forks:
-        figure = new_figure(width, 1.0)
-        say(
-            figure.subplots(),
+        return figure_that_says(
             "It is not known when runs converge, so branches cannot be compared."
             if results.forks.get("forks")
             else "There is no fork: no two runs go on differently from a state.",
+            width,
+            1.0,
         )
-        return figure
     rows = sum(_HEAD + len(fork["branches"]) for fork in forks)
     figure = new_figure(width, 0.75 + _ROW * rows)
     ax = figure.subplots()
@@ -102,7 +102,7 @@ def draw_forks(
     ax.spines["left"].set_visible(False)
     ax.grid(axis="x")
     ax.set_xlabel(f"{time} of convergence")
-    _legend(figure, ax)
+    legend_below(figure, [ax], 3)
     return figure
 
 
@@ -181,14 +181,3 @@ def _heading(fork: Mapping[str, Any]) -> str:
 
 def _n_runs(fork: Mapping[str, Any]) -> int:
     return sum(int(branch["n_runs"]) for branch in fork["branches"])
-
-
-def _legend(figure: Figure, ax: Axes) -> None:
-    handles, labels = ax.get_legend_handles_labels()
-    first = {label: handle for handle, label in zip(handles, labels, strict=True)}
-    figure.legend(
-        list(first.values()),
-        list(first),
-        loc="outside lower center",
-        ncols=3 if figure.get_figwidth() > 5 else 1,
-    )

@@ -12,8 +12,8 @@ from training_maps.figures.style import (
     GREY,
     INK,
     Width,
+    figure_that_says,
     new_figure,
-    say,
     state_colour,
     state_legend,
     styled,
@@ -73,9 +73,8 @@ def draw_loss_by_state(
     time = results.time_axis(time)
     runs, curves = featured_runs(results), logged_curves(results)
     if not runs or not curves:
-        figure = new_figure(width, 1.2)
-        say(figure.subplots(), "There are no logs of loss or accuracy, so there are no curves.")
-        return figure
+        sentence = "There are no logs of loss or accuracy, so there are no curves."
+        return figure_that_says(sentence, width)
     figure = new_figure(width, 0.3 + curves_height(curves, width))
     draw_curves(figure, results, time, width)
     state_legend(figure, results.states)

@@ -11,7 +11,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from training_maps.figures.loss_by_state import coloured_line, featured_runs, scale_losses
-from training_maps.figures.style import GREY, INK, Width, new_figure, say, state_legend, styled
+from training_maps.figures.style import (
+    GREY,
+    INK,
+    Width,
+    figure_that_says,
+    new_figure,
+    state_legend,
+    styled,
+)
 from training_maps.figures.symbols import metric_symbol
 from training_maps.results import ExperimentResults, Time
 from training_maps.utils.files import read_table
@@ -34,11 +42,11 @@ def telling_metric(results: ExperimentResults) -> str | None:
         groups = [[branch["to"] for branch in forks[0]["branches"]]]
     else:
         groups = [list(step) for step in pairwise(results.training_map["paths"][0]["states"])]
-    spread = {
+    differences = {
         metric: sum(np.ptp([means[state][metric] for state in group]) for group in groups)
         for metric in results.training_map["metrics"]
     }
-    return max(spread, key=lambda metric: spread[metric])
+    return max(differences, key=lambda metric: differences[metric])
 
 
 def runs_to_show(results: ExperimentResults) -> list[tuple[str, int]]:
@@ -68,9 +76,8 @@ def draw_metrics_by_state(
     time = results.time_axis(time)
     metric = telling_metric(results)
     if metric is None:
-        figure = new_figure(width, 1.0)
-        say(figure.subplots(), "There are no metrics: the state paths were brought along.")
-        return figure
+        sentence = "There are no metrics: no model was fitted, as the state paths were given."
+        return figure_that_says(sentence, width, 1.0)
     runs = runs_to_show(results)
     page = width == "page"
     figure = new_figure(width, 2.4 if page else 0.7 + 1.3 * len(runs))

@@ -9,7 +9,17 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from training_maps.figures.style import ACCENT, GREY, INK, Width, new_figure, say, styled
+from training_maps.figures.style import (
+    ACCENT,
+    GREY,
+    INK,
+    Width,
+    figure_that_says,
+    legend_below,
+    new_figure,
+    say,
+    styled,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,9 +53,7 @@ def draw_model_selection(
     """
     page = width == "page"
     if not stability:
-        figure = new_figure(width, 1.2)
-        say(figure.subplots(), "No model was fitted: the state paths were brought along.")
-        return figure
+        return figure_that_says("No model was fitted, as the state paths were given.", width)
     figure = new_figure(width, 4.5 if page else 7.6)
     axes = figure.subplots(2, 2).ravel() if page else figure.subplots(4, 1)
     chooses = {"log_likelihood": _LIKELIHOOD}.get(stability["criterion"], stability["criterion"])
@@ -63,15 +71,7 @@ def draw_model_selection(
     _draw_shares(axes[3], stability)
     if axes[3].axison and axes[0].axison:
         axes[3].set_xlim(axes[0].get_xlim())
-    handles = {
-        label: handle
-        for ax in axes
-        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
-    }
-    if handles:
-        figure.legend(
-            handles.values(), handles.keys(), loc="outside lower center", ncols=3 if page else 1
-        )
+    legend_below(figure, axes, 3)
     return figure
 
 

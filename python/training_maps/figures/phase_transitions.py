@@ -16,6 +16,8 @@ from training_maps.figures.style import (
     GREY,
     INK,
     Width,
+    figure_that_says,
+    legend_below,
     new_figure,
     say,
     state_colour,
@@ -71,10 +73,9 @@ def draw_phase_transitions(
     time = results.time_axis(time)
     phases = found_phases(results)
     if not phases:
-        figure = new_figure(width, 1.0)
         reason = results.phases.get("reason")
-        say(figure.subplots(), reason or "No run has a phase transition in its training log.")
-        return figure
+        nothing = "No run has a phase transition in its training log."
+        return figure_that_says(reason or nothing, width, 1.0)
     rows = {name: shown_coincidences(results.phases["phases"][name]) for name in phases}
     figure, axes = _panels(width, [len(rows[name]) for name in phases])
     tables = {name: _times(results, name, time) for name in phases}
@@ -90,7 +91,7 @@ def draw_phase_transitions(
         _draw_coincidences(right, rows[name], results.n_runs)
     states = sorted({int(s) for table in tables.values() for s in table["state"].dropna()})
     state_legend(figure, states)
-    _legend(figure, axes)
+    legend_below(figure, [right for _, right in axes], 2)
     return figure
 
 
@@ -197,12 +198,3 @@ def _draw_coincidences(ax: Axes, rows: Sequence[Mapping[str, Any]], n_runs: int)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x")
     ax.set_xlabel("runs in which it coincides")
-
-
-def _legend(figure: Figure, axes: Sequence[tuple[Axes, Axes]]) -> None:
-    for _, right in axes:
-        handles, labels = right.get_legend_handles_labels()
-        if handles:
-            columns = 2 if figure.get_figwidth() > 5 else 1
-            figure.legend(handles, labels, loc="outside lower center", ncols=columns)
-            return

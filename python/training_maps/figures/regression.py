@@ -16,8 +16,8 @@ from training_maps.figures.style import (
     GREY,
     INK,
     Width,
+    figure_that_says,
     new_figure,
-    say,
     state_colour,
     styled,
     text_colour_on,
@@ -47,9 +47,7 @@ def draw_regression(results: ExperimentResults, *, width: Width = "page") -> Fig
     """
     table = results.coefficients
     if table.empty:
-        figure = new_figure(width, 1.0)
-        say(figure.subplots(), "There is no regression.")
-        return figure
+        return figure_that_says("There is no regression.", width, 1.0)
     runs = results.outcomes.dropna(subset=["outcome", "predicted"])
     height = max(2.3, 0.7 + _ROW * len(table))
     if runs.empty:

@@ -14,9 +14,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from training_maps.figures.style import STYLE
+from training_maps.settings.sections import FiguresSettings
 from training_maps.utils.files import replace_when_whole
 
-FORMATS = ("svg", "pdf", "png")
+FORMATS = FiguresSettings.formats
 # A figure looks the same everywhere: in SVG, text is outlines, which need no font, and cannot be
 # edited as text; in PDF it is text in embedded TrueType fonts (type 42), which publishers ask for.
 _SAVING = {**STYLE, "svg.fonttype": "path", "svg.hashsalt": "training-maps", "pdf.fonttype": 42}
@@ -28,7 +29,7 @@ _NO_DATE: dict[str, dict[str, None]] = {
 
 
 def settle(figure: Figure) -> None:
-    """Fix the layout of a figure, which would be found anew for each format that it is saved in."""
+    """Fix the layout of a figure, which would be found again for each format it is saved in."""
     with mpl.rc_context(_SAVING):  # type: ignore[arg-type]
         figure.draw_without_rendering()
         figure.set_layout_engine(None)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from training_maps.figures.style import (
     INK,
     Width,
+    legend_below,
     mark_outliers,
     new_figure,
     state_colour,
@@ -78,10 +79,7 @@ def draw_state_timelines(
     ax.set_xlabel(time)
     ax.margins(x=0)
     state_legend(figure, results.states)
-    handles, labels = ax.get_legend_handles_labels()
-    if handles:
-        columns = 2 if width == "page" else 1
-        figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+    legend_below(figure, [ax], 2)
     return figure
 
 

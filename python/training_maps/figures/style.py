@@ -9,7 +9,7 @@ and no figure relies on colour alone.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, ParamSpec, TypeVar
 
 import matplotlib as mpl
@@ -128,6 +128,29 @@ def say(axes: Axes, sentence: str) -> None:
         color=GREY,
         transform=axes.transAxes,
     )
+
+
+def figure_that_says(sentence: str, width: Width, height: float = 1.2) -> Figure:
+    """A figure of nothing but a sentence: why there is nothing to draw."""
+    figure = new_figure(width, height)
+    say(figure.subplots(), sentence)
+    return figure
+
+
+def legend_below(figure: Figure, axes: Iterable[Axes], columns: int) -> None:
+    """Name what is labelled in the axes, each label once, in `columns` where the figure is wide."""
+    named = {
+        label: handle
+        for ax in axes
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
+    }
+    if named:
+        figure.legend(
+            named.values(),
+            named.keys(),
+            loc="outside lower center",
+            ncols=columns if figure.get_figwidth() > (COLUMN + PAGE) / 2 else 1,
+        )
 
 
 def mark_outliers(

@@ -19,13 +19,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from training_maps.settings.sections import MetricsSettings, NonFinite, ObservationsSettings
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, read_table, table_metadata, write_table
 from training_maps.utils.notes import Note, notes_from
 from training_maps.utils.numbers import LARGEST_STEP, MISSING_SHARE
 from training_maps.utils.seeds import format_seeds
 
-NonFinite = Literal["stop", "drop", "cut"]
 Split = Literal["train", "validation"]
 
 POLICIES = ("stop", "drop", "cut")
@@ -125,12 +125,12 @@ class Observations:
 def observations(
     tables: Mapping[int, pd.DataFrame] | Sequence[pd.DataFrame],
     *,
-    max_checkpoints: int = 1000,
-    min_checkpoints: int = 10,
-    validation_share: float = 0.2,
-    split_seed: int = 0,
+    max_checkpoints: int = ObservationsSettings.max_checkpoints,
+    min_checkpoints: int = ObservationsSettings.min_checkpoints,
+    validation_share: float = ObservationsSettings.validation_share,
+    split_seed: int = ObservationsSettings.split_seed,
     metrics: Sequence[str] | None = None,
-    non_finite: NonFinite = "stop",
+    non_finite: NonFinite = MetricsSettings.non_finite,
 ) -> Observations:
     """Z-score the metrics of many runs and split the runs into training and validation.
 
@@ -246,7 +246,7 @@ def _check_settings(
             "some runs must be left for training"
         )
     if non_finite not in POLICIES:
-        raise InputError(f"non_finite: {non_finite!r} is none of {', '.join(POLICIES)}")
+        raise InputError(f"non_finite: {non_finite!r} is not one of {', '.join(POLICIES)}")
 
 
 def _finite_runs(
@@ -401,8 +401,8 @@ def _z_scores(table: pd.DataFrame, columns: Sequence[str]) -> tuple[pd.DataFrame
     # Scaled by their size first, so that neither huge nor tiny values overflow when squared.
     values = values / np.where(size > 0, size, 1.0)
     centred = values - np.nanmean(values, axis=0)
-    spread = np.sqrt(np.nanmean(np.square(centred), axis=0))
-    scored = np.where(flat, 0.0, centred / np.where(flat, 1.0, spread))
+    deviation = np.sqrt(np.nanmean(np.square(centred), axis=0))
+    scored = np.where(flat, 0.0, centred / np.where(flat, 1.0, deviation))
     scored[np.isnan(values)] = np.nan
     result = pd.DataFrame(scored, columns=list(columns))
     result.insert(0, "step", table["step"].to_numpy().astype(np.int64))

@@ -1,4 +1,4 @@
-"""Downloads of checkpoints from the Hugging Face hub, and what went wrong, in words.
+"""Downloads of checkpoints from the Hugging Face hub, and messages for what goes wrong.
 
 A checkpoint's files are the first of these that its repository has: `model.safetensors`, or its
 shards with their index; `pytorch_model.bin`, or its shards with their index.
@@ -6,7 +6,6 @@ shards with their index; `pytorch_model.bin`, or its shards with their index.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import shutil
@@ -18,21 +17,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from training_maps.hub.plan import HubRun
+from training_maps.runs.formats import IN_FOLDER, INDEX, read_index
 from training_maps.utils.errors import InputError, UnreadableCheckpoint
-from training_maps.utils.files import explained, read_json
+from training_maps.utils.files import explained, file_digest
 from training_maps.utils.progress import duration
 
 logger = logging.getLogger("training_maps")
 
-PREFERENCE = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
 PAUSES = (2.0, 10.0, 60.0)  # seconds from one try to the next
 _LOGIN = "log in with 'hf auth login', or set HF_TOKEN to an access token"
-_INDEX = ".index.json"
 _Result = TypeVar("_Result")
 
 
@@ -51,7 +44,7 @@ class Downloaded:
 
     @property
     def name(self) -> str:
-        """Where it is from, in words."""
+        """Where it is from, for messages."""
         return f"{self.repository}, revision {self.revision}"
 
 
@@ -71,8 +64,8 @@ def fetch_checkpoint(run: HubRun, step: int, folder: Path) -> Downloaded:
 
     Raises:
         UnreadableCheckpoint: naming repository, revision, seed and step, if the hub has none, or it
-            is not for all to read.
-        InputError: likewise, if it cannot be had for another reason, and what can be done about it.
+            is not public.
+        InputError: likewise, if it cannot be downloaded for another reason, and what to do.
             Errors of the network and the server count only after several tries.
     """
     api = library()
@@ -96,9 +89,9 @@ def fetch_checkpoint(run: HubRun, step: int, folder: Path) -> Downloaded:
 
     chosen = choose_files(remote, run.files, where)
     _check_space(sum(remote[name].size or 0 for name in chosen), folder, where)
-    first = min(chosen, key=lambda name: (not name.endswith(_INDEX), name))
+    first = min(chosen, key=lambda name: (not name.endswith(INDEX), name))
     path = fetch(first)
-    if first.endswith(_INDEX):
+    if first.endswith(INDEX):
         shards = _shards(path, where)
         missing = sorted(set(shards) - set(remote))
         if missing:
@@ -114,18 +107,18 @@ def choose_files(remote: Mapping[str, Any], patterns: tuple[str, ...], where: st
 
     Args:
         remote: the repository's files by name.
-        patterns: those to take, as in `fnmatch`; none for the first of `PREFERENCE`.
+        patterns: those to take, as in `fnmatch`; none for the first of `IN_FOLDER`.
         where: the checkpoint, for the error message.
 
     Raises:
         InputError: if there is none, or the patterns match several files and no index.
     """
     if not patterns:
-        chosen = [name for name in PREFERENCE if name in remote][:1]
-        expected = f"none of {', '.join(PREFERENCE)}; say in hub.files which file is the checkpoint"
+        chosen = [name for name in IN_FOLDER if name in remote][:1]
+        expected = f"none of {', '.join(IN_FOLDER)}; say in hub.files which file is the checkpoint"
     else:
         chosen = [name for name in remote if any(fnmatchcase(name, p) for p in patterns)]
-        chosen = [name for name in chosen if name.endswith(_INDEX)] or chosen
+        chosen = [name for name in chosen if name.endswith(INDEX)] or chosen
         expected = f"no file that matches {', '.join(patterns)} (hub.files)"
     if not chosen:
         there = ", ".join(sorted(remote)) or "nothing"
@@ -133,7 +126,7 @@ def choose_files(remote: Mapping[str, Any], patterns: tuple[str, ...], where: st
     if len(chosen) > 1:
         raise InputError(
             f"{where}: {len(chosen)} files match {', '.join(patterns)} (hub.files): "
-            f"{', '.join(sorted(chosen))}; expected one, or one index of shards ({_INDEX})"
+            f"{', '.join(sorted(chosen))}; expected one, or one index of shards ({INDEX})"
         )
     path = PurePosixPath(chosen[0])
     if path.is_absolute() or ".." in path.parts or "\\" in chosen[0]:
@@ -143,18 +136,13 @@ def choose_files(remote: Mapping[str, Any], patterns: tuple[str, ...], where: st
 
 def _shards(index: Path, where: str) -> list[str]:
     """The files that an index names, relative to the repository, where the index is at its top."""
-    data = read_json(index)
     try:
-        names = sorted(set(data["weight_map"].values()))
-        safe = all(
-            isinstance(name, str) and PurePosixPath(name).name == name and name not in (".", "..")
-            for name in names
-        )
-    except (TypeError, KeyError, AttributeError) as error:
-        raise InputError(f"{where}: {index.name} is not an index of shards") from error
-    if not names or not safe:
-        raise InputError(f"{where}: {index.name} names no shards, or files in other folders")
-    return names
+        shards = set(read_index(index).values())
+    except UnreadableCheckpoint as error:
+        raise InputError(f"{where}: {error}") from error
+    if any(shard.parent != index.parent for shard in shards):
+        raise InputError(f"{where}: {index.name} names files in other folders")
+    return sorted(shard.name for shard in shards)
 
 
 def _fetch(
@@ -173,17 +161,12 @@ def _fetch(
     size = path.stat().st_size
     if remote.size is not None and size != remote.size:
         fault = f"has {size} bytes instead of {remote.size}"
-    elif remote.sha256 and _sha256(path) != remote.sha256:
+    elif remote.sha256 and file_digest(path) != remote.sha256:
         fault = "has another SHA-256 than on the hub"
     else:
         return path
     path.unlink()
     raise _Broken(f"{name} did not arrive whole: it {fault}")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _remote(file: Any) -> _RemoteFile:
@@ -222,11 +205,11 @@ def _with_retries(action: Callable[[], _Result], where: str, page: str) -> _Resu
                 )
                 time.sleep(pause)
                 continue
-            told = fault or (
-                f"{_message(error)}, after {tries} tries; call the command again to go on from here"
+            message = fault or (
+                f"{_message(error)}, after {tries} tries; run the command again to resume from here"
             )
             kind = UnreadableCheckpoint if fault and _is_missing(error) else InputError
-            raise kind(f"{where}: {told}") from error
+            raise kind(f"{where}: {message}") from error
     raise AssertionError("the last try returns or raises")
 
 

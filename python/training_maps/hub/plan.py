@@ -192,7 +192,7 @@ def _preset(section: Mapping[str, Any], seeds: Sequence[int]) -> Preset:
                 )
         return Preset("", "main", "", (), {})
     if name not in PRESETS:
-        raise InputError(f"hub.preset: {name!r} is none of {', '.join(PRESETS)}")
+        raise InputError(f"hub.preset: {name!r} is not one of {', '.join(PRESETS)}")
     preset = PRESETS[name]
     if section.get("repository"):
         raise InputError("hub.repository: the preset has its own; give one of the two")

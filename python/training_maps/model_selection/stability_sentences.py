@@ -1,4 +1,4 @@
-"""How firm the choice of a model is, in words: findings, and a verdict over them."""
+"""How firm the choice of a model is, in sentences: findings, and a verdict over them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, Literal
 from training_maps.utils.wording import listing, numbered, plural
 
 Verdict = Literal["stable", "fragile", "not known"]
-_CRITERION_WORDS = {
+_CRITERION_PHRASES = {
     "bic": "BIC is lower",
     "aic": "AIC is lower",
     "log_likelihood": "log-likelihood is higher",
 }
-_MODEL_WORDS = {"gaussian": "Gaussian"}
-_AGGREGATE_WORDS = {"mean": "the mean over restarts", "best": "the best restart"}
+_MODEL_PHRASES = {"gaussian": "Gaussian"}
+_AGGREGATE_PHRASES = {"mean": "the mean over restarts", "best": "the best restart"}
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Finding:
 
     Attributes:
         name: which question.
-        fragile: whether the answer makes the choice fragile; None if it cannot be told.
+        fragile: whether the answer makes the choice fragile; None if that is not known.
         clause: the answer, without capital and full stop.
     """
 
@@ -81,7 +81,7 @@ def candidate_name(candidate: Mapping[str, Any], candidates: Sequence[Mapping[st
 def _noun(candidate: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]]) -> str:
     """ "states", "state", or "autoregressive states" where several kinds of model were tried."""
     states = "state" if candidate["n_states"] == 1 else "states"
-    kind = _MODEL_WORDS.get(candidate["model"], candidate["model"])
+    kind = _MODEL_PHRASES.get(candidate["model"], candidate["model"])
     return f"{kind} {states}" if len({other["model"] for other in candidates}) > 1 else states
 
 
@@ -104,8 +104,8 @@ def _margin(numbers: Mapping[str, Any]) -> Finding:
     near = within_margin(numbers)
     best = min(_others(numbers), key=lambda row: row["difference"])
     clause = (
-        f"its {_CRITERION_WORDS[numbers['criterion']]} by {_amount(best['difference'])} than that "
-        f"of the next best, {_name(best, numbers)}, with a bootstrap standard error of "
+        f"its {_CRITERION_PHRASES[numbers['criterion']]} by {_amount(best['difference'])} than "
+        f"that of the next best, {_name(best, numbers)}, with a bootstrap standard error of "
         f"{_amount(best['standard_error'])}"
     )
     if near:
@@ -149,11 +149,13 @@ def _aggregates(numbers: Mapping[str, Any]) -> Finding:
         for row in numbers["other_rules"]
         if row["criterion"] == numbers["criterion"] and row["aggregate"] != numbers["aggregate"]
     )
-    words = _AGGREGATE_WORDS
+    phrases = _AGGREGATE_PHRASES
     if same_candidate(other, numbers["chosen"]):
-        return Finding("aggregate", False, f"{words['mean']} and {words['best']} choose the same")
-    clause = f"{words[other['aggregate']]} would choose {_name(other, numbers)}"
-    return Finding("aggregate", True, f"{clause}, not {words[numbers['aggregate']]}")
+        return Finding(
+            "aggregate", False, f"{phrases['mean']} and {phrases['best']} choose the same"
+        )
+    clause = f"{phrases[other['aggregate']]} would choose {_name(other, numbers)}"
+    return Finding("aggregate", True, f"{clause}, not {phrases[numbers['aggregate']]}")
 
 
 def _limit(numbers: Mapping[str, Any]) -> Finding:

@@ -10,7 +10,6 @@ A checkpoint is one of these:
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 from training_maps.runs import torch_format
 from training_maps.runs.checkpoints import Checkpoint, Run, file_state
 from training_maps.utils.errors import InputError, UnreadableCheckpoint
-from training_maps.utils.files import read_json
+from training_maps.utils.files import file_digest, read_json
 from training_maps.utils.progress import Progress
 
 if TYPE_CHECKING:
@@ -40,7 +39,6 @@ IN_FOLDER = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-_BLOCK = 1 << 20
 
 Description = list[tuple[str, str, tuple[int, ...]]]
 # A checkpoint as the extension takes it: what errors call it, and its safetensors files, or its
@@ -169,7 +167,24 @@ def _form(path: Path) -> Literal["safetensors", "torch"]:
 
 
 def _shards(index: Path) -> Files:
-    """The shards that an index names: their order means nothing."""
+    """The shards that an index names, which all exist: their order means nothing."""
+    of_tensor = read_index(index)
+    shards = sorted(set(of_tensor.values()))
+    forms = {_form(shard) for shard in shards}
+    if len(forms) > 1:
+        raise UnreadableCheckpoint(f"{index}: names both safetensors files and torch files")
+    for shard in shards:
+        if not shard.is_file():
+            raise UnreadableCheckpoint(f"{index}: shard {shard.name} is missing in {shard.parent}")
+    return Files(forms.pop(), tuple(shards), of_tensor)
+
+
+def read_index(index: Path) -> dict[str, Path]:
+    """The shard of each tensor that an index names, there or not.
+
+    Raises:
+        UnreadableCheckpoint: if it is no index of shards, or leads out of its folder.
+    """
     try:
         data = read_json(index)
     except (InputError, RecursionError) as error:
@@ -179,15 +194,7 @@ def _shards(index: Path) -> Files:
         raise UnreadableCheckpoint(
             f"{index}: is no index of shards; expected 'weight_map', from each tensor to its file"
         )
-    of_tensor = {name: _shard(index, name, file) for name, file in weight_map.items()}
-    shards = sorted(set(of_tensor.values()))
-    forms = {_form(shard) for shard in shards}
-    if len(forms) > 1:
-        raise UnreadableCheckpoint(f"{index}: names both safetensors files and torch files")
-    for shard in shards:
-        if not shard.is_file():
-            raise UnreadableCheckpoint(f"{index}: shard {shard.name} is missing in {shard.parent}")
-    return Files(forms.pop(), tuple(shards), of_tensor)
+    return {name: _shard(index, name, file) for name, file in weight_map.items()}
 
 
 def _shard(index: Path, tensor: str, file: object) -> Path:
@@ -243,7 +250,7 @@ def check_files(run: Run, threads: int | None) -> dict[int, str]:
         elif threads is not None and _has_changed(checkpoint):
             wrong[checkpoint.step] = (
                 f"{checkpoint.path} has changed since the manifest was written. Write the manifest "
-                "anew, or put the file back"
+                "again, or put the file back"
             )
     listed = [c for c in run.checkpoints if c.sha256 and c.step not in wrong]
     if threads is not None and listed:
@@ -282,11 +289,7 @@ def _digests(checkpoints: Sequence[Checkpoint], threads: int) -> list[str | None
 
 
 def _sha256(checkpoint: Checkpoint, stop: threading.Event) -> str | None:
-    digest = hashlib.sha256()
     try:
-        with checkpoint.path.open("rb") as file:
-            while (block := file.read(_BLOCK)) and not stop.is_set():
-                digest.update(block)
-    except OSError:
+        return file_digest(checkpoint.path, stopped=stop.is_set)
+    except InputError:
         return None
-    return digest.hexdigest()

@@ -24,7 +24,7 @@ import torch
 from training_maps.training import resume
 from training_maps.training.examples import Examples
 from training_maps.training.networks import Alone, Networks, SideBySide, measured
-from training_maps.training.random_streams import Streams
+from training_maps.training.random_streams import Streams, noise_state, restore_noise
 from training_maps.training.recipe import Recipe, checkpoint_steps
 from training_maps.training.records import Record, Recorder, Recording
 from training_maps.training.seed_blocks import train_block
@@ -49,7 +49,7 @@ def train(
 ) -> None:
     """Train a block of seeds and write their checkpoints (or metrics), logs and manifests.
 
-    A training of the same seeds that was killed goes on from its last saved state. A block that
+    A training of the same seeds that was killed is resumed from its last saved state. A block that
     does not fit into memory is split, and its parts are trained one after another.
 
     Args:
@@ -94,6 +94,8 @@ class Training:
         """Draw or load the data, make the networks, put both on `device`; work in `folder`."""
         self.recipe, self.device = recipe, device
         streams = [Streams(seed) for seed in seeds]
+        # Networks that draw are trained one by one, so that a block has one noise.
+        self._noise = streams[0].noise
         self.examples = Examples(task, streams, recipe.batch_size, device)
         self.networks = make_networks(task, streams, recipe, device)
         self.steps = checkpoint_steps(recipe, self.examples.steps_per_epoch)
@@ -119,7 +121,8 @@ class Training:
     def run(self) -> None:
         """Train to the end and save that; the runs are then in the working folder."""
         try:
-            self._train()
+            with self._noise(self.device):
+                self._train()
         finally:  # what is being written belongs to the last checkpoint, whatever happened since
             self._writer.shutdown()
 
@@ -201,7 +204,7 @@ class Training:
             writing.result()
 
     def _save(self, step: int) -> None:
-        """Save everything needed to go on from `step`."""
+        """Save everything needed to resume from `step`."""
         self._written()
         records = [dataclasses.asdict(record) for record in self.recorder.records]
         positions = self.examples.positions(step)
@@ -210,6 +213,7 @@ class Training:
             "networks": self.networks.state(),
             "records": json.dumps(records),
             "positions": json.dumps(positions),
+            "noise": noise_state(self.device),
         }
         resume.save(self._folder, self._identity, state)
         self._saved = time.monotonic()
@@ -226,10 +230,11 @@ class Training:
                 self.networks.restore(state["networks"])
                 self.recorder.go_on(start, self._copied_tensors())
                 self.examples.restore(json.loads(state["positions"]))
+                restore_noise(state["noise"])
                 logger.info("%s: going on from step %d", self._name, state["step"])
                 return int(state["step"])
             self.recorder.records = fresh
-            logger.warning("%s is missing: training starts anew", gone)
+            logger.warning("%s is missing: training starts from the beginning", gone)
         resume.clear(self._folder)
         return None
 
@@ -264,7 +269,7 @@ def _use_precision(precision: str) -> None:
 
 
 def _identity(task: Task, recipe: Recipe, recording: Recording, device: str) -> dict[str, Any]:
-    """What unfinished training must have in common with this one to be gone on with."""
+    """What unfinished training must have in common with this one to be resumed."""
     return {
         "settings": {**dataclasses.asdict(task), **dataclasses.asdict(recipe)},
         "device": device,

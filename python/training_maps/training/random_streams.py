@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,25 +14,37 @@ if TYPE_CHECKING:
 
 
 class Streams:
-    """One seed's independent random streams: data, initialisation, batch order, augmentation.
+    """One seed's independent random streams, one for each thing that is drawn.
 
     `data`, `batches` and `augmentation` are NumPy generators on the host, whatever the device, so
-    that a GPU sees the same examples in the same order as a CPU.
+    that a GPU sees the same examples in the same order as a CPU. What a network draws while it
+    trains (dropout) comes from torch's generators, which `noise` seeds.
     """
 
     def __init__(self, seed: int) -> None:
         """Spawn the streams of `seed`."""
-        data, initialisation, batches, augmentation = np.random.SeedSequence(seed).spawn(4)
+        data, initialisation, batches, augmentation, noise = np.random.SeedSequence(seed).spawn(5)
         self.data = np.random.default_rng(data)
         self.batches = np.random.default_rng(batches)
         self.augmentation = np.random.default_rng(augmentation)
+        self._noise = int(noise.generate_state(1, np.uint64)[0])
         self._initialisation = int(initialisation.generate_state(1, np.uint64)[0])
 
     def initialise(self, task: Task) -> torch.nn.Module:
         """The seed's initial network; torch's global generator is left as it was."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self._initialisation)
+            torch.default_generator.manual_seed(self._initialisation)  # a GPU's are not touched
             return task.network()
+
+    @contextmanager
+    def noise(self, device: str) -> Iterator[None]:
+        """Within this block torch's generators are the seed's; afterwards they are as they were."""
+        on_gpu = device.startswith("cuda")
+        with torch.random.fork_rng(devices=[torch.cuda.current_device()] if on_gpu else []):
+            torch.default_generator.manual_seed(self._noise)
+            if on_gpu:
+                torch.cuda.manual_seed(self._noise)
+            yield
 
     def state(self) -> dict[str, Any]:
         """Where the generators that training draws from are; JSON can hold it."""
@@ -43,3 +57,18 @@ class Streams:
         """Put the generators back to where `state` says."""
         self.batches.bit_generator.state = state["batches"]
         self.augmentation.bit_generator.state = state["augmentation"]
+
+
+def noise_state(device: str) -> dict[str, torch.Tensor]:
+    """Where torch's generators are, from which networks draw while they train."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.startswith("cuda"):
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def restore_noise(state: dict[str, torch.Tensor]) -> None:
+    """Put torch's generators back to where `state` says."""
+    torch.set_rng_state(state["cpu"].cpu())
+    if "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"].cpu())

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from training_maps.settings.sections import TrainingMapSettings
 from training_maps.training_map.elements import (
     State,
     Transition,
@@ -95,7 +96,7 @@ class TrainingMap:
         cls,
         model: SelectedModel,
         *,
-        n_features: int = 3,
+        n_features: int = TrainingMapSettings.n_features,
         features: str = INVERSE_COVARIANCE,
         experiment: str | None = None,
     ) -> TrainingMap:
@@ -115,7 +116,7 @@ class TrainingMap:
         if n_features < 1:
             raise InputError(f"n_features must be at least 1, not {n_features}")
         if features not in FEATURE_RANKINGS:
-            raise InputError(f"features: {features!r} is none of {', '.join(FEATURE_RANKINGS)}")
+            raise InputError(f"features: {features!r} is not one of {', '.join(FEATURE_RANKINGS)}")
         paths = viterbi_paths(model)
         visited = [int(state) for state in np.unique(paths["state"])]
         inverse, notes = inverse_diagonals(model.hmm.covars_, visited)

@@ -11,11 +11,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import functools
+import hashlib
 import json
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _METADATA_KEY = b"training_maps"
+_PART = 1 << 20  # bytes of a file that are read at a time
 
-_AGAIN = "then call again"
-_GO_ON = f"{_AGAIN}: what is finished stays, and work goes on from there"
+_AGAIN = "then run the command again"
+_GO_ON = f"{_AGAIN}: what is finished is kept, and work is resumed from there"
 _SHARE = (
     "the disk or network share does not answer as it should. Check that it is there and mounted, "
     f"{_GO_ON}"
@@ -165,6 +167,33 @@ def _remove_abandoned(path: Path) -> bool:
         return True
     finally:
         os.close(handle)
+
+
+def file_digest(
+    path: str | os.PathLike[str],
+    algorithm: str = "sha256",
+    stopped: Callable[[], bool] = lambda: False,
+) -> str:
+    """The checksum of a file, as hexadecimal digits.
+
+    Against damage, not against malice: MD5 is there too where security policies forbid it.
+
+    Args:
+        path: the file.
+        algorithm: "sha256" or "md5".
+        stopped: whether to give up, asked now and then; the digest is then of no use.
+
+    Raises:
+        InputError: if the file cannot be read.
+    """
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    try:
+        with Path(path).open("rb") as file:
+            while (part := file.read(_PART)) and not stopped():
+                digest.update(part)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    return digest.hexdigest()
 
 
 def write_json(data: Any, path: str | os.PathLike[str]) -> None:

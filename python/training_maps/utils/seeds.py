@@ -53,14 +53,14 @@ def format_seeds(seeds: Iterable[int]) -> str:
     Three or more consecutive seeds become a range.
     """
     parts: list[str] = []
-    block: list[int] = []
+    consecutive: list[int] = []
     for seed in sorted(seeds):
-        if block and seed != block[-1] + 1:
-            parts.append(_format_block(block))
-            block = []
-        block.append(seed)
-    if block:
-        parts.append(_format_block(block))
+        if consecutive and seed != consecutive[-1] + 1:
+            parts.append(_format_range(consecutive))
+            consecutive = []
+        consecutive.append(seed)
+    if consecutive:
+        parts.append(_format_range(consecutive))
     return ",".join(parts)
 
 
@@ -69,10 +69,10 @@ def named_seeds(seeds: Collection[int]) -> str:
     return f"seed{'' if len(seeds) == 1 else 's'} {format_seeds(seeds)}"
 
 
-def _format_block(block: Sequence[int]) -> str:
-    if len(block) < 3:
-        return ",".join(map(str, block))
-    return f"{block[0]}-{block[-1]}"
+def _format_range(consecutive: Sequence[int]) -> str:
+    if len(consecutive) < 3:
+        return ",".join(map(str, consecutive))
+    return f"{consecutive[0]}-{consecutive[-1]}"
 
 
 def _expand(seeds: str | int | Iterable[str | int]) -> list[int]:

@@ -1,4 +1,4 @@
-"""Numbers and results in words, the same on the page, in the terminal and in the comparison."""
+"""Numbers and results as text, the same on the page, in the terminal and in the comparison."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def test_so_are_questions_about_a_repository(one, told, tmp_path):
 def test_after_some_tries_one_error_names_what_was_wanted(one, tmp_path, fault):
     one.faults["GET .*/resolve/"] = [fault] * 1000
     with pytest.raises(
-        InputError, match=r"^seed 3, step 10: me/net-3, revision step10: .*after 4 tries; call the"
+        InputError, match=r"^seed 3, step 10: me/net-3, revision step10: .*after 4 tries; run the"
     ):
         fetch_checkpoint(RUN, 10, tmp_path / "here")
 
@@ -136,12 +136,12 @@ def test_without_the_library(monkeypatch, tmp_path):
 
 def test_a_file_that_changed_on_the_way_is_not_taken(one, monkeypatch, tmp_path):
     """The server sends other bytes, as many as it should, and more than once."""
-    real = download._sha256
+    real = download.file_digest
     digests = iter(["0" * 64])
-    monkeypatch.setattr(download, "_sha256", lambda path: next(digests, None) or real(path))
+    monkeypatch.setattr(download, "file_digest", lambda path: next(digests, None) or real(path))
     assert fetch_checkpoint(RUN, 10, tmp_path / "here").path.read_bytes() == CONTENT
     assert len(one.downloads()) == 2
-    monkeypatch.setattr(download, "_sha256", lambda path: "0" * 64)
+    monkeypatch.setattr(download, "file_digest", lambda path: "0" * 64)
     with pytest.raises(InputError, match="did not arrive whole: it has another SHA-256"):
         fetch_checkpoint(RUN, 10, tmp_path / "here")
 
@@ -180,10 +180,11 @@ def test_files_that_are_named():
     ("index", "fault"),
     [
         (b"{", "not valid JSON"),
-        (b"{}", "not an index of shards"),
-        (b'{"weight_map": {"w": 3}}', "names no shards, or files in other folders"),
-        (b'{"weight_map": {}}', "names no shards"),
-        (b'{"weight_map": {"w": "../../x.safetensors"}}', "files in other folders"),
+        (b"{}", "is no index of shards"),
+        (b'{"weight_map": {"w": 3}}', "3 is no file name"),
+        (b'{"weight_map": {}}', "is no index of shards"),
+        (b'{"weight_map": {"w": "../../x.safetensors"}}', "leads out of the folder"),
+        (b'{"weight_map": {"w": "sub/x.safetensors"}}', "files in other folders"),
         (b'{"weight_map": {"w": "x.safetensors"}}', "lists x.safetensors, which the repository"),
     ],
 )

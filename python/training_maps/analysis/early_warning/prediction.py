@@ -35,6 +35,7 @@ from training_maps.hmm.base import HMM
 from training_maps.hmm.observations import CONSTANT, Observations
 from training_maps.model_selection.fit import fit_hmm
 from training_maps.result_tables import EARLY_WARNING_COLUMNS, typed
+from training_maps.settings.sections import EarlyWarningSettings
 from training_maps.stats.cross_validation import (
     balanced_accuracy,
     nearest_centroids,
@@ -200,8 +201,8 @@ def judge(
     targets: Sequence[Target],
     folds: Ints,
     *,
-    n_permutations: int = 999,
-    random_state: int = 0,
+    n_permutations: int = EarlyWarningSettings.permutations,
+    random_state: int = EarlyWarningSettings.random_state,
 ) -> pd.DataFrame:
     """How well the beginnings predict the targets, with `EARLY_WARNING_COLUMNS`.
 
@@ -305,7 +306,7 @@ class _Standards:
     metrics: tuple[str, ...]
     scale: Floats
     mean: Floats
-    spread: Floats
+    deviation: Floats
 
     @classmethod
     def of(cls, rows: pd.DataFrame) -> _Standards:
@@ -316,12 +317,12 @@ class _Standards:
         # Scaled by their size first, so that neither huge nor tiny values overflow when squared.
         scale = np.where(size > 0, size, 1.0)
         scaled = values / scale
-        spread = np.where(flat, np.inf, np.nanstd(scaled, axis=0))  # constant: 0 when divided
-        return cls(metrics, scale, np.nanmean(scaled, axis=0), spread)
+        deviation = np.where(flat, np.inf, np.nanstd(scaled, axis=0))  # constant: 0 when divided
+        return cls(metrics, scale, np.nanmean(scaled, axis=0), deviation)
 
     def z_scores(self, rows: pd.DataFrame) -> Floats:
         values = rows[list(self.metrics)].to_numpy(dtype=np.float64)
-        return (values / self.scale - self.mean) / self.spread
+        return (values / self.scale - self.mean) / self.deviation
 
 
 def _fit(

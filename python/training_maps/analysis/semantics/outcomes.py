@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
 from training_maps.result_tables import CONVERGENCE_COLUMNS, typed
+from training_maps.settings.sections import OutcomeKind, SemanticsSettings
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_table
 from training_maps.utils.seeds import format_seeds
@@ -24,14 +25,14 @@ Direction = Literal["above", "below"]
 
 # The kind of the paper's outcome.
 CONVERGENCE_TIME: Final = "convergence_time"
-OUTCOME_KINDS = (CONVERGENCE_TIME, "first_crossing", "final", "best", "table")
+OUTCOME_KINDS = get_args(OutcomeKind)
 TIMES = (CONVERGENCE_TIME, "first_crossing")
 DIRECTIONS = ("above", "below")
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """An outcome of each run, and the words for it.
+    """An outcome of each run, and what it is called.
 
     Attributes:
         kind: one of `OUTCOME_KINDS`.
@@ -81,7 +82,7 @@ def usual_direction(column: str) -> Direction:
 def convergence_times(
     logs: Mapping[int, pd.DataFrame],
     threshold: float,
-    column: str = "eval_accuracy",
+    column: str = SemanticsSettings.column,
     direction: Direction = "above",
 ) -> pd.DataFrame:
     """When each run converges: its first checkpoint with `column` strictly beyond `threshold`.
@@ -255,7 +256,7 @@ def _column_of_log(seed: int, log: pd.DataFrame, column: str) -> tuple[pd.DataFr
         )
     if log.empty:
         raise InputError(f"the training log of seed {seed} is empty; expected a row a checkpoint")
-    # Logs that are brought along need not count epochs.
+    # Logs of existing runs need not count epochs.
     if not np.isfinite(log["step"].to_numpy(dtype=float)).all():
         raise InputError(f"the training log of seed {seed} has a null step")
     log = log.sort_values("step", kind="stable")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,7 @@ from training_maps.analysis.semantics.sentences import (
     why_no_regression,
 )
 from training_maps.result_tables import COEFFICIENT_COLUMNS
+from training_maps.settings.sections import CensoredPolicy, DetourRule, SemanticsSettings
 from training_maps.stats.least_squares import (
     ROUNDING,
     LeastSquares,
@@ -56,12 +57,10 @@ __all__ = [
     "state_shares",
 ]
 
-CensoredPolicy = Literal["last_step", "drop", "tobit"]
-DetourRule = Literal["sign", "interval"]
 
-CENSORED_POLICIES = ("last_step", "drop", "tobit")
-DETOUR_RULES = ("sign", "interval")
-N_RESAMPLES = 1000
+CENSORED_POLICIES = get_args(CensoredPolicy)
+DETOUR_RULES = get_args(DetourRule)
+N_RESAMPLES = SemanticsSettings.resamples
 N_PERMUTATIONS = 1999
 # Each takes a fit by maximum likelihood, so fewer.
 N_TOBIT_PERMUTATIONS = 199
@@ -104,7 +103,7 @@ class Regression:
         bootstrap: `level`, `n_resamples`, `n_degenerate` (resamples without R²), `random_state`.
         shuffled: the same regression on shuffled outcomes: `n_permutations`, `mean_r_squared`,
             `p_value` (the share of permutations that do as well), `random_state`.
-        alternatives: ridge and random forest beside it; see `alternatives.compare_alternatives`.
+        alternatives: ridge and random forest beside it; see `nonlinear.compare_alternatives`.
         coefficients: table of the columns `COEFFICIENT_COLUMNS`, a row a state; a coefficient is
             the outcome that a run spending all its time in the state would have. Header only where
             there is no regression.
@@ -119,7 +118,7 @@ class Regression:
     n_runs: int
     n_converged: int | None
     significance: float
-    censored: CensoredPolicy = "last_step"
+    censored: CensoredPolicy = SemanticsSettings.censored
     method: str | None = None
     r_squared: float | None = None
     r_squared_interval: tuple[float, float] | None = None
@@ -135,7 +134,7 @@ class Regression:
     coefficients: pd.DataFrame = field(default_factory=_no_coefficients)
     predictions: pd.DataFrame = field(default_factory=_no_predictions)
     detour_states: tuple[int, ...] = ()
-    detour_rule: DetourRule = "sign"
+    detour_rule: DetourRule = SemanticsSettings.detour_rule
     reason: str | None = None
     notes: tuple[Note, ...] = ()
 
@@ -187,12 +186,12 @@ def regress(
     shares: pd.DataFrame,
     outcome: Outcome,
     *,
-    censored: CensoredPolicy = "last_step",
-    significance: float = 0.001,
-    detour_rule: DetourRule = "sign",
-    n_resamples: int = N_RESAMPLES,
+    censored: CensoredPolicy = SemanticsSettings.censored,
+    significance: float = SemanticsSettings.significance,
+    detour_rule: DetourRule = SemanticsSettings.detour_rule,
+    n_resamples: int = SemanticsSettings.resamples,
     alternatives: bool = True,
-    random_state: int = 0,
+    random_state: int = SemanticsSettings.random_state,
 ) -> Regression:
     """Regress an outcome on the shares of checkpoints in each state; find detours.
 
@@ -332,7 +331,7 @@ def _tobit_estimates(
 
 
 def _resampling(r_squared: np.ndarray, random_state: int) -> dict[str, Any]:
-    """The interval of R² over resamples, (n_resamples,), and how it was come by."""
+    """The interval of R² over resamples, (n_resamples,), and how it was made."""
     known = r_squared[np.isfinite(r_squared)]
     interval = None
     if len(known):

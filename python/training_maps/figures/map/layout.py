@@ -228,15 +228,12 @@ def _ports(
 
 def _spread(angles: np.ndarray) -> np.ndarray:
     """Sorted angles, moved apart as little as needed, none steeper than the limit."""
+    from scipy.optimize import isotonic_regression
+
     separation = min(_PORT_SEPARATION, 2 * _STEEPEST_PORT / max(len(angles) - 1, 1))
     steps = separation * np.arange(len(angles))
-    # Isotonic regression of the angles less their due distance (pool adjacent violators).
-    pools: list[list[float]] = []
-    for value in np.clip(angles, -_STEEPEST_PORT, _STEEPEST_PORT) - steps:
-        pools.append([float(value)])
-        while len(pools) > 1 and np.mean(pools[-2]) > np.mean(pools[-1]):
-            pools[-2:] = [pools[-2] + pools[-1]]
-    spread = np.concatenate([np.full(len(pool), np.mean(pool)) for pool in pools]) + steps
+    # What is left of the angles beside their due distances must not fall.
+    spread = isotonic_regression(np.clip(angles, -_STEEPEST_PORT, _STEEPEST_PORT) - steps).x + steps
     spread += max(0.0, -_STEEPEST_PORT - spread[0])
     return spread - max(0.0, spread[-1] - _STEEPEST_PORT)
 

@@ -17,13 +17,13 @@ from typing import Any
 from training_maps.training.datasets.download import (
     File,
     data_folder,
-    digest,
     fetch_files,
     use_data_folder,
 )
 from training_maps.training.datasets.formats import read_cifar, read_mnist, read_mnist_part
 from training_maps.training.datasets.images import Images, read_npz
 from training_maps.utils.errors import InputError
+from training_maps.utils.files import file_digest
 
 __all__ = ["DATASETS", "DataSet", "File", "Images", "data_folder", "fetch", "load"]
 __all__ += ["load_of_shape", "n_classes", "use_data_folder"]
@@ -193,8 +193,8 @@ def fetch(name: str) -> dict[str, Any]:
             {
                 "file": file,
                 "size": path.stat().st_size,
-                "md5": digest(path, "md5"),
-                "sha256": digest(path, "sha256"),
+                "md5": file_digest(path, "md5"),
+                "sha256": file_digest(path),
             }
             for file, path in files.items()
         ],

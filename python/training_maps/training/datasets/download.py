@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import logging
 import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from training_maps.utils.errors import InputError
-from training_maps.utils.files import explained, replace_when_whole
+from training_maps.utils.files import explained, file_digest, replace_when_whole
 from training_maps.utils.progress import Progress
 
 VARIABLE = "TRAINING_MAPS_DATA"
@@ -92,30 +90,15 @@ def _check_found(files: Sequence[File]) -> None:
     """Refuse files that are not the published ones, all in one message."""
     wrong = []
     for file in files:
-        md5 = digest(file.path, "md5")
+        md5 = file_digest(file.path, "md5")
         if md5 != file.md5:
             wrong.append(
                 f"{file.path}: is not the published file: it has {file.path.stat().st_size} bytes "
                 f"and MD5 {md5}, expected {file.size} bytes and MD5 {file.md5}"
             )
     if wrong:
-        advice = "Move or delete what is wrong, and it is fetched anew; nothing was changed."
+        advice = "Move or delete what is wrong, and it is fetched again; nothing was changed."
         raise InputError("\n".join([*wrong, advice]))
-
-
-def digest(path: Path, algorithm: str) -> str:
-    """The checksum of a file, by "md5" or "sha256", as hexadecimal digits.
-
-    Raises:
-        InputError: if the file cannot be read.
-    """
-    # Against damage, not against malice: so that MD5 is there where security policies forbid it.
-    new = partial(hashlib.new, algorithm, usedforsecurity=False)
-    try:
-        with path.open("rb") as content:
-            return hashlib.file_digest(content, new).hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _download(file: File) -> None:
@@ -133,7 +116,7 @@ def _download(file: File) -> None:
                 # Not `pooch.retrieve`, which puts a file of its own in the place of `aside`: other
                 # processes would take that for abandoned and remove it.
                 downloader(url, str(aside), None)
-                if digest(aside, "md5") != file.md5:
+                if file_digest(aside, "md5") != file.md5:
                     raise ValueError(f"{url}: does not have the published checksum")
             return
         except (OSError, ValueError) as error:
@@ -211,7 +194,7 @@ def _how_to_fetch(title: str, files: Sequence[File], failed: File, error: Except
             f"{title}: {failed.path.name} could not be fetched: {_reason(error)}.",
             "Without a network, fetch these files on another machine and put them here:",
             *lines,
-            "Then call again. --data-dir, data_dir in config.yaml or the environment variable "
-            f"{VARIABLE} names another folder than {data_folder()}.",
+            "Then run the command again. --data-dir, data_dir in config.yaml or the environment "
+            f"variable {VARIABLE} names another folder than {data_folder()}.",
         ]
     )

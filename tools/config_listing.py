@@ -1,0 +1,134 @@
+"""Writes what is made of the settings' declarations: config.yaml's listing, the docs' tables.
+
+Run:  python -m tools.config_listing --write   (without --write it says whether all is up to date)
+
+Both stand between two lines that say so; what is outside of these is written by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from training_maps.config.experiment import SettingsOfRuns
+from training_maps.config.schema import expectation
+from training_maps.settings.fields import fields_schema
+
+ROOT = Path(__file__).parents[1]
+#: The files with a part that is made here, and that part's first and last line.
+PLACES = {
+    "config.yaml": ("# ---- every key, with its default ----", "# ---- end of all keys ----"),
+    "docs/configuration.md": ("<!-- every key: begin -->", "<!-- every key: end -->"),
+}
+_COMMENT_AT = 32  # the column of comments in config.yaml, where what is set is not longer
+_WIDTH = 110
+
+
+def listing() -> str:
+    """Every key that config.yaml may set for all experiments, commented out, with its default."""
+    blocks = []
+    for name, schema in fields_schema(SettingsOfRuns)["properties"].items():
+        if "properties" in schema:
+            lines = [*_commented(f"# {name}:", schema["description"])]
+            for key, part in schema["properties"].items():
+                lines += _commented(f"#   {key}: {_yaml(part['default'])}", _meaning(part))
+        else:
+            lines = [*_commented(f"# {name}: {_yaml(schema['default'])}", _meaning(schema))]
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def _commented(setting: str, meaning: str) -> Iterator[str]:
+    """A setting with its meaning in a comment beside it, in as many lines as that takes."""
+    start = max(_COMMENT_AT, len(setting) + 2)
+    first = f"{setting:<{start}}# "
+    after = f"#{'':<{_COMMENT_AT - 1}}# "
+    yield from textwrap.wrap(
+        meaning,
+        _WIDTH,
+        initial_indent=first,
+        subsequent_indent=after,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+
+
+def _meaning(schema: Mapping[str, Any]) -> str:
+    """What a key means, with the choices there are."""
+    meaning = str(schema["description"])
+    choices = [str(choice) for choice in schema.get("enum", ()) if choice is not None]
+    return meaning if all(c in meaning for c in choices) else f"{meaning}: {', '.join(choices)}"
+
+
+def _yaml(value: Any) -> str:
+    """A value as one writes it in config.yaml."""
+    return (
+        yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("\n...\n").strip()
+    )
+
+
+def table() -> str:
+    """The same for the docs: a table a section."""
+    single, sections = [], []
+    for name, schema in fields_schema(SettingsOfRuns)["properties"].items():
+        if "properties" not in schema:
+            single.append(_row(name, schema))
+            continue
+        rows = [_row(key, part) for key, part in schema["properties"].items()]
+        sentence = f"{schema['description'][:1].upper()}{schema['description'][1:]}."
+        sections.append("\n".join([f"### {name}\n\n{sentence}\n\n{_HEAD}", *rows]))
+    return "\n\n".join(["\n".join([_HEAD, *single]), *sections])
+
+
+_HEAD = "| key | default | may be | meaning |\n|---|---|---|---|"
+
+
+def _row(key: str, schema: Mapping[str, Any]) -> str:
+    cells = [
+        f"`{key}`",
+        f"`{_yaml(schema['default'])}`",
+        expectation(schema),
+        schema["description"],
+    ]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def with_part(text: str, part: str, first: str, last: str) -> str:
+    """The text with `part` between its lines `first` and `last`."""
+    before, found, rest = text.partition(f"{first}\n")
+    _, end, after = rest.partition(f"{last}\n")
+    if not (found and end):
+        raise ValueError(f"expected the lines {first!r} and {last!r}")
+    return f"{before}{first}\n\n{part}\n\n{last}\n{after}"
+
+
+def files() -> dict[Path, str]:
+    """Each of `PLACES` as it should be."""
+    parts = {"config.yaml": listing(), "docs/configuration.md": table()}
+    return {
+        ROOT / name: with_part((ROOT / name).read_text(encoding="utf-8"), parts[name], *lines)
+        for name, lines in PLACES.items()
+    }
+
+
+def main() -> int:
+    """Write both files, or say which of them is not up to date."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--write", action="store_true", help="write the files")
+    write = parser.parse_args().write
+    old = {path: text for path, text in files().items() if path.read_text("utf-8") != text}
+    for path, text in old.items():
+        if write:
+            path.write_text(text, encoding="utf-8")
+        print(path.relative_to(ROOT), "written" if write else "is not up to date")
+    return 1 if old and not write else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
