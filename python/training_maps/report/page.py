@@ -31,7 +31,7 @@ from training_maps.report import sections
 from training_maps.report.headline import headline
 from training_maps.report.page_data import page_data, to_script
 from training_maps.report.rendering import render, source
-from training_maps.report.sections import early_warning_block, sensitivity_block
+from training_maps.report.sections import early_warning_section, sensitivity_section
 from training_maps.report.summary import summarise
 from training_maps.report.theme import state_variables, themed
 from training_maps.results import ExperimentResults, Time
@@ -79,8 +79,8 @@ def render_report(
     summary = summarise(results)
     data = page_data(results, axis)
     script = _script()
-    sensitivity = sensitivity_block(results, settings)
-    early_warning = early_warning_block(results, settings)
+    sensitivity = sensitivity_section(results, settings)
+    early_warning = early_warning_section(results, settings)
     return render(
         "report.html.j2",
         policy=_policy(script),
@@ -163,9 +163,9 @@ def _policy(script: str) -> str:
 def _contents(
     results: ExperimentResults, data: Mapping[str, Any], sensitivity: bool, early_warning: bool
 ) -> list[tuple[str, str]]:
-    """The blocks of the page, in order: anchor and name."""
+    """The sections of the page, in order: anchor and name."""
     regression = "Detours" if results.outcome["is_time"] else "Regression"
-    blocks_there: list[tuple[str, str, Any]] = [
+    sections_there: list[tuple[str, str, Any]] = [
         ("map", "Map", True),
         ("curves", "Loss curves", True),
         ("over-time", "Metrics over time", data["metrics"]),
@@ -183,7 +183,7 @@ def _contents(
         ("metrics", "Metrics", results.has_model),
         ("made", "How it was made", True),
     ]
-    return [(anchor, name) for anchor, name, there in blocks_there if there]
+    return [(anchor, name) for anchor, name, there in sections_there if there]
 
 
 def _maps(results: ExperimentResults, time: Time, data: Mapping[str, Any]) -> dict[str, Markup]:
