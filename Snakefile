@@ -30,9 +30,13 @@ localrules:
 rule all:
     default_target: True
     input:
-        all_results,
+        of_all(Jobs.everything),
         "<results>/comparison.csv",
         "<results>/comparison.html",
+
+
+onstart:
+    count_results_as_old()
 
 
 onsuccess:

@@ -34,6 +34,10 @@ def set_times(results, change):
         os.utime(path, (at, at))
 
 
+def times_of(results):
+    return {path: path.stat().st_mtime for path in result_files(results).values()}
+
+
 def test_killed_and_called_again_it_ends_in_the_same_results(finished, project, tmp_path):
     for path in result_files(project.folder / "results").values():
         if path.parent.name != "checkpoints" and path.name not in (
@@ -95,9 +99,13 @@ def test_a_diverged_run_is_named_and_left_out_and_the_others_are_as_they_were(fi
 
 def test_after_a_clock_was_set_back_nothing_stale_is_taken_for_fresh(project):
     set_times(project.folder / "results", 3600)  # all was made while the clock was ahead
+    before = times_of(project.folder / "results")
     told = project.run("--dry-run")
     assert "and was set back. The" in told
     assert "Nothing to be done" in told
+    assert times_of(project.folder / "results") == before  # reading the workflow changes nothing
+    (project.folder / "results/comparison.csv").unlink()
+    assert "count as old from now on" in project.run("--", "results/comparison.csv")
     table = project.results / "runs/seed-3/metrics.parquet"
     changed = pd.read_parquet(table)
     set_times(project.folder / "results", 10 * 365 * 86_400 + 3600)

@@ -16,20 +16,16 @@ rule hub:
         downloads=1,
     params:
         run=subpath(output[0], parent=True),
-        repository=on_hub("repository"),
-        revision=on_hub("revision"),
-        steps=on_hub("steps"),
-        options=hub_options,
-        columns=setting("metrics", "columns"),
-        own_metrics=own_metrics,
-        non_finite=setting("metrics", "non_finite"),
-        unreadable=setting("metrics", "unreadable"),
-        reading=reading_options,
-        code=stage_digest("hub") + stage_digest("metrics", rust=ROOT / "rust_metrics"),
+        repository=ask_of_run(Jobs.on_hub, "repository"),
+        revision=ask_of_run(Jobs.on_hub, "revision"),
+        steps=ask_of_run(Jobs.on_hub, "steps"),
+        options=ask(Jobs.hub_options),
+        own_metrics=ask(Jobs.own_metrics),
+        reading=ask(Jobs.reading_options),
+        settings=told("hub"),
+        code=stage_digest("hub") + stage_digest("metrics", rust=RUST),
     shell:
         "training-maps hub --repository {params.repository:q} --revision {params.revision:q}"
         " --steps {params.steps} --seed {wildcards.seed} {params.options:q}"
-        " --columns {params.columns:q} --non-finite {params.non_finite}"
-        " --unreadable {params.unreadable} {params.reading:q}"
-        " --threads {threads}"
+        " {params.settings:q} {params.reading:q} --threads {threads}"
         " --scratch {params.run:q}/downloads --output {output:q} --log {log:q}"

@@ -4,7 +4,7 @@
 with_checkpoints = [
     experiment
     for experiment in experiments_from("training", "checkpoints")
-    if not CONFIG.experiments[experiment]["training"].get("metrics_during_training")
+    if not JOBS[experiment].setting("training").get("metrics_during_training")
 ]
 
 
@@ -17,8 +17,8 @@ rule collect:
         experiment=any_of(experiments_from("checkpoints")),
     threads: 1
     params:
-        pattern=setting("checkpoints", "path"),
-        there=checkpoints_there,
+        pattern=ask(Jobs.setting, "checkpoints", "path"),
+        there=ask_of_run(Jobs.checkpoints_digest),
         code=stage_digest("collect"),
     shell:
         "training-maps collect --pattern {params.pattern:q} --seed {wildcards.seed}"
@@ -28,7 +28,7 @@ rule collect:
 rule metrics:
     input:
         manifest="<results>/{experiment}/runs/seed-{seed}/checkpoints.json",
-        checkpoints=checkpoints_to_use,
+        checkpoints=ask_of_run(checkpoints_to_use),
     output:
         "<results>/{experiment}/runs/seed-{seed}/metrics.parquet",
     log:
@@ -43,13 +43,11 @@ rule metrics:
     resources:
         mem_mb=memory_for_metrics,
     params:
-        columns=setting("metrics", "columns"),
-        own_metrics=own_metrics,
-        non_finite=setting("metrics", "non_finite"),
-        unreadable=setting("metrics", "unreadable"),
-        reading=reading_options,
-        code=stage_digest("metrics", rust=ROOT / "rust_metrics"),
+        own_metrics=ask(Jobs.own_metrics),
+        reading=ask(Jobs.reading_options),
+        settings=told("metrics"),
+        code=stage_digest("metrics", rust=RUST),
     shell:
-        "training-maps metrics --checkpoints {input.manifest:q} --columns {params.columns:q}"
-        " --non-finite {params.non_finite} --unreadable {params.unreadable} {params.reading:q}"
+        "training-maps metrics --checkpoints {input.manifest:q}"
+        " {params.settings:q} {params.reading:q}"
         " --threads {threads} --output {output:q} --log {log:q}"

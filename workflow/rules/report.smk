@@ -2,15 +2,12 @@
 # report(...) are shown by Snakemake's own report: `snakemake --report report.html`.
 
 
-include: "report_common.smk"
-
-
 report: "../report/workflow.rst"
 
 
 rule summary:
     input:
-        analysis,
+        ask(Jobs.analysis),
     output:
         "<results>/{experiment}/summary.json",
     log:
@@ -27,16 +24,16 @@ rule summary:
 
 
 # A rule's outputs are the same whatever its wildcards, so those who ask for other files have another rule.
-for number, (files, experiments) in enumerate(alike_in_figures().items()):
+for number, (files, experiments) in enumerate(alike_in_figures(JOBS).items()):
 
     rule:
         name:
             f"figures_{number}" if number else "figures"
         input:
-            analysis,
+            ask(Jobs.analysis),
             "<results>/{experiment}/summary.json",
-            all_training_logs,
-            metrics_if_any,
+            ask(Jobs.training_logs),
+            ask(Jobs.metrics),
         output:
             in_report(files),
         log:
@@ -49,21 +46,20 @@ for number, (files, experiments) in enumerate(alike_in_figures().items()):
         params:
             results=subpath(input[0], parent=True),
             figures=subpath(output[0], ancestor=2),
-            time=setting("training", "unit"),
-            formats=setting("figures", "formats"),
-            widths=setting("figures", "widths"),
+            time=ask(Jobs.setting, "training", "unit"),
+            settings=told("figures"),
             code=stage_digest("figures"),
         shell:
             "training-maps figures --results {params.results:q} --time {params.time}"
-            " --formats {params.formats} --widths {params.widths}"
+            " {params.settings:q}"
             " --output {params.figures:q} --log {log:q}"
 
 
 rule report:
     input:
-        analysis,
+        ask(Jobs.analysis),
         "<results>/{experiment}/summary.json",
-        all_training_logs,
+        ask(Jobs.training_logs),
     output:
         "<results>/{experiment}/report.html",
     log:
@@ -73,9 +69,9 @@ rule report:
     threads: 1
     params:
         results=subpath(input[0], parent=True),
-        time=setting("training", "unit"),
-        settings=experiment_settings,
-        experiment=called,
+        time=ask(Jobs.setting, "training", "unit"),
+        settings=ask(Jobs.as_json),
+        experiment=ask(Jobs.name_in_config),
         code=stage_digest("report"),
     shell:
         "training-maps report --results {params.results:q} --time {params.time}"
@@ -85,8 +81,8 @@ rule report:
 rule compare:
     input:
         summaries=expand("<results>/{experiment}/summary.json", experiment=EXPERIMENTS),
-        analyses=sum(map(analysis_of, EXPERIMENTS), []),
-        logs=sum(map(logs_of, EXPERIMENTS), []),
+        analyses=of_all(Jobs.analysis),
+        logs=of_all(Jobs.training_logs),
     output:
         csv=report(
             "<results>/comparison.csv",
@@ -101,7 +97,7 @@ rule compare:
         "<results>/benchmarks/compare.jsonl"
     threads: 1
     params:
-        about=verbatim(json.dumps(known_of_experiments())),
+        about=verbatim(json.dumps({name: jobs.about() for name, jobs in JOBS.items()})),
         code=stage_digest("compare"),
     shell:
         "training-maps compare --summaries {input.summaries:q} --about {params.about:q}"

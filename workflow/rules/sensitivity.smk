@@ -19,33 +19,19 @@ rule sensitivity_variant:
     threads: 1
     params:
         variant=variant_options,
-        n_states=numbers("hmm", "n_states"),
-        model=kinds_of_model,
-        restarts=setting("hmm", "restarts"),
-        covariance=setting("hmm", "covariance"),
-        covariance_floor=setting("hmm", "covariance_floor"),
-        max_iterations=setting("hmm", "max_iterations"),
-        tolerance=setting("hmm", "tolerance"),
-        random_state=setting("hmm", "random_state"),
-        resplits=setting("hmm", "resplits"),
-        criterion=setting("hmm", "criterion"),
-        aggregate=setting("hmm", "aggregate"),
+        settings=told("sensitivity_variant"),
         code=stage_digest("sensitivity_variant"),
     shell:
         "training-maps sensitivity_variant --observations {input.observations:q}"
         " --state-paths {input.paths:q} --training-map {input.map:q}"
         " --regression {input.regression:q} --outcomes {input.outcomes:q} {params.variant:q}"
-        " --n-states {params.n_states} --model {params.model} --restarts {params.restarts}"
-        " --covariance {params.covariance} --covariance-floor {params.covariance_floor}"
-        " --max-iterations {params.max_iterations} --tolerance {params.tolerance}"
-        " --random-state {params.random_state} --resplits {params.resplits}"
-        " --criterion {params.criterion} --aggregate {params.aggregate}"
+        " {params.settings:q}"
         " --output {output:q} --log {log:q}"
 
 
 rule sensitivity:
     input:
-        variants=of_variants,
+        variants=ask(Jobs.of_variants),
         observations="<results>/{experiment}/observations.parquet",
         paths="<results>/{experiment}/state_paths.csv",
         map="<results>/{experiment}/training_map.json",
@@ -73,8 +59,8 @@ rule sensitivity:
 
 rule early_warning:
     input:
-        all_metrics,
-        logs_to_join,
+        ask(Jobs.metrics),
+        ask(Jobs.logs_to_join),
         observations="<results>/{experiment}/observations.parquet",
         paths="<results>/{experiment}/state_paths.csv",
         map="<results>/{experiment}/training_map.json",
@@ -92,23 +78,12 @@ rule early_warning:
         experiment=any_of(WITH_MODEL),
     threads: 1
     params:
-        runs=runs_folder,
-        fractions=setting("early_warning", "fractions"),
-        folds=setting("early_warning", "folds"),
-        permutations=setting("early_warning", "permutations"),
-        random_state=setting("early_warning", "random_state"),
-        restarts=setting("hmm", "restarts"),
-        covariance_floor=setting("hmm", "covariance_floor"),
-        max_iterations=setting("hmm", "max_iterations"),
-        tolerance=setting("hmm", "tolerance"),
+        runs=ask(Jobs.runs_folder),
+        settings=told("early_warning"),
         code=stage_digest("early_warning"),
     shell:
         "training-maps early_warning --observations {input.observations:q}"
         " --runs {params.runs:q} --state-paths {input.paths:q} --training-map {input.map:q}"
         " --regression {input.regression:q} --outcomes {input.outcomes:q}"
-        " --convergence {input.convergence:q} --fractions {params.fractions}"
-        " --folds {params.folds} --permutations {params.permutations}"
-        " --random-state {params.random_state} --restarts {params.restarts}"
-        " --covariance-floor {params.covariance_floor}"
-        " --max-iterations {params.max_iterations} --tolerance {params.tolerance}"
+        " --convergence {input.convergence:q} {params.settings:q}"
         " --table {output.table:q} --output {output.summary:q} --log {log:q}"

@@ -3,7 +3,7 @@
 
 rule state_paths:
     input:
-        setting("state_paths", "path"),
+        ask(Jobs.setting, "state_paths", "path"),
     output:
         map="<results>/{experiment}/training_map.json",
         paths="<results>/{experiment}/state_paths.csv",
@@ -15,7 +15,7 @@ rule state_paths:
         experiment=any_of(experiments_from("state_paths")),
     threads: 1
     params:
-        seeds=numbers("seeds"),
+        seeds=ask(Jobs.numbers, "seeds"),
         code=stage_digest("state_paths"),
     shell:
         "training-maps state_paths --table {input:q} --seeds {params.seeds}"

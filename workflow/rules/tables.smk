@@ -2,16 +2,16 @@
 # training logs, or both, so that a table of all runs is read once. Its outputs are those of all
 # seeds, so that every experiment has a rule of its own.
 
-for experiment in [name for name in EXPERIMENTS if CONFIG.table_files[name]]:
-    settings = CONFIG.experiments[experiment]
+for experiment in [name for name, jobs in JOBS.items() if jobs.table_files]:
+    jobs = JOBS[experiment]
 
     rule:
         name:
             f"tables_{experiment}"
         input:
-            CONFIG.table_files[experiment],
+            jobs.table_files,
         output:
-            made_of_tables(experiment),
+            jobs.made_of_tables(),
         log:
             f"<results>/{experiment}/logs/tables.log",
         benchmark:
@@ -19,8 +19,8 @@ for experiment in [name for name in EXPERIMENTS if CONFIG.table_files[name]]:
         threads: 1
         params:
             runs=subpath(output[0], ancestor=2),
-            seeds=format_seeds(settings["seeds"]),
-            options=verbatim(table_options(settings)),
+            seeds=jobs.numbers("seeds"),
+            options=verbatim(jobs.table_options()),
             code=stage_digest("tables"),
         shell:
             "training-maps tables --seeds {params.seeds} {params.options:q}"

@@ -2,9 +2,6 @@
 # outputs must share their wildcards, so that every block is a rule of its own.
 
 
-include: "training_common.smk"
-
-
 rule fetch:
     # All that needs the internet, ahead of a run on machines without: data sets, and the metrics of
     # checkpoints on the hub, each of which is measured as it comes and deleted.
@@ -24,33 +21,38 @@ rule fetch_dataset:
 
 
 for experiment in experiments_from("training"):
-    settings = CONFIG.experiments[experiment]
-    code = training_code(settings)
-    for block, seeds in training_blocks(settings).items():
+    jobs = JOBS[experiment]
+    training = TrainingJobs(jobs)
+    code = training.code(RUST)
+    for block, seeds in training.blocks().items():
 
         rule:
             name:
                 f"train_{experiment}_{block}"
             input:
-                data_files(settings),
+                training.data_files(),
             output:
-                logs=run_paths(experiment, seeds, "training_log.parquet"),
-                records=recorded_files(experiment, seeds),
+                logs=jobs.of_runs("training_log.parquet", seeds),
+                records=training.records(seeds),
+                passing=[
+                    temp(directory(folder))
+                    for folder in training.passing_records(seeds)
+                ],
             log:
                 f"<results>/{experiment}/logs/train_{block}.log",
             benchmark:
                 f"<results>/{experiment}/benchmarks/train_{block}.jsonl"
             threads: workflow.cores
             resources:
-                **gpu_resources(settings),
+                **gpu_resources(training),
             params:
                 runs=subpath(output[0], ancestor=2),
                 seeds=format_seeds(seeds),
-                task=settings["training"]["task"],
-                task_settings=assignments(settings["training"]["task_settings"]),
-                recipe=assignments(recipe_of(settings)),
-                device=training_device(settings),
-                recording=recording_options(settings),
+                task=training.settings["task"],
+                task_settings=training.task_settings(),
+                recipe=training.recipe(),
+                device=training.device(),
+                recording=training.recording_options(),
                 code=code,
             shell:
                 "training-maps train --task {params.task:q} --set {params.task_settings:q}"

@@ -4,7 +4,7 @@
 rule map:
     input:
         observations="<results>/{experiment}/observations.parquet",
-        models=fitted_models,
+        models=ask(Jobs.models),
     output:
         selection=report(
             "<results>/{experiment}/hmm/model_selection.csv",
@@ -24,18 +24,11 @@ rule map:
     threads: 1
     params:
         models=subpath(output.selection, parent=True),
-        n_states=numbers("hmm", "n_states"),
-        model=kinds_of_model,
-        criterion=setting("hmm", "criterion"),
-        aggregate=setting("hmm", "aggregate"),
-        n_features=setting("training_map", "n_features"),
-        features=setting("training_map", "features"),
+        settings=told("map"),
         code=stage_digest("map"),
     shell:
         "training-maps map --observations {input.observations:q} --models {params.models:q}"
-        " --n-states {params.n_states} --model {params.model} --criterion {params.criterion}"
-        " --aggregate {params.aggregate} --n-features {params.n_features}"
-        " --features {params.features}"
+        " {params.settings:q}"
         " --experiment {wildcards.experiment:q} --selection {output.selection:q}"
         " --stability {output.stability:q} --output {output.map:q}"
         " --state-paths {output.paths:q} --log {log:q}"
@@ -44,8 +37,8 @@ rule map:
 rule semantics:
     input:
         paths="<results>/{experiment}/state_paths.csv",
-        logs=all_training_logs,
-        table=outcome_table,
+        logs=ask(Jobs.training_logs),
+        table=ask(Jobs.outcome_table),
     output:
         convergence="<results>/{experiment}/convergence.csv",
         outcomes="<results>/{experiment}/outcomes.csv",
@@ -62,22 +55,13 @@ rule semantics:
         "<results>/{experiment}/benchmarks/semantics.jsonl"
     threads: 1
     params:
-        outcome=setting("semantics", "outcome"),
-        column=setting("semantics", "column"),
-        threshold=setting("semantics", "threshold"),
-        given=outcome_options,
-        censored=setting("semantics", "censored"),
-        significance=setting("semantics", "significance"),
-        detour_rule=setting("semantics", "detour_rule"),
-        resamples=setting("semantics", "resamples"),
-        random_state=setting("semantics", "random_state"),
+        runs=ask(Jobs.runs_option),
+        settings=told("semantics"),
         code=stage_digest("semantics"),
     shell:
-        "training-maps semantics --state-paths {input.paths:q} --outcome {params.outcome}"
-        " --column {params.column:q} --threshold {params.threshold} {params.given:q}"
-        " --censored {params.censored} --significance {params.significance}"
-        " --detour-rule {params.detour_rule} --resamples {params.resamples}"
-        " --random-state {params.random_state} --convergence {output.convergence:q}"
+        "training-maps semantics --state-paths {input.paths:q}"
+        " {params.runs:q} {params.settings:q}"
+        " --convergence {output.convergence:q}"
         " --outcomes {output.outcomes:q} --coefficients {output.coefficients:q}"
         " --regression {output.regression:q} --log {log:q}"
 
@@ -121,7 +105,7 @@ rule forks:
     input:
         paths="<results>/{experiment}/state_paths.csv",
         convergence="<results>/{experiment}/convergence.csv",
-        logs=all_training_logs,
+        logs=ask(Jobs.training_logs),
     output:
         forks="<results>/{experiment}/forks.json",
         paths="<results>/{experiment}/run_paths.csv",
@@ -131,22 +115,19 @@ rule forks:
         "<results>/{experiment}/benchmarks/forks.jsonl"
     threads: 1
     params:
-        runs=runs_with_logs,
-        significance=setting("forks", "significance"),
-        permutations=setting("forks", "permutations"),
-        random_state=setting("forks", "random_state"),
+        runs=ask(Jobs.runs_option),
+        settings=told("forks"),
         code=stage_digest("forks"),
     shell:
         "training-maps forks --state-paths {input.paths:q} --convergence {input.convergence:q}"
-        " {params.runs:q} --significance {params.significance}"
-        " --permutations {params.permutations} --random-state {params.random_state}"
+        " {params.runs:q} {params.settings:q}"
         " --output {output.forks:q} --run-paths {output.paths:q} --log {log:q}"
 
 
 rule phase_transitions:
     input:
         paths="<results>/{experiment}/state_paths.csv",
-        logs=all_training_logs,
+        logs=ask(Jobs.training_logs),
     output:
         table="<results>/{experiment}/phase_transitions.csv",
         summary="<results>/{experiment}/phase_transitions.json",
@@ -156,15 +137,9 @@ rule phase_transitions:
         "<results>/{experiment}/benchmarks/phase_transitions.jsonl"
     threads: 1
     params:
-        runs=runs_with_logs,
-        level=setting("phase_transitions", "level"),
-        window=setting("phase_transitions", "window"),
-        dips=setting("phase_transitions", "dips"),
-        chance=chance_option,
-        tolerance=setting("phase_transitions", "tolerance"),
+        runs=ask(Jobs.runs_option),
+        settings=told("phase_transitions"),
         code=stage_digest("phase_transitions"),
     shell:
         "training-maps phase_transitions --state-paths {input.paths:q} {params.runs:q}"
-        " --level {params.level} --window {params.window} --dips {params.dips}"
-        " {params.chance} --tolerance {params.tolerance} --output {output.table:q}"
-        " --summary {output.summary:q} --log {log:q}"
+        " {params.settings:q} --output {output.table:q} --summary {output.summary:q} --log {log:q}"

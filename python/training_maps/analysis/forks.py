@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from training_maps.settings.sections import ForksSettings
 from training_maps.stats.permutation_test import PermutationTest, holm, permutation_test
 from training_maps.training_map.paths import path_times
 from training_maps.utils.notes import Note
@@ -173,9 +174,9 @@ def explain_forks(
     state_paths: pd.DataFrame,
     convergence: pd.DataFrame | None = None,
     *,
-    significance: float = 0.05,
-    n_permutations: int = 9999,
-    random_state: int = 0,
+    significance: float = ForksSettings.significance,
+    n_permutations: int = ForksSettings.permutations,
+    random_state: int = ForksSettings.random_state,
 ) -> Forks:
     """Find forks, and test at each whether the branch taken tells when a run converges.
 

@@ -10,6 +10,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from training_maps.config.arguments import add_options, read_options
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, read_json, read_table, write_json, write_table
 from training_maps.utils.notes import Note
@@ -34,23 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--regression", type=Path, required=True, metavar="JSON")
     parser.add_argument("--outcomes", type=Path, required=True, metavar="CSV")
     parser.add_argument("--convergence", type=Path, required=True, metavar="CSV")
-    parser.add_argument(
-        "--fractions",
-        type=float,
-        nargs="+",
-        required=True,
-        metavar="SHARE",
-        help="which first parts of the longest run, such as 0.05 0.1 0.2 0.4",
-    )
-    parser.add_argument(
-        "--folds", type=int, default=10, metavar="N", help="parts the runs are dealt to"
-    )
-    parser.add_argument("--permutations", type=int, default=999, metavar="N")
-    parser.add_argument("--random-state", type=int, default=0, metavar="SEED")
-    parser.add_argument("--restarts", type=int, default=5, metavar="N", help="of each model")
-    parser.add_argument("--covariance-floor", type=float, default=0.001, metavar="VARIANCE")
-    parser.add_argument("--max-iterations", type=int, default=500, metavar="N")
-    parser.add_argument("--tolerance", type=float, default=0.01, metavar="NATS")
+    add_options(parser, "early_warning")
     parser.add_argument("--table", type=Path, required=True, metavar="CSV", help="output: how well")
     parser.add_argument(
         "--output", type=Path, required=True, metavar="JSON", help="output: the same in words"
@@ -64,52 +49,43 @@ def run(arguments: argparse.Namespace) -> None:
     from training_maps.hmm.observations import Observations
     from training_maps.stats.cross_validation import deal
 
-    _check(arguments)
+    told = read_options(arguments, "early_warning")
+    if not told["fractions"]:
+        raise InputError("--fractions: which first parts of the runs? Such as 0.05 0.1 0.2 0.4")
+    fractions = sorted(set(told["fractions"]))
     obs = Observations.load(arguments.observations)
     model = read_json(arguments.training_map).get("selected_model")
     if model is None:
         raise InputError(f"{arguments.training_map}: was made of state paths; there is no model")
     targets, notes = _targets(arguments, obs.seeds)
-    folds = deal(obs.seeds, arguments.folds, arguments.random_state)
+    folds = deal(obs.seeds, told["folds"], told["random_state"])
     beginnings = []
     if targets:
         beginnings = early_features(
             raw_metrics(obs, _tables(arguments.runs, obs)),
-            sorted(set(arguments.fractions)),
+            fractions,
             folds,
             model["n_states"],
             model=model["model"],
-            restarts=arguments.restarts,
+            restarts=told["restarts"],
             covariance=model["covariance"],
-            covariance_floor=arguments.covariance_floor,
-            max_iterations=arguments.max_iterations,
-            tolerance=arguments.tolerance,
-            random_state=arguments.random_state,
+            covariance_floor=told["covariance_floor"],
+            max_iterations=told["max_iterations"],
+            tolerance=told["tolerance"],
+            random_state=told["random_state"],
         )
     table = judge(
         beginnings,
         targets,
         folds,
-        n_permutations=arguments.permutations,
-        random_state=arguments.random_state,
+        n_permutations=told["permutations"],
+        random_state=told["random_state"],
     )
     sentences = sentences_of(table)
     write_table(table, arguments.table)
-    write_json(_about(arguments, model, targets, sentences, notes), arguments.output)
+    write_json(_about(told, model, targets, sentences, notes), arguments.output)
     for sentence in [*sentences, *notes]:
         logger.info("%s", sentence)
-
-
-def _check(arguments: argparse.Namespace) -> None:
-    for fraction in arguments.fractions:
-        if not 0 < fraction <= 1:
-            raise InputError(f"--fractions: {fraction} is not above 0 and at most 1")
-    for name, least in {"folds": 2, "permutations": 1, "random_state": 0}.items():
-        value = getattr(arguments, name)
-        if value < least:
-            raise InputError(
-                f"--{name.replace('_', '-')}: {value} is below the least allowed, {least}"
-            )
 
 
 def _tables(runs: Path, obs: Observations) -> dict[int, pd.DataFrame]:
@@ -169,7 +145,7 @@ def _targets(arguments: argparse.Namespace, seeds: list[int]) -> tuple[list[Targ
 
 
 def _about(
-    arguments: argparse.Namespace,
+    told: dict[str, Any],
     model: dict[str, Any],
     targets: list[Target],
     sentences: list[Note],
@@ -190,6 +166,6 @@ def _about(
             )
         ],
         "targets": [{"name": target.name, "classes": list(target.classes)} for target in targets],
-        "fractions": sorted(set(arguments.fractions)),
-        "made_by": made_by(**{name: getattr(arguments, name) for name in names}),
+        "fractions": sorted(set(told["fractions"])),
+        "made_by": made_by(**{name: told[name] for name in names}),
     }

@@ -11,13 +11,10 @@ import argparse
 import logging
 from pathlib import Path
 
+from training_maps.config.arguments import add_options, read_options
 from training_maps.results import ExperimentResults, time_argument
 
 logger = logging.getLogger("training_maps")
-
-# Those of figures/save.py and figures/style.py, whose import takes matplotlib's second.
-_FORMATS = ("svg", "pdf", "png")
-_WIDTHS = ("page", "column")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,20 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, required=True, metavar="FOLDER", help="where the figures go"
     )
-    parser.add_argument(
-        "--formats",
-        nargs="+",
-        choices=_FORMATS,
-        default=_FORMATS,
-        help="formats of each figure (default: all)",
-    )
-    parser.add_argument(
-        "--widths",
-        nargs="+",
-        choices=_WIDTHS,
-        default=_WIDTHS,
-        help="widths of each figure (default: both)",
-    )
+    add_options(parser, "figures")
     time_argument(parser)
 
 
@@ -50,11 +34,12 @@ def run(arguments: argparse.Namespace) -> None:
     from training_maps.figures.catalogue import FIGURES
     from training_maps.figures.save import save_figure, settle
 
+    settings = read_options(arguments, "figures")
     results = ExperimentResults.read(arguments.results)
-    for width in arguments.widths:
+    for width in settings["widths"]:
         for name, draw in FIGURES.items():
             figure = draw(results, arguments.time, width)
             settle(figure)
-            for suffix in arguments.formats:
+            for suffix in settings["formats"]:
                 save_figure(figure, arguments.output / width / f"{name}.{suffix}")
     logger.info("%s: %d figures in %s", results.experiment, len(FIGURES), arguments.output)

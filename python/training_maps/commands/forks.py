@@ -11,6 +11,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from training_maps.config.arguments import add_options, read_options
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, read_table, write_json, write_table
 
@@ -32,21 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="where seed-SEED/training_log.parquet is, for the epochs of steps",
     )
-    parser.add_argument(
-        "--significance",
-        type=float,
-        default=0.05,
-        help="adjusted p-value below which a branch predicts convergence (default: 0.05)",
-    )
-    parser.add_argument(
-        "--permutations",
-        type=int,
-        default=9999,
-        help="random permutations of a test where all would be too many (default: 9999)",
-    )
-    parser.add_argument(
-        "--random-state", type=int, default=0, help="seed of those permutations (default: 0)"
-    )
+    add_options(parser, "forks")
     parser.add_argument("--output", type=Path, required=True, metavar="JSON", help="output: forks")
     parser.add_argument(
         "--run-paths",
@@ -63,10 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
     from training_maps.runs.training_logs import find_training_logs
     from training_maps.training_map.paths import path_times, read_state_paths
 
-    if not 0 < arguments.significance < 1:
-        raise InputError(f"--significance must be between 0 and 1, not {arguments.significance}")
-    if arguments.permutations < 1:
-        raise InputError(f"--permutations must be at least 1, not {arguments.permutations}")
+    settings = read_options(arguments, "forks")
     paths = read_state_paths(arguments.state_paths)
     convergence = None
     if arguments.convergence is not None:
@@ -74,17 +58,12 @@ def run(arguments: argparse.Namespace) -> None:
         if convergence["seed"].duplicated().any():
             raise InputError(f"{arguments.convergence}: has two rows of a seed; expected one each")
     logs = find_training_logs(arguments.runs, paths["seed"].unique().tolist())
-    settings = {
-        "significance": arguments.significance,
-        "permutations": arguments.permutations,
-        "random_state": arguments.random_state,
-    }
     forks = explain_forks(
         paths,
         convergence,
-        significance=arguments.significance,
-        n_permutations=arguments.permutations,
-        random_state=arguments.random_state,
+        significance=settings["significance"],
+        n_permutations=settings["permutations"],
+        random_state=settings["random_state"],
     )
     with_epochs = {seed: log for seed, log in logs.items() if _has_epochs(log)}
     write_table(path_times(paths, with_epochs), arguments.run_paths)

@@ -11,6 +11,9 @@ import logging
 import time
 from pathlib import Path
 
+from training_maps.config.arguments import add_options, read_options
+from training_maps.model_selection.criteria import MODEL_NAMES
+from training_maps.settings.sections import SelectionSettings
 from training_maps.utils.files import write_table
 
 logger = logging.getLogger("training_maps")
@@ -22,52 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--n-states", type=int, required=True, metavar="K")
     parser.add_argument(
         "--model",
-        choices=("gaussian", "autoregressive"),
-        default="gaussian",
+        choices=MODEL_NAMES,
+        default=SelectionSettings.model,
         help="kind of model (default: gaussian)",
     )
-    parser.add_argument(
-        "--restarts", type=int, default=5, metavar="N", help="random starts (default: 5)"
-    )
-    parser.add_argument(
-        "--covariance",
-        choices=("full", "diag", "tied", "spherical"),
-        default="full",
-        help="covariance of a state's Gaussian (default: full)",
-    )
-    parser.add_argument(
-        "--covariance-floor",
-        type=float,
-        default=0.001,
-        metavar="VARIANCE",
-        help="smallest eigenvalue that a covariance may have, in squared standard deviations of a "
-        "z-scored metric (default: 0.001)",
-    )
-    parser.add_argument(
-        "--max-iterations",
-        type=int,
-        default=500,
-        metavar="N",
-        help="most iterations of a fit (default: 500)",
-    )
-    parser.add_argument(
-        "--tolerance",
-        type=float,
-        default=0.01,
-        metavar="NATS",
-        help="a fit has converged when an iteration gains less log-likelihood than this, over all "
-        "training runs together (default: 0.01)",
-    )
-    parser.add_argument(
-        "--random-state", type=int, default=0, metavar="SEED", help="seed of the starts"
-    )
-    parser.add_argument(
-        "--resplits",
-        type=int,
-        default=0,
-        metavar="N",
-        help="fit once more on N other splits into training and validation runs (default: 0)",
-    )
+    add_options(parser, "hmm")
     parser.add_argument(
         "--output",
         type=Path,
@@ -92,13 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
         obs,
         arguments.n_states,
         model=arguments.model,
-        restarts=arguments.restarts,
-        covariance=arguments.covariance,
-        covariance_floor=arguments.covariance_floor,
-        max_iterations=arguments.max_iterations,
-        tolerance=arguments.tolerance,
-        random_state=arguments.random_state,
-        resplits=arguments.resplits,
+        **read_options(arguments, "hmm"),
     )
     save_fitted(arguments.output, fitted, obs)
     write_table(fitted.scores, arguments.scores)

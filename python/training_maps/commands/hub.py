@@ -11,6 +11,7 @@ import argparse
 import logging
 from pathlib import Path
 
+from training_maps.config.arguments import add_options, read_options
 from training_maps.hub.plan import PRESETS, hub_run
 from training_maps.metrics.parameters import Overrides
 from training_maps.metrics.parameters import add_arguments as add_parameter_arguments
@@ -45,22 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scratch", type=Path, required=True, metavar="FOLDER",
         help="where checkpoints are downloaded to; never more than two, and none in the end",
     )  # fmt: skip
-    parser.add_argument(
-        "--columns", nargs="*", default=[], metavar="METRIC",
-        help="the metrics to compute; 'paper' stands for the paper's 14 (default: these)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--unreadable", choices=("stop", "skip"), default="stop",
-        help="on a checkpoint that is corrupt or not on the hub: stop (default), or leave it out",
-    )  # fmt: skip
+    add_options(parser, "hub")
     parser.add_argument(
         "--state-dict-key", metavar="KEY", help="where torch files have the network's state dict"
-    )
-    parser.add_argument(
-        "--non-finite",
-        choices=("stop", "drop", "cut"),
-        default="stop",
-        help="on NaN or infinity in a checkpoint (see training-maps metrics)",
     )
     parser.add_argument(
         "--threads", type=int, metavar="N", help="number of threads (default: all cores allowed)"
@@ -80,11 +68,12 @@ def run(arguments: argparse.Namespace) -> None:
         for name in ("preset", "size", "repository", "revision", "steps", "files", "endpoint")
     }
     of_hub = hub_run(section, [arguments.seed], arguments.seed)
+    settings = read_options(arguments, "hub")
     metric_settings = MetricSettings(
-        tuple(arguments.columns),
+        tuple(settings["columns"]),
         Overrides.from_arguments(arguments),
-        arguments.non_finite,
-        arguments.unreadable,
+        settings["non_finite"],
+        settings["unreadable"],
         arguments.state_dict_key,
     )
     with only_writer(arguments.output.parent, [arguments.seed]):

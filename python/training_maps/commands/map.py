@@ -10,7 +10,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from training_maps.model_selection.criteria import AGGREGATES, CRITERIA, MODEL_NAMES
+from training_maps.config.arguments import add_options, read_options
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, write_json, write_table
 from training_maps.utils.seeds import parse_seeds
@@ -28,37 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="where states-K.npz and states-K.csv are for each K of --n-states",
     )
-    parser.add_argument(
-        "--n-states", required=True, metavar="K", help="numbers of states: 1-8 or 1,2,5"
-    )
-    parser.add_argument(
-        "--model",
-        choices=MODEL_NAMES,
-        nargs="+",
-        default=["gaussian"],
-        help="kinds of model to choose between (default: gaussian)",
-    )
-    parser.add_argument(
-        "--criterion",
-        choices=CRITERIA,
-        default="bic",
-        help="what selects the number of states, on the validation runs (default: bic)",
-    )
-    parser.add_argument(
-        "--aggregate",
-        choices=AGGREGATES,
-        default="mean",
-        help="compare numbers of states by the mean over restarts or by the best (default: mean)",
-    )
-    parser.add_argument(
-        "--n-features", type=int, default=3, help="features that label a state (default: 3)"
-    )
-    parser.add_argument(
-        "--features",
-        choices=("inverse_covariance", "posterior_gradient"),
-        default="inverse_covariance",
-        help="what ranks them (default: inverse_covariance)",
-    )
+    add_options(parser, "map")
     parser.add_argument("--experiment", metavar="NAME", help="name to write into the map")
     parser.add_argument(
         "--selection",
@@ -88,35 +58,32 @@ def run(arguments: argparse.Namespace) -> None:
     from training_maps.model_selection.select import DOUBTFUL_CHOICE, load_selected
     from training_maps.training_map.map import TrainingMap
 
-    n_states = parse_n_states(arguments.n_states)
+    told = read_options(arguments, "map")
+    n_states = parse_n_states(told["n_states"])
     model = load_selected(
         Observations.load(arguments.observations),
         arguments.models,
         n_states,
-        criterion=arguments.criterion,
-        aggregate=arguments.aggregate,
-        model=arguments.model,
+        criterion=told["criterion"],
+        aggregate=told["aggregate"],
+        model=told["model"],
     )
     training_map = TrainingMap.from_model(
         model,
-        n_features=arguments.n_features,
-        features=arguments.features,
+        n_features=told["n_features"],
+        features=told["features"],
         experiment=arguments.experiment,
     )
-    settings = {
-        "model": arguments.model,
-        "n_states": n_states,
-        "criterion": arguments.criterion,
-        "aggregate": arguments.aggregate,
-    }
+    choice = ("model", "n_states", "criterion", "aggregate")
+    settings = {key: (told | {"n_states": n_states})[key] for key in choice}
     write_table(model.scores, arguments.selection)
     write_json({**model.stability.to_dict(), "made_by": made_by(**settings)}, arguments.stability)
     write_table(training_map.paths, arguments.state_paths)
     training_map.to_json(
         arguments.output,
         **settings,
-        n_features=arguments.n_features,
-        features=arguments.features,
+        n_features=told["n_features"],
+        features=told["features"],
     )
     logger.info("%r", training_map)
     logger.info("%s", model.stability.sentence)

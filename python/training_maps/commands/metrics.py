@@ -12,6 +12,7 @@ import logging
 import time
 from pathlib import Path
 
+from training_maps.config.arguments import add_options, read_options
 from training_maps.metrics.parameters import Overrides
 from training_maps.metrics.parameters import add_arguments as add_parameter_arguments
 from training_maps.utils.files import made_by, write_table
@@ -28,27 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="the run's manifest (checkpoints.json), or a folder of step-*.safetensors",
     )
-    parser.add_argument(
-        "--columns",
-        nargs="*",
-        default=[],
-        metavar="METRIC",
-        help="the metrics to compute; 'paper' stands for the paper's 14 (default: these)",
-    )
-    parser.add_argument(
-        "--non-finite",
-        choices=("stop", "drop", "cut"),
-        default="stop",
-        help="on NaN or infinity in a checkpoint: stop with an error (default), or end the table "
-        "before it, so that the run is dropped or used as cut there",
-    )
-    parser.add_argument(
-        "--unreadable",
-        choices=("stop", "skip"),
-        default="stop",
-        help="on a checkpoint that is missing, truncated, corrupt or changed: stop with an error "
-        "(default), or leave it out of the table",
-    )
+    add_options(parser, "metrics")
     parser.add_argument(
         "--state-dict-key",
         metavar="KEY",
@@ -77,13 +58,11 @@ def run(arguments: argparse.Namespace) -> None:
     with ends_soon_after_interrupt():
         table = run_metrics(
             arguments.checkpoints,
-            columns=arguments.columns,
             threads=arguments.threads,
-            non_finite=arguments.non_finite,
-            unreadable=arguments.unreadable,
             verify=not arguments.no_verify,
             state_dict_key=arguments.state_dict_key,
             overrides=Overrides.from_arguments(arguments),
+            **read_options(arguments, "metrics"),
         )
     seconds = time.perf_counter() - start
     seed = find_run(arguments.checkpoints).seed

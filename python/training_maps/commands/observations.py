@@ -12,6 +12,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from training_maps.config.arguments import add_options, read_options
 from training_maps.utils.files import read_table, table_metadata
 from training_maps.utils.seeds import format_seeds, parse_seeds
 
@@ -27,51 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--runs", type=Path, required=True, metavar="FOLDER", help="has seed-{seed}/metrics.parquet"
     )
     parser.add_argument("--seeds", required=True, help="which runs: 0-39 or 0,1,5")
-    parser.add_argument(
-        "--max-checkpoints",
-        type=int,
-        default=1000,
-        metavar="N",
-        help="checkpoints kept of a run, from its first (default: 1000)",
-    )
-    parser.add_argument(
-        "--min-checkpoints",
-        type=int,
-        default=10,
-        metavar="N",
-        help="a run with fewer checkpoints is refused (default: 10)",
-    )
-    parser.add_argument(
-        "--validation-share",
-        type=float,
-        default=0.2,
-        metavar="SHARE",
-        help="share of the runs held out for choosing the number of states (default: 0.2)",
-    )
-    parser.add_argument(
-        "--split-seed",
-        type=int,
-        default=0,
-        metavar="SEED",
-        help="seed of the draw of the validation runs (default: 0)",
-    )
-    parser.add_argument(
-        "--metrics", nargs="*", metavar="NAME", help="metrics to use (default: all)"
-    )
-    parser.add_argument(
-        "--log-columns",
-        nargs="*",
-        default=[],
-        metavar="NAME",
-        help="columns of the training log to use too, such as gradient_norm (default: none)",
-    )
-    parser.add_argument(
-        "--non-finite",
-        choices=("stop", "drop", "cut"),
-        default="stop",
-        help="what to do about a run with a non-finite weight: stop with an error, drop the run, "
-        "or use it up to there (default: stop)",
-    )
+    add_options(parser, "observations")
     parser.add_argument(
         "--output", type=Path, required=True, metavar="FILE", help="output: observations.parquet"
     )
@@ -82,20 +39,15 @@ def run(arguments: argparse.Namespace) -> None:
     from training_maps.hmm.observations import observations, with_log_columns
 
     seeds = parse_seeds(arguments.seeds)
-    settings = {
-        "max_checkpoints": arguments.max_checkpoints,
-        "min_checkpoints": arguments.min_checkpoints,
-        "validation_share": arguments.validation_share,
-        "split_seed": arguments.split_seed,
-        "metrics": arguments.metrics or None,
-        "non_finite": arguments.non_finite,
-    }
+    settings = read_options(arguments, "observations")
+    metrics, log_columns = settings["metrics"], settings.pop("log_columns")
+    settings["metrics"] = metrics or None
     tables = {seed: _read_metrics(arguments.runs, seed) for seed in seeds}
-    if arguments.log_columns:
+    if log_columns:
         logs = {seed: _read_log(arguments.runs, seed) for seed in seeds}
-        tables = with_log_columns(tables, logs, arguments.log_columns)
-        if arguments.metrics:
-            settings["metrics"] = [*arguments.metrics, *arguments.log_columns]
+        tables = with_log_columns(tables, logs, log_columns)
+        if metrics:
+            settings["metrics"] = [*metrics, *log_columns]
     result = observations(tables, **settings)
     result.save(arguments.output, {**settings, "seeds": format_seeds(seeds)})
     held_out = result.sequences("validation")[2] if result.has_validation else []

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import argparse
 import logging
-import math
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from training_maps.config.arguments import add_options, read_options
 from training_maps.result_tables import OUTCOME_COLUMNS
 from training_maps.runs.training_logs import check_log
+from training_maps.settings.sections import SemanticsSettings
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, read_table, write_json, write_table
 
@@ -39,28 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where seed-SEED/training_log.parquet is for each seed of the paths; leave it out if "
         "there are no training logs",
     )
-    _add_outcome_arguments(parser)
-    parser.add_argument(
-        "--censored",
-        choices=("last_step", "drop", "tobit"),
-        default="last_step",
-        help="runs that do not converge: count as their last step, are left out, or are known to "
-        "converge later (default: last_step)",
-    )
-    parser.add_argument(
-        "--significance",
-        type=float,
-        default=0.001,
-        help="p-value below which coefficients are interpreted (default: 0.001)",
-    )
-    parser.add_argument(
-        "--detour-rule",
-        choices=("sign", "interval"),
-        default="sign",
-        help="a detour's coefficient is positive, or its whole interval is (default: sign)",
-    )
-    parser.add_argument("--resamples", type=int, default=1000, help="for intervals (default: 1000)")
-    parser.add_argument("--random-state", type=int, default=0, help="seed (default: 0)")
+    add_options(parser, "semantics")
     for name, what in (
         ("convergence", "CSV"),
         ("outcomes", "CSV"),
@@ -70,36 +50,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}", type=Path, required=True, metavar=what, help="output")
 
 
-def _add_outcome_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments that say what is regressed."""
-    parser.add_argument(
-        "--outcome",
-        choices=("convergence_time", "first_crossing", "final", "best", "table"),
-        default="convergence_time",
-        help="what the states are related to (default: convergence_time)",
-    )
-    parser.add_argument(
-        "--column",
-        default="eval_accuracy",
-        help="logged quantity that tells it (default: eval_accuracy)",
-    )
-    parser.add_argument(
-        "--threshold", type=float, required=True, help="a run converges when it is passed"
-    )
-    parser.add_argument(
-        "--direction",
-        choices=("above", "below"),
-        help="the side of the threshold, or the values, that training aims at (default: below for "
-        "losses and errors, above for the rest)",
-    )
-    parser.add_argument(
-        "--table",
-        nargs=2,
-        metavar=("FILE", "COLUMN"),
-        help="for --outcome table: a CSV or Parquet file with the columns seed and COLUMN",
-    )
-
-
 def run(arguments: argparse.Namespace) -> None:
     """Write convergence times, outcomes, coefficients and the regression's summary."""
     from training_maps.analysis.semantics.outcomes import convergence_times, usual_direction
@@ -107,32 +57,34 @@ def run(arguments: argparse.Namespace) -> None:
     from training_maps.analysis.semantics.sentences import unequal_length_notes
     from training_maps.training_map.paths import read_state_paths, state_shares
 
-    _check(arguments)
+    told = SemanticsSettings(**read_options(arguments, "semantics"))
+    if (told.outcome == "table") != (told.table is not None):
+        raise InputError("--outcome table and --table FILE COLUMN must be given together")
     shares = state_shares(read_state_paths(arguments.state_paths))
-    direction = arguments.direction or usual_direction(arguments.column)
+    direction = told.direction or usual_direction(told.column)
     logs = {}
     if arguments.runs is not None:
-        logs = read_logs(arguments.runs, shares.index, arguments.column, arguments.outcome)
-    convergence = convergence_times(logs, arguments.threshold, arguments.column, direction)
-    outcome = _outcome(arguments, shares.index, logs, convergence, direction)
+        logs = read_logs(arguments.runs, shares.index, told.column, told.outcome)
+    convergence = convergence_times(logs, told.threshold, told.column, direction)
+    outcome = _outcome(told, shares.index, logs, convergence, direction)
     if outcome is None:
         regression = Regression(
             n_runs=0,
             n_converged=None,
-            significance=arguments.significance,
-            censored=arguments.censored,
-            detour_rule=arguments.detour_rule,
+            significance=told.significance,
+            censored=told.censored,
+            detour_rule=told.detour_rule,
             reason="There is no training log, so it is not known when runs converge.",
         )
     else:
         regression = regress(
             shares,
             outcome,
-            censored=arguments.censored,
-            significance=arguments.significance,
-            detour_rule=arguments.detour_rule,
-            n_resamples=arguments.resamples,
-            random_state=arguments.random_state,
+            censored=told.censored,
+            significance=told.significance,
+            detour_rule=told.detour_rule,
+            n_resamples=told.resamples,
+            random_state=told.random_state,
         )
         if outcome.is_time:
             more = unequal_length_notes(log["step"].max() for log in logs.values())
@@ -140,23 +92,12 @@ def run(arguments: argparse.Namespace) -> None:
     write_table(convergence, arguments.convergence)
     write_table(_outcome_table(outcome, regression), arguments.outcomes)
     write_table(regression.coefficients, arguments.coefficients)
-    _write_regression(arguments, outcome, regression)
+    _write_regression(arguments.regression, told, outcome, regression)
     _tell(regression)
 
 
-def _check(arguments: argparse.Namespace) -> None:
-    if not math.isfinite(arguments.threshold):
-        raise InputError(f"--threshold must be a finite number, got {arguments.threshold}")
-    if not 0 < arguments.significance <= 1:
-        raise InputError(f"--significance must be between 0 and 1, got {arguments.significance}")
-    if arguments.resamples < 1:
-        raise InputError(f"--resamples must be at least 1, got {arguments.resamples}")
-    if (arguments.outcome == "table") != (arguments.table is not None):
-        raise InputError("--outcome table and --table FILE COLUMN must be given together")
-
-
 def _outcome(
-    arguments: argparse.Namespace,
+    told: SemanticsSettings,
     seeds: pd.Index,
     logs: dict[int, pd.DataFrame],
     convergence: pd.DataFrame,
@@ -165,16 +106,15 @@ def _outcome(
     """The outcome that was asked for; None if it takes training logs and there are none."""
     from training_maps.analysis.semantics.outcomes import table_outcome, time_outcome, value_outcome
 
-    if arguments.outcome == "table":
-        path, column = arguments.table
-        return table_outcome(path, column, [int(seed) for seed in seeds], arguments.direction)
+    if told.table is not None:
+        path, column = told.table["path"], told.table["column"]
+        return table_outcome(path, column, [int(seed) for seed in seeds], told.direction)
     if not logs:
         return None
-    if arguments.outcome in ("final", "best"):
-        return value_outcome(logs, arguments.column, direction, arguments.outcome)
-    return time_outcome(
-        convergence, arguments.column, arguments.threshold, direction, arguments.outcome
-    )
+    if told.outcome in ("final", "best"):
+        return value_outcome(logs, told.column, direction, told.outcome)
+    kind = told.outcome  # a time, as the others are dealt with
+    return time_outcome(convergence, told.column, told.threshold, direction, kind)  # type: ignore[arg-type]
 
 
 def read_logs(
@@ -214,30 +154,18 @@ def _outcome_table(outcome: Outcome | None, regression: Regression) -> pd.DataFr
 
 
 def _write_regression(
-    arguments: argparse.Namespace, outcome: Outcome | None, regression: Regression
+    path: Path, told: SemanticsSettings, outcome: Outcome | None, regression: Regression
 ) -> None:
     from training_maps.analysis.semantics.outcomes import usual_direction
 
-    names = (
-        "outcome",
-        "column",
-        "threshold",
-        "direction",
-        "table",
-        "censored",
-        "significance",
-        "detour_rule",
-        "resamples",
-        "random_state",
-    )
     about = {
         "outcome": None if outcome is None else outcome.to_dict(),
-        "threshold": arguments.threshold,
-        "column": arguments.column,
-        "direction": arguments.direction or usual_direction(arguments.column),
-        "made_by": made_by(**{name: getattr(arguments, name) for name in names}),
+        "threshold": told.threshold,
+        "column": told.column,
+        "direction": told.direction or usual_direction(told.column),
+        "made_by": made_by(**asdict(told)),
     }
-    write_json(regression.to_dict() | about, arguments.regression)
+    write_json(regression.to_dict() | about, path)
 
 
 def _tell(regression: Regression) -> None:

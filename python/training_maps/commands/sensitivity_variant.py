@@ -15,35 +15,16 @@ from typing import Any
 import yaml
 
 from training_maps.analysis.sensitivity.variants import OTHER_STARTS, Variant
-from training_maps.model_selection.criteria import AGGREGATES, CRITERIA, MODEL_NAMES
+from training_maps.config.arguments import add_options, read_options
+from training_maps.settings.fields import fields_schema
+from training_maps.settings.sections import HmmSettings, ObservationsSettings
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, write_json
 from training_maps.utils.seeds import parse_seeds
 
 logger = logging.getLogger("training_maps")
 
-_SETTINGS = (
-    "model",
-    "restarts",
-    "covariance",
-    "covariance_floor",
-    "max_iterations",
-    "tolerance",
-    "random_state",
-    "resplits",
-    "criterion",
-    "aggregate",
-)
-# YAML would read 1e-06 as text.
-_NUMBERS: dict[str, Callable[[str], Any]] = {
-    "restarts": int,
-    "covariance_floor": float,
-    "max_iterations": int,
-    "tolerance": float,
-    "random_state": int,
-    "resplits": int,
-    "split_seed": int,
-}
+_NUMBERS: dict[str, Callable[[str], Any]] = {"integer": int, "number": float}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,21 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     metrics = parser.add_mutually_exclusive_group()
     metrics.add_argument("--keep", nargs="+", metavar="METRIC", help="metrics to keep")
     metrics.add_argument("--leave-out", metavar="METRIC", help="a metric to leave out")
-    parser.add_argument(
-        "--n-states", required=True, metavar="K", help="numbers of states: 1-8 or 1,2,5"
-    )
-    parser.add_argument("--model", choices=MODEL_NAMES, nargs="+", default=["gaussian"])
-    parser.add_argument("--restarts", type=int, default=5, metavar="N")
-    parser.add_argument(
-        "--covariance", choices=("full", "diag", "tied", "spherical"), default="full"
-    )
-    parser.add_argument("--covariance-floor", type=float, default=0.001, metavar="VARIANCE")
-    parser.add_argument("--max-iterations", type=int, default=500, metavar="N")
-    parser.add_argument("--tolerance", type=float, default=0.01, metavar="NATS")
-    parser.add_argument("--random-state", type=int, default=0, metavar="SEED")
-    parser.add_argument("--resplits", type=int, default=0, metavar="N")
-    parser.add_argument("--criterion", choices=CRITERIA, default="bic")
-    parser.add_argument("--aggregate", choices=AGGREGATES, default="mean")
+    add_options(parser, "sensitivity_variant")
     parser.add_argument(
         "--change", nargs="+", default=[], metavar="NAME=VALUE",
         help="settings that the variant has otherwise, such as restarts=20 or split_seed=1",
@@ -96,8 +63,8 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.leave_out,
         _changes(arguments.change),
     )
-    settings = {name: getattr(arguments, name) for name in _SETTINGS}
-    settings["n_states"] = parse_seeds(arguments.n_states, "--n-states")
+    settings = read_options(arguments, "sensitivity_variant")
+    settings["n_states"] = parse_seeds(settings["n_states"], "--n-states")
     found = reanalyse(obs, variant, reference, **settings)
     found["left_out"] = variant.left_out
     write_json({**found, "made_by": made_by(**settings)}, arguments.output)
@@ -114,17 +81,20 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _changes(texts: list[str]) -> dict[str, Any]:
     """Read NAME=VALUE: numbers where a number is expected, else as YAML reads it."""
-    known = (*_SETTINGS, "n_states", "split_seed")
+    kinds = fields_schema(HmmSettings)["properties"]
+    kinds["split_seed"] = fields_schema(ObservationsSettings)["properties"]["split_seed"]
     changes = {}
     for text in texts:
         name, separator, value = text.partition("=")
-        if not separator or name not in known:
+        if not separator or name not in kinds:
             raise InputError(
                 f"--change {text}: expected NAME=VALUE, such as restarts=20; the names are "
-                f"{', '.join(known)}"
+                f"{', '.join(kinds)}"
             )
+        # YAML would read 1e-06 as text.
+        read = _NUMBERS.get(str(kinds[name].get("type")), yaml.safe_load)
         try:
-            changes[name] = _NUMBERS.get(name, yaml.safe_load)(value)
+            changes[name] = read(value)
         except ValueError as error:
             raise InputError(f"--change {text}: expected a number, got {value!r}") from error
     return changes

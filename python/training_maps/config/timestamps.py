@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,21 +36,51 @@ def count_as_old(results: str | os.PathLike[str], now: float | None = None) -> s
         What was found, in a sentence or two; None if there is nothing from the future.
     """
     now = time.time() if now is None else now
-    future = {path: found for path, found in _times(Path(results)) if found > now + TOLERANCE}
+    future = _from_the_future(results, now)
     if not future:
         return None
-    latest = max(future, key=future.__getitem__)
-    shift = future[latest] - (now - _LONG_AGO)
+    shift = max(future.values()) - (now - _LONG_AGO)
     for path, found in future.items():
         with suppress(OSError):  # removed just now, or in a folder in which nothing is made either
             os.utime(path, (found - shift, found - shift))
+    return (
+        f"{_told(future, now)} The {len(future)} files made meanwhile count as old from now on; "
+        "what has to be made again because of it will be, by the next run."
+    )
+
+
+def look_ahead(results: str | os.PathLike[str], now: float | None = None) -> str | None:
+    """Tell of result files whose times are in the future; nothing is changed.
+
+    Args:
+        results: the folder of all results.
+        now: seconds since the epoch (default: the time it is).
+
+    Returns:
+        What was found, in a sentence or two; None if there is nothing from the future.
+    """
+    now = time.time() if now is None else now
+    future = _from_the_future(results, now)
+    if not future:
+        return None
+    return (
+        f"{_told(future, now)} The {len(future)} files made meanwhile pass for fresh until a run "
+        "makes something: then they count as old."
+    )
+
+
+def _from_the_future(results: str | os.PathLike[str], now: float) -> dict[Path, float]:
+    return {path: found for path, found in _times(Path(results)) if found > now + TOLERANCE}
+
+
+def _told(future: Mapping[Path, float], now: float) -> str:
+    """Which file is the latest of those from the future, and what that means."""
+    latest = max(future, key=future.__getitem__)
     then, today = (
         time.strftime("%Y-%m-%d %H:%M", time.localtime(at)) for at in (future[latest], now)
     )
     return (
-        f"{latest} was made at {then}, and it is {today} now: a clock was ahead, and was set back. "
-        f"The {len(future)} files made meanwhile count as old from now on; what has to be made "
-        "again because of it will be."
+        f"{latest} was made at {then}, and it is {today} now: a clock was ahead, and was set back."
     )
 
 

@@ -14,9 +14,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from training_maps.figures.style import STYLE
+from training_maps.settings.sections import FiguresSettings
 from training_maps.utils.files import replace_when_whole
 
-FORMATS = ("svg", "pdf", "png")
+FORMATS = FiguresSettings.formats
 # A figure looks the same everywhere: in SVG, text is outlines, which need no font, and cannot be
 # edited as text; in PDF it is text in embedded TrueType fonts (type 42), which publishers ask for.
 _SAVING = {**STYLE, "svg.fonttype": "path", "svg.hashsalt": "training-maps", "pdf.fonttype": 42}

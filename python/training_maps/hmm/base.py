@@ -41,13 +41,14 @@ from training_maps.hmm.initialisation import (
 )
 from training_maps.hmm.missing_values import checked_rows, gaps_filled
 from training_maps.hmm.sufficient_statistics import Counts, first_rows
+from training_maps.settings.sections import FitSettings
 from training_maps.utils.numbers import Floats, Ints
 
 Reason = Literal["converged", "iteration limit", "degenerate"]
 
 # Smallest eigenvalue of a covariance, in squared standard deviations of a z-scored metric: the
 # value of hmmlearn's `min_covar`.
-COVARIANCE_FLOOR = 1e-3
+COVARIANCE_FLOOR = FitSettings.covariance_floor
 # hmmlearn's prior, in every entry of a covariance's scatter.
 COVARS_PRIOR = 1e-2
 # What hmmlearn adds to the diagonal of the initial covariance.
@@ -151,8 +152,8 @@ class HiddenMarkovModel(ABC, Generic[Rows, Seen]):
         covars_prior: float = COVARS_PRIOR,
         random_state: int | None = None,
         start: Start = "k-means",
-        n_iter: int = 500,
-        tol: float = 1e-2,
+        n_iter: int = FitSettings.max_iterations,
+        tol: float = FitSettings.tolerance,
     ) -> None:
         """Set up a model without parameters; `fit` or `from_parameters` gives it some.
 

@@ -19,13 +19,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from training_maps.settings.sections import MetricsSettings, NonFinite, ObservationsSettings
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, read_table, table_metadata, write_table
 from training_maps.utils.notes import Note, notes_from
 from training_maps.utils.numbers import LARGEST_STEP, MISSING_SHARE, Floats
 from training_maps.utils.seeds import format_seeds
 
-NonFinite = Literal["stop", "drop", "cut"]
 Split = Literal["train", "validation"]
 
 POLICIES = ("stop", "drop", "cut")
@@ -125,12 +125,12 @@ class Observations:
 def observations(
     tables: Mapping[int, pd.DataFrame] | Sequence[pd.DataFrame],
     *,
-    max_checkpoints: int = 1000,
-    min_checkpoints: int = 10,
-    validation_share: float = 0.2,
-    split_seed: int = 0,
+    max_checkpoints: int = ObservationsSettings.max_checkpoints,
+    min_checkpoints: int = ObservationsSettings.min_checkpoints,
+    validation_share: float = ObservationsSettings.validation_share,
+    split_seed: int = ObservationsSettings.split_seed,
     metrics: Sequence[str] | None = None,
-    non_finite: NonFinite = "stop",
+    non_finite: NonFinite = MetricsSettings.non_finite,
 ) -> Observations:
     """Z-score the metrics of many runs and split the runs into training and validation.
 

@@ -25,6 +25,7 @@ from training_maps.metrics.definitions import DISTANCES, FROM_PREVIOUS, FROM_STA
 from training_maps.metrics.parameters import NO_OVERRIDES, Overrides, select_parameters
 from training_maps.runs.checkpoints import MANIFEST, Checkpoint, Run, write_manifest
 from training_maps.runs.formats import describe
+from training_maps.settings.sections import MetricsSettings
 from training_maps.utils.code_digest import stage_digest
 from training_maps.utils.errors import InputError, UnreadableCheckpoint
 from training_maps.utils.files import read_table, table_metadata, write_table
@@ -44,8 +45,8 @@ class MetricSettings:
 
     columns: tuple[str, ...] = ()
     overrides: Overrides = NO_OVERRIDES
-    non_finite: NonFinitePolicy = "stop"
-    unreadable: UnreadablePolicy = "stop"
+    non_finite: NonFinitePolicy = MetricsSettings.non_finite
+    unreadable: UnreadablePolicy = MetricsSettings.unreadable
     state_dict_key: str | None = None
 
 

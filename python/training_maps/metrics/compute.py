@@ -22,6 +22,7 @@ from training_maps.metrics.definitions import (
 from training_maps.metrics.measurement import NonFinitePolicy, UnreadablePolicy, measure_run
 from training_maps.metrics.parameters import NO_OVERRIDES, Overrides, ParameterSelection
 from training_maps.runs.checkpoints import find_run
+from training_maps.settings.sections import MetricsSettings
 from training_maps.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -82,8 +83,8 @@ def run_metrics(
     *,
     columns: Sequence[str] = (),
     threads: int | None = None,
-    non_finite: NonFinitePolicy = "stop",
-    unreadable: UnreadablePolicy = "stop",
+    non_finite: NonFinitePolicy = MetricsSettings.non_finite,
+    unreadable: UnreadablePolicy = MetricsSettings.unreadable,
     verify: bool = True,
     state_dict_key: str | None = None,
     overrides: Overrides = NO_OVERRIDES,

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from training_maps.metrics import plugins
 from training_maps.metrics.definitions import FROM_PREVIOUS, FROM_START
@@ -19,6 +19,7 @@ from training_maps.metrics.parameters import (
 )
 from training_maps.runs.checkpoints import Checkpoint, Run
 from training_maps.runs.formats import CheckpointReader, OpenCheckpoint, Source, check_files
+from training_maps.settings.sections import NonFinite, Unreadable
 from training_maps.utils.errors import InputError, UnreadableCheckpoint
 from training_maps.utils.progress import Progress
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("training_maps")
 
-NonFinitePolicy = Literal["stop", "drop", "cut"]
-UnreadablePolicy = Literal["stop", "skip"]
+NonFinitePolicy = NonFinite
+UnreadablePolicy = Unreadable
 
 # Files that are measured in one call are as many as take about so long, and no fewer than keep all
 # threads busy: one call costs nothing, and progress is logged between calls.

@@ -8,20 +8,21 @@ ways into training and validation runs, this is averaged over the splits. Inside
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 import numpy as np
 
+from training_maps.settings.sections import Aggregate, Criterion, KindOfModel
 from training_maps.utils.errors import InputError
 from training_maps.utils.numbers import Floats
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CRITERIA = ("bic", "aic", "log_likelihood")
-AGGREGATES = ("mean", "best")
+CRITERIA = get_args(Criterion)
+AGGREGATES = get_args(Aggregate)
 #: The kinds of model; of equals, the first named is chosen.
-MODEL_NAMES = ("gaussian", "autoregressive")
+MODEL_NAMES = get_args(KindOfModel)
 
 
 class Candidate(NamedTuple):

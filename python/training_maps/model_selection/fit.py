@@ -24,19 +24,17 @@ import numpy as np
 import pandas as pd
 
 from training_maps.hmm.autoregressive import AutoregressiveHMM
-from training_maps.hmm.base import COVARIANCE_FLOOR, HMM, one_thread
-from training_maps.hmm.covariances import COVARIANCES
+from training_maps.hmm.base import HMM, one_thread
 from training_maps.hmm.gaussian import GaussianHMM
 from training_maps.hmm.initialisation import start_of
 from training_maps.hmm.observations import Observations
 from training_maps.model_selection.fitted import SCORE_COLUMNS, FittedHMM
 from training_maps.model_selection.restarts import OWN_SPLIT, Restarts, other_splits, visiting_order
+from training_maps.settings.fields import check_fields
+from training_maps.settings.sections import FitSettings, SelectionSettings
 from training_maps.utils.errors import InputError
 
 logger = logging.getLogger("training_maps")
-
-MAX_ITERATIONS = 500
-TOLERANCE = 1e-2
 
 #: The kinds of model, by their names in the config.
 MODELS: dict[str, type[HMM]] = {model.name: model for model in (GaussianHMM, AutoregressiveHMM)}
@@ -47,13 +45,13 @@ def fit_hmm(
     n_states: int,
     *,
     model: str = "gaussian",
-    restarts: int = 5,
-    covariance: str = "full",
-    covariance_floor: float = COVARIANCE_FLOOR,
-    max_iterations: int = MAX_ITERATIONS,
-    tolerance: float = TOLERANCE,
-    random_state: int = 0,
-    resplits: int = 0,
+    restarts: int = FitSettings.restarts,
+    covariance: str = FitSettings.covariance,
+    covariance_floor: float = FitSettings.covariance_floor,
+    max_iterations: int = FitSettings.max_iterations,
+    tolerance: float = FitSettings.tolerance,
+    random_state: int = FitSettings.random_state,
+    resplits: int = FitSettings.resplits,
 ) -> FittedHMM:
     """Fit K-state models from several starts; keep the one with the best validation likelihood.
 
@@ -116,23 +114,10 @@ def fit_hmm(
 
 
 def _check_settings(obs: Observations, n_states: int, settings: Mapping[str, Any]) -> None:
-    least = {"n_states": 1, "restarts": 1, "max_iterations": 1, "random_state": 0, "resplits": 0}
-    for name, minimum in least.items():
-        value = {"n_states": n_states, **settings}[name]
-        if value < minimum:
-            raise InputError(f"{name}: {value} is below the least allowed, {minimum}")
-    if not settings["tolerance"] > 0:
-        raise InputError(
-            f"tolerance: {settings['tolerance']} is not above 0; a fit would never converge"
-        )
-    if not 0 < settings["covariance_floor"] <= 1:
-        raise InputError(
-            f"covariance_floor: {settings['covariance_floor']} is not above 0 and at most 1 (the "
-            "variance of a z-scored metric)"
-        )
-    for name, known in {"model": MODELS, "covariance": COVARIANCES}.items():
-        if settings[name] not in known:
-            raise InputError(f"{name}: {settings[name]!r} is not one of {', '.join(known)}")
+    if settings["model"] not in MODELS:
+        raise InputError(f"model: {settings['model']!r} is not one of {', '.join(MODELS)}")
+    check_fields(FitSettings, {key: settings[key] for key in settings if key != "model"})
+    check_fields(SelectionSettings, {"n_states": n_states})
     distinct = len(np.unique(obs.sequences("train")[0], axis=0))
     if n_states > distinct:
         raise InputError(

@@ -14,11 +14,12 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from training_maps.hmm.base import COVARIANCE_FLOOR, HMM
+from training_maps.hmm.base import HMM
 from training_maps.hmm.observations import Observations
 from training_maps.model_selection.criteria import (
     MODEL_NAMES,
@@ -28,9 +29,10 @@ from training_maps.model_selection.criteria import (
     choose,
     judged,
 )
-from training_maps.model_selection.fit import MAX_ITERATIONS, TOLERANCE, fit_hmm
+from training_maps.model_selection.fit import fit_hmm
 from training_maps.model_selection.fitted import SCORE_COLUMNS, FittedHMM, load_fitted
 from training_maps.model_selection.stability import Stability, measure_stability
+from training_maps.settings.sections import FitSettings, SelectionSettings
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_table
 from training_maps.utils.notes import Note
@@ -77,17 +79,13 @@ class SelectedModel:
 def select_hmm(
     obs: Observations,
     n_states: Iterable[int] = range(1, 9),
-    restarts: int = 5,
-    random_state: int = 0,
+    restarts: int = FitSettings.restarts,
+    random_state: int = FitSettings.random_state,
     *,
-    model: str | Sequence[str] = "gaussian",
-    covariance: str = "full",
-    covariance_floor: float = COVARIANCE_FLOOR,
-    criterion: str = "bic",
-    aggregate: str = "mean",
-    max_iterations: int = MAX_ITERATIONS,
-    tolerance: float = TOLERANCE,
-    resplits: int = 0,
+    model: str | Sequence[str] = SelectionSettings.model,
+    criterion: str = SelectionSettings.criterion,
+    aggregate: str = SelectionSettings.aggregate,
+    **fit: Any,
 ) -> SelectedModel:
     """Fit models with several numbers of states and choose one.
 
@@ -97,14 +95,11 @@ def select_hmm(
         restarts: random starts of each.
         random_state: seed of the starts.
         model: kind of model, or several to choose between: "gaussian", "autoregressive".
-        covariance: "full", "diag", "tied" or "spherical".
-        covariance_floor: smallest eigenvalue of a covariance; see `fit_hmm`.
         criterion: "bic", "aic" (the lowest is chosen) or "log_likelihood" (the highest), all of
             the validation runs.
         aggregate: see `training_maps.model_selection.criteria.choose`.
-        max_iterations: most EM iterations of a fit.
-        tolerance: gain in log-likelihood below which a fit has converged.
-        resplits: other splits of the runs to choose on as well; see `fit_hmm`.
+        fit: how each is fitted, as `fit_hmm` takes it: covariance, covariance_floor,
+            max_iterations, tolerance, resplits.
 
     Returns:
         The chosen model.
@@ -119,12 +114,8 @@ def select_hmm(
             candidate.n_states,
             model=candidate.model,
             restarts=restarts,
-            covariance=covariance,
-            covariance_floor=covariance_floor,
-            max_iterations=max_iterations,
-            tolerance=tolerance,
             random_state=random_state,
-            resplits=resplits,
+            **fit,
         )
         for candidate in _candidates(model, n_states)
     }
@@ -136,10 +127,10 @@ def load_selected(
     obs: Observations,
     folder: str | os.PathLike[str],
     n_states: Iterable[int],
-    criterion: str = "bic",
-    aggregate: str = "mean",
+    criterion: str = SelectionSettings.criterion,
+    aggregate: str = SelectionSettings.aggregate,
     *,
-    model: str | Sequence[str] = "gaussian",
+    model: str | Sequence[str] = SelectionSettings.model,
 ) -> SelectedModel:
     """Choose among models already fitted: the npz and csv of each K in `folder`.
 

@@ -195,7 +195,7 @@ def entering_times(results: ExperimentResults, time: Time) -> list[list[float]]:
     return medians
 
 
-def sensitivity_section(
+def sensitivity_block(
     results: ExperimentResults, settings: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """The sentences and the rows of the sensitivity analysis; empty if there is none.
@@ -212,7 +212,7 @@ def sensitivity_section(
     }
 
 
-def early_warning_section(
+def early_warning_block(
     results: ExperimentResults, settings: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """The conclusions and the rows of early warning; empty if there is none, as above."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
+import operator
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from training_maps.utils.errors import InputError
+from training_maps.utils.errors import InputError, shown
 
 _JSON_TYPES: dict[Any, str] = {
     int: "integer",
@@ -20,6 +22,13 @@ _JSON_TYPES: dict[Any, str] = {
     bool: "boolean",
     str: "string",
     types.NoneType: "null",
+}
+_LIMITS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
+    "minimum": (operator.ge, "at least {}"),
+    "exclusiveMinimum": (operator.gt, "more than {}"),
+    "maximum": (operator.le, "at most {}"),
+    "exclusiveMaximum": (operator.lt, "less than {}"),
+    "not": (lambda value, other: value % other["multipleOf"] != 0, "odd"),
 }
 
 
@@ -82,6 +91,39 @@ def section_schema(cls: type) -> dict[str, Any]:
 def defaults_of(cls: type) -> dict[str, Any]:
     """Every field's default, by its name."""
     return {field.name: _default(field, cls.__name__) for field in dataclasses.fields(cls)}
+
+
+def check_fields(cls: type, values: Mapping[str, Any]) -> None:
+    """Refuse values that a field of the dataclass, named by its key, may not have.
+
+    Raises:
+        InputError: naming the field, and what is expected.
+    """
+    properties = fields_schema(cls)["properties"]
+    for name, value in values.items():
+        check_limits(name, properties[name], value)
+
+
+def check_limits(name: str, schema: Mapping[str, Any], value: Any) -> None:
+    """Refuse a number, or one of a list, that is beyond the limits of its field, or no choice.
+
+    Raises:
+        InputError: naming the field by `name`, and what is expected.
+    """
+    if isinstance(value, list | tuple):
+        for one in value:
+            check_limits(name, schema.get("items", {}), one)
+        return
+    if "enum" in schema and value not in schema["enum"]:
+        choices = ", ".join(str(choice) for choice in schema["enum"] if choice is not None)
+        raise InputError(f"{name} must be one of {choices}, got {shown(value)}")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    limits = {key: limit for key, limit in _LIMITS.items() if key in schema}
+    fine = all(holds(value, schema[key]) for key, (holds, _) in limits.items())
+    if not fine or not math.isfinite(value):
+        words = [text.format(schema[key]) for key, (_, text) in limits.items()]
+        raise InputError(f"{name} must be {' and '.join(words) or 'a finite number'}, got {value}")
 
 
 def _default(field: dataclasses.Field[Any], where: str) -> Any:

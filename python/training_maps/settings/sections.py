@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from training_maps.settings.fields import Limits, setting
 
@@ -24,6 +24,11 @@ KindOfModel = Literal["gaussian", "autoregressive"]
 Covariance = Literal["full", "diag", "tied", "spherical"]
 Criterion = Literal["bic", "aic", "log_likelihood"]
 Aggregate = Literal["mean", "best"]
+CensoredPolicy = Literal["last_step", "drop", "tobit"]
+DetourRule = Literal["sign", "interval"]
+OutcomeKind = Literal["convergence_time", "first_crossing", "final", "best", "table"]
+Unreadable = Literal["stop", "skip"]
+Features = Literal["inverse_covariance", "posterior_gradient"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class MetricsSettings:
         "these. Metrics of one's own, which an installed package offers, are named by their entry "
         "points",
     )
-    unreadable: Literal["stop", "skip"] = setting(
+    unreadable: Unreadable = setting(
         "stop",
         "on a checkpoint that is missing, truncated, corrupt or changed; stop with an error, or "
         "skip it",
@@ -76,10 +81,10 @@ class SelectionSettings:
     model: Annotated[
         str | Sequence[str],
         Limits(
-            pattern="^(gaussian|autoregressive)$",
+            pattern=f"^({'|'.join(get_args(KindOfModel))})$",
             minItems=1,
             uniqueItems=True,
-            items={"enum": ["gaussian", "autoregressive"]},
+            items={"enum": list(get_args(KindOfModel))},
         ),
     ] = setting(
         "gaussian",
@@ -136,7 +141,7 @@ class TrainingMapSettings:
     """The map's labels."""
 
     n_features: int = setting(3, "metrics that label a state", minimum=1)
-    features: Literal["inverse_covariance", "posterior_gradient"] = setting(
+    features: Features = setting(
         "inverse_covariance",
         "what ranks the metrics that label states and transitions; the diagonal of a state's "
         "inverse covariance, or how fast the posterior probability of a state grows with a metric "
@@ -201,7 +206,7 @@ class PhaseTransitionsSettings:
 class SemanticsSettings:
     """How states relate to convergence time, or to another outcome of the runs."""
 
-    outcome: Literal["convergence_time", "first_crossing", "final", "best", "table"] = setting(
+    outcome: OutcomeKind = setting(
         "convergence_time",
         "what is regressed on the shares of states; the time when a logged column passes the "
         "threshold (convergence_time, or first_crossing where it is no convergence), its last or "
@@ -235,7 +240,7 @@ class SemanticsSettings:
             "column": {"type": "string", "minLength": 1, "description": "the outcome"},
         },
     )
-    censored: Literal["last_step", "drop", "tobit"] = setting(
+    censored: CensoredPolicy = setting(
         "last_step",
         "runs that do not converge count as their last step, are dropped, or are known to converge "
         "later (a Tobit model)",
@@ -246,7 +251,7 @@ class SemanticsSettings:
         exclusiveMinimum=0,
         maximum=1,
     )
-    detour_rule: Literal["sign", "interval"] = setting(
+    detour_rule: DetourRule = setting(
         "sign",
         "a detour's coefficient is positive (sign), or its whole 95 % interval is (interval)",
     )

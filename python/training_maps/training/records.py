@@ -36,6 +36,7 @@ from training_maps.runs.checkpoints import (
     write_checkpoint,
     write_manifest,
 )
+from training_maps.settings.sections import MetricsSettings
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, write_table
 
@@ -61,7 +62,7 @@ class Recording:
 
     runs: Path
     what: What = "checkpoints"
-    non_finite: NonFinitePolicy = "stop"
+    non_finite: NonFinitePolicy = MetricsSettings.non_finite
     columns: tuple[str, ...] = ()
     overrides: Overrides = NO_OVERRIDES
 

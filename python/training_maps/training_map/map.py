@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from training_maps.settings.sections import TrainingMapSettings
 from training_maps.training_map.elements import (
     State,
     Transition,
@@ -95,7 +96,7 @@ class TrainingMap:
         cls,
         model: SelectedModel,
         *,
-        n_features: int = 3,
+        n_features: int = TrainingMapSettings.n_features,
         features: str = INVERSE_COVARIANCE,
         experiment: str | None = None,
     ) -> TrainingMap:

@@ -35,6 +35,7 @@ from training_maps.hmm.base import HMM
 from training_maps.hmm.observations import Observations, Standards
 from training_maps.model_selection.fit import fit_hmm
 from training_maps.result_tables import EARLY_WARNING_COLUMNS, typed
+from training_maps.settings.sections import EarlyWarningSettings
 from training_maps.stats.cross_validation import (
     balanced_accuracy,
     nearest_centroids,
@@ -200,8 +201,8 @@ def judge(
     targets: Sequence[Target],
     folds: Ints,
     *,
-    n_permutations: int = 999,
-    random_state: int = 0,
+    n_permutations: int = EarlyWarningSettings.permutations,
+    random_state: int = EarlyWarningSettings.random_state,
 ) -> pd.DataFrame:
     """How well the beginnings predict the targets, with `EARLY_WARNING_COLUMNS`.
 

@@ -39,6 +39,7 @@ from typing import Literal
 
 import numpy as np
 
+from training_maps.settings.sections import PhaseTransitionsSettings
 from training_maps.utils.numbers import Floats
 
 Status = Literal["found", "not reached", "from the start"]
@@ -69,10 +70,10 @@ class Rule:
         chance: accuracy at chance; None takes the mean of the runs' first checkpoints.
     """
 
-    level: float = 0.5
-    window: int = 5
-    dips: float = 0.1
-    chance: float | None = None
+    level: float = PhaseTransitionsSettings.level
+    window: int = PhaseTransitionsSettings.window
+    dips: float = PhaseTransitionsSettings.dips
+    chance: float | None = PhaseTransitionsSettings.chance
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from training_maps.analysis.phases.curves import (
 )
 from training_maps.result_tables import PHASE_COLUMNS, typed
 from training_maps.runs.training_logs import log_values
+from training_maps.settings.sections import PhaseTransitionsSettings
 from training_maps.utils.notes import Note
 from training_maps.utils.numbers import Floats
 from training_maps.utils.seeds import named_seeds
@@ -73,7 +74,7 @@ def find_phase_transitions(
     state_paths: pd.DataFrame,
     logs: Mapping[int, pd.DataFrame],
     rule: Rule | None = None,
-    tolerance: int = 3,
+    tolerance: int = PhaseTransitionsSettings.tolerance,
 ) -> PhaseTransitions:
     """Find each run's memorisation and generalisation, and match them to its path.
 

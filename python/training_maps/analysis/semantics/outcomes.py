@@ -10,20 +10,21 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
 from training_maps.result_tables import CONVERGENCE_COLUMNS, typed
 from training_maps.runs.training_logs import log_values
+from training_maps.settings.sections import OutcomeKind, SemanticsSettings
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_table
 from training_maps.utils.seeds import format_seeds
 
 Direction = Literal["above", "below"]
 
-OUTCOME_KINDS = ("convergence_time", "first_crossing", "final", "best", "table")
+OUTCOME_KINDS = get_args(OutcomeKind)
 TIMES = ("convergence_time", "first_crossing")
 DIRECTIONS = ("above", "below")
 
@@ -80,7 +81,7 @@ def usual_direction(column: str) -> Direction:
 def convergence_times(
     logs: Mapping[int, pd.DataFrame],
     threshold: float,
-    column: str = "eval_accuracy",
+    column: str = SemanticsSettings.column,
     direction: Direction = "above",
 ) -> pd.DataFrame:
     """When each run converges: its first checkpoint with `column` strictly beyond `threshold`.

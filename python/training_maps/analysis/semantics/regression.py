@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,7 @@ from training_maps.analysis.semantics.sentences import (
     why_no_regression,
 )
 from training_maps.result_tables import COEFFICIENT_COLUMNS
+from training_maps.settings.sections import CensoredPolicy, DetourRule, SemanticsSettings
 from training_maps.stats.least_squares import (
     ROUNDING,
     LeastSquares,
@@ -56,16 +57,16 @@ __all__ = [
     "state_shares",
 ]
 
-CensoredPolicy = Literal["last_step", "drop", "tobit"]
-DetourRule = Literal["sign", "interval"]
 
-CENSORED_POLICIES = ("last_step", "drop", "tobit")
-DETOUR_RULES = ("sign", "interval")
-N_RESAMPLES = 1000
+CENSORED_POLICIES = get_args(CensoredPolicy)
+DETOUR_RULES = get_args(DetourRule)
+N_RESAMPLES = SemanticsSettings.resamples
 N_PERMUTATIONS = 1999
 # Each takes a fit by maximum likelihood, so fewer.
 N_TOBIT_PERMUTATIONS = 199
 LEVEL = 0.95
+# The methods of regression.
+LEAST_SQUARES, TOBIT = "ordinary least squares", "Tobit"
 
 
 def _no_coefficients() -> pd.DataFrame:
@@ -87,7 +88,7 @@ class Regression:
         n_converged: runs among them that converged; None if the outcome is not a time.
         significance: level that the p-value must be below to interpret coefficients.
         censored: what is done with runs that do not converge: "last_step", "drop" or "tobit".
-        method: "ordinary least squares" or "Tobit".
+        method: `LEAST_SQUARES` or `TOBIT`.
         r_squared: centred coefficient of determination, in [0, 1]; of a Tobit model that of
             McKelvey and Zavoina.
         r_squared_interval: 95 % interval over resampled runs.
@@ -117,7 +118,7 @@ class Regression:
     n_runs: int
     n_converged: int | None
     significance: float
-    censored: CensoredPolicy = "last_step"
+    censored: CensoredPolicy = SemanticsSettings.censored
     method: str | None = None
     r_squared: float | None = None
     r_squared_interval: tuple[float, float] | None = None
@@ -133,7 +134,7 @@ class Regression:
     coefficients: pd.DataFrame = field(default_factory=_no_coefficients)
     predictions: pd.DataFrame = field(default_factory=_no_predictions)
     detour_states: tuple[int, ...] = ()
-    detour_rule: DetourRule = "sign"
+    detour_rule: DetourRule = SemanticsSettings.detour_rule
     reason: str | None = None
     notes: tuple[Note, ...] = ()
 
@@ -185,12 +186,12 @@ def regress(
     shares: pd.DataFrame,
     outcome: Outcome,
     *,
-    censored: CensoredPolicy = "last_step",
-    significance: float = 0.001,
-    detour_rule: DetourRule = "sign",
-    n_resamples: int = N_RESAMPLES,
+    censored: CensoredPolicy = SemanticsSettings.censored,
+    significance: float = SemanticsSettings.significance,
+    detour_rule: DetourRule = SemanticsSettings.detour_rule,
+    n_resamples: int = SemanticsSettings.resamples,
     alternatives: bool = True,
-    random_state: int = 0,
+    random_state: int = SemanticsSettings.random_state,
 ) -> Regression:
     """Regress an outcome on the shares of checkpoints in each state; find detours.
 
@@ -289,7 +290,7 @@ def _least_squares_estimates(
     shuffled = shuffled_r_squared(x, y, N_PERMUTATIONS, random_state)
     predicted = left_out_predictions(x, y)
     numbers = {
-        "method": "ordinary least squares",
+        "method": LEAST_SQUARES,
         "r_squared": fit.r_squared,
         "adjusted_r_squared": fit.adjusted_r_squared,
         "leave_one_out_r_squared": predictive_r_squared(y, predicted),
@@ -313,7 +314,7 @@ def _tobit_estimates(
     resampled, r_squared = resampled_tobit(x, y, censored, n_resamples, random_state)
     statistics, shuffled = shuffled_statistics(x, y, censored, N_TOBIT_PERMUTATIONS, random_state)
     numbers = {
-        "method": "Tobit",
+        "method": TOBIT,
         "r_squared": fit.r_squared,
         "likelihood_ratio": fit.statistic,
         "p_value": fit.p_value,

@@ -337,10 +337,10 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("extra", "message"),
         [
-            (["--fractions", "0"], "0.0 is not above 0 and at most 1"),
-            (["--fractions", "0.1", "1.5"], "1.5 is not above 0"),
-            (["--fractions", "0.1", "--folds", "1"], "--folds: 1 is below the least"),
-            (["--fractions", "0.1", "--permutations", "0"], "--permutations: 0 is below"),
+            (["--fractions", "0"], "--fractions must be more than 0 and at most 1, got 0.0"),
+            (["--fractions", "0.1", "1.5"], "more than 0 and at most 1, got 1.5"),
+            (["--fractions", "0.1", "--folds", "1"], "--folds must be at least 2, got 1"),
+            (["--fractions", "0.1", "--permutations", "0"], "--permutations must be at least 1"),
         ],
     )
     def test_settings_out_of_range(self, results, extra, message, capsys):
@@ -369,44 +369,3 @@ class TestCommand:
         write_json(data | {"selected_model": None}, folder / "training_map.json")
         assert command(folder, "--fractions", "0.1") == 1
         assert "there is no model" in capsys.readouterr().err
-
-
-def row_of(fraction, runs, features, p, already=0, **numbers):
-    empty = dict.fromkeys(EARLY_WARNING_COLUMNS, np.nan)
-    return empty | {
-        "fraction": fraction, "last_step": 100 * fraction, "target": "time", "runs": runs,
-        "features": features, "n_runs": 20, "n_already": already, "r_squared": 0.5,
-        "rank_correlation": 0.6, "p_value": p, "p_value_adjusted": p, **numbers,
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("rows", "expected"),
-    [
-        (
-            [row_of(0.1, "all", "states", 0.4), row_of(0.1, "all", "metrics", 0.4)],
-            "No beginning's states are seen to tell time of runs for which it is not known yet.",
-        ),
-        (
-            [row_of(0.1, "all", "states", 0.4), row_of(0.1, "all", "metrics", 0.01)],
-            "not known yet; the mean metrics alone do from the first 10%.",
-        ),
-        (
-            [row_of(0.2, "all", "states", 0.01), row_of(0.2, "all", "metrics", 0.2)],
-            "States of the first 20% of training tell time of runs for which it is not known yet "
-            "better than chance does; the mean metrics alone never do.",
-        ),
-        (
-            [
-                row_of(0.2, runs, name, 0.01 if runs == "all" else 0.6, already=5)
-                for runs in ("all", "not yet")
-                for name in ("states", "metrics")
-            ],
-            "not known yet; what they tell is known by then.",
-        ),
-    ],
-)
-def test_conclusions(rows, expected):
-    first = sentences_of(pd.DataFrame(rows))[0]
-    assert first.kind == "conclusion"
-    assert first.text.endswith(expected)

@@ -452,5 +452,5 @@ class TestCommand:
         assert "no column score" in errors[1]
         assert f"seed 5: {log}: cannot be read" in errors[2]
         assert "--threshold must be a finite number" in errors[3]
-        assert "--significance must be between 0 and 1" in errors[4]
+        assert "--significance must be more than 0 and at most 1" in errors[4]
         assert not (tmp_path / "regression.json").exists()
