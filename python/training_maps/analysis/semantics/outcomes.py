@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from training_maps.result_tables import CONVERGENCE_COLUMNS, typed
+from training_maps.runs.training_logs import log_values
 from training_maps.settings.sections import OutcomeKind, SemanticsSettings
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_table
@@ -260,9 +261,4 @@ def _column_of_log(seed: int, log: pd.DataFrame, column: str) -> tuple[pd.DataFr
     if not np.isfinite(log["step"].to_numpy(dtype=float)).all():
         raise InputError(f"the training log of seed {seed} has a null step")
     log = log.sort_values("step", kind="stable")
-    try:
-        return log, log[column].to_numpy(dtype=float, na_value=np.nan)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"the training log of seed {seed}: column {column} is not numeric"
-        ) from error
+    return log, log_values(seed, log, column)
