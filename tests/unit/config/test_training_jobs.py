@@ -2,95 +2,70 @@
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from tests.support.project import ROOT
-from training_maps.config.jobs import Jobs
-from training_maps.config.resolve import prepare
-from training_maps.config.schema import load_schema
+from tests.unit.config.test_jobs import PATHS, jobs_of, jobs_of_file
 from training_maps.config.training_jobs import TrainingJobs, checkpoints_to_use
 
-SCHEMA = load_schema()
+
+def training(seeds: list[int], **settings: Any) -> TrainingJobs:
+    return TrainingJobs(jobs_of(seeds=seeds, training=settings))
 
 
-@pytest.fixture
-def training_of(tmp_path):
-    """Makes the training jobs of an experiment with these lines below `training`."""
-
-    def make(training, more="seeds: 0-9,25"):
-        (tmp_path / "one.yaml").write_text(f"training: {{{training}}}\n{more}\n")
-        config = prepare({"experiments": ["one"]}, tmp_path, SCHEMA)
-        return TrainingJobs(Jobs.of(config)["one"])
-
-    return make
+def test_a_seed_s_block_does_not_depend_on_the_other_seeds() -> None:
+    assert training([0, 9, 10, 25], seeds_per_job=10).blocks() == {0: [0, 9], 1: [10], 2: [25]}
+    assert training([25], seeds_per_job=10).blocks() == {2: [25]}
 
 
-def test_a_seeds_block_does_not_depend_on_the_other_seeds(training_of):
-    training = training_of("task: sparse_parities, seeds_per_job: 4")
-    assert training.blocks() == {0: [0, 1, 2, 3], 1: [4, 5, 6, 7], 2: [8, 9], 6: [25]}
-    fewer = training_of("task: sparse_parities, seeds_per_job: 4", "seeds: 5-6")
-    assert fewer.blocks() == {1: [5, 6]}
+def test_networks_that_are_trained_one_by_one_have_a_job_each() -> None:
+    jobs = training([0, 1], seeds_per_job=10)
+    jobs.task = type("Alone", (type(jobs.task),), {"side_by_side": False})()
+    assert jobs.blocks() == {0: [0], 1: [1]}
 
 
-def test_networks_one_by_one_have_a_job_each(training_of):
-    training = training_of("task: cifar, seeds_per_job: 4", "seeds: 0-2")
-    assert training.blocks() == {0: [0], 1: [1], 2: [2]}
+@pytest.mark.parametrize(
+    ("device", "profits", "told", "gpus"),
+    [("auto", False, "cpu", 0), ("auto", True, "auto", 1), ("cuda", False, "cuda", 1)],
+)
+def test_a_gpu_is_not_taken_unasked_where_it_would_not_help(
+    device: str, profits: bool, told: str, gpus: int
+) -> None:
+    jobs = training([0], device=device)
+    jobs.task = type("Other", (type(jobs.task),), {"profits_from_gpu": profits})()
+    assert (jobs.device(), jobs.gpus()) == (told, gpus)
 
 
-def test_a_gpu_is_asked_for_where_it_helps_or_is_wanted(training_of):
-    small = training_of("task: sparse_parities")
-    assert small.device() == ("auto" if small.task.profits_from_gpu else "cpu")
-    large = training_of("task: cifar")
-    assert (large.device(), large.gpus()) == ("auto", 1)
-    for device, gpus in (("cpu", 0), ("cuda", 1)):
-        training = training_of(f"task: sparse_parities, device: {device}")
-        assert (training.device(), training.gpus()) == (device, gpus)
+def test_checkpoints_or_metrics_are_recorded() -> None:
+    kept = training([4])
+    assert kept.records([4]) == ["<results>/x/runs/seed-4/checkpoints.json"]
+    assert kept.recording_options() == kept.passing_records([4]) == []
+    passing = training([4], keep_checkpoints=False)
+    assert passing.passing_records([4]) == ["<results>/x/runs/seed-4/checkpoints"]
+    measured = training([4], keep_checkpoints=False, metrics_during_training=True)
+    assert measured.records([4]) == ["<results>/x/runs/seed-4/metrics.parquet"]
+    assert measured.passing_records([4]) == []
+    assert measured.recording_options()[:3] == ["--metrics", "--non-finite", "stop"]
+    assert measured.code(ROOT / "rust_metrics") != kept.code(ROOT / "rust_metrics")
 
 
-def test_data_sets_are_fetched_once_and_files_of_ones_own_are_inputs(training_of, tmp_path):
-    assert training_of("task: sparse_parities").data_files() == []
-    assert training_of("task: mnist").data_files() == ["<results>/datasets/mnist.json"]
-    images, labels = np.zeros((2, 28, 28), np.uint8), np.arange(2)
-    path = tmp_path / "digits.npz"
-    np.savez(path, train_images=images, train_labels=labels, eval_images=images, eval_labels=labels)
-    own = training_of(f"task: mnist, task_settings: {{dataset: {path}}}")
-    assert own.data_files() == [str(path)]
+def test_only_runs_that_are_trained_have_checkpoints_to_remove(tmp_path: Path) -> None:
+    passing = jobs_of(training={"keep_checkpoints": False})
+    assert checkpoints_to_use(passing, 1) == ["<results>/x/runs/seed-1/checkpoints"]
+    assert checkpoints_to_use(jobs_of_file(tmp_path, PATHS), 1) == []
 
 
-def test_what_is_recorded_and_what_is_kept(training_of):
-    kept = training_of("task: sparse_parities")
-    assert kept.records([3]) == ["<results>/one/runs/seed-3/checkpoints.json"]
-    assert kept.passing_records([3]) == []
-    assert kept.recording_options() == []
-    passing = training_of("task: sparse_parities, keep_checkpoints: false")
-    folders = [f"<results>/one/runs/seed-{seed}/checkpoints" for seed in (3, 4)]
-    assert passing.passing_records([3, 4]) == folders
-    assert checkpoints_to_use(passing.jobs, 4) == folders[1:]
-    during = training_of(
-        "task: sparse_parities, keep_checkpoints: false, metrics_during_training: true",
-        "seeds: 0-9\nmetrics: {columns: [l1, trace]}",
-    )
-    assert during.records([3]) == ["<results>/one/runs/seed-3/metrics.parquet"]
-    assert during.passing_records([3]) == []
-    options = during.recording_options()
-    assert options[:3] == ["--metrics", "--non-finite", "stop"]
-    assert options[options.index("--columns") + 1 :][:2] == ["l1", "trace"]
+def test_the_recipe_is_told_as_it_is_in_the_settings() -> None:
+    told = training([0], learning_rate=0.25, optimizer="adamw").recipe()
+    assert {"learning_rate=0.25", "optimizer=adamw"} <= set(told)
 
 
-def test_recipe_and_task_are_told_as_assignments(training_of):
-    training = training_of("task: sparse_parities, learning_rate: 0.2, task_settings: {n_bits: 9}")
-    recipe = training.recipe()
-    assert "learning_rate=0.2" in recipe
-    assert not any(one.startswith(("task", "seeds_per_job")) for one in recipe)
-    assert "n_bits=9" in training.task_settings()
-
-
-def test_the_code_is_that_of_the_task_and_of_metrics_where_they_are_made(training_of):
-    rust = ROOT / "rust_metrics"
-    plain = training_of("task: sparse_parities").code(rust)
-    assert plain == training_of("task: sparse_parities, learning_rate: 0.7").code(rust)
-    assert plain != training_of("task: modular_addition").code(rust)
-    during = training_of("task: sparse_parities, metrics_during_training: true").code(rust)
-    assert during.startswith(plain)
-    assert during != plain
+def test_a_data_set_is_fetched_once_for_all_or_is_one_s_own() -> None:
+    jobs = training([0])
+    assert jobs.data_files() == []
+    for dataset, file in (("mnist", "<results>/datasets/mnist.json"), ("a/b.npz", "a/b.npz")):
+        jobs.task = type("Images", (type(jobs.task),), {"dataset": dataset})()
+        assert jobs.data_files() == [file]

@@ -88,11 +88,11 @@ def test_what_cannot_be(section, seeds, fault):
     [
         ("", "neither a whole number"),
         ([], "empty"),
-        ("5-3", "no steps"),
-        ("0-9:0", "no steps"),
+        ("5-3", "runs backwards"),
+        ("0-9:0", "stride must be at least 1"),
         ("-3", "neither"),
         ("1,1", "1 is given more than once"),
-        ("0-1000000", "give a stride"),
+        ("0-1000000", "give a larger stride"),
         ("1.5", "neither"),
     ],
 )

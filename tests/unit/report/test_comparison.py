@@ -150,7 +150,7 @@ def test_same_experiment_twice_is_refused(tmp_path: Path) -> None:
 
 
 def test_other_outcomes_forks_and_outliers_have_their_columns(tmp_path: Path) -> None:
-    outcome = {"name": HOSTILE, "is_time": False, "larger_means": "worse"}
+    outcome = {"kind": "table", "name": HOSTILE, "is_time": False, "larger_means": "worse"}
     paths = [
         summary_file(tmp_path, "a", outcome=outcome, outlier_seeds=[1, 2]),
         summary_file(tmp_path, "b", outcome=None, forks=None, outlier_seeds=None),

@@ -1,15 +1,14 @@
-"""The figures of the report page: for wide screens and paper, and for phones."""
+"""The figures of the page: for wide screens and for phones, and none where nothing is to show."""
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from tests.support.synthetic_results import write_path_results, write_results
-from training_maps.report.page_data import page_data
+from training_maps.figures.map.svg import colour_variable, ink_variable
 from training_maps.report.page_figures import figures, maps, swatch
 from training_maps.results import ExperimentResults
 
@@ -18,8 +17,42 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> ExperimentResults:
-    folder = tmp_path_factory.mktemp("x")
-    return ExperimentResults.read(write_results(folder, 6, 3))
+    folder = tmp_path_factory.mktemp("results")
+    write_results(folder, 8, 3)
+    return ExperimentResults.read(folder)
+
+
+def test_maps_are_for_wide_screens_and_phones_with_titles(results: ExperimentResults) -> None:
+    fact = {"state": 0, "rows": [("runs", "8 <of> 8")]}
+    edge = {"from": 0, "to": 1, "rows": [("taken", "by all")]}
+    made = maps(results, "step", {"states": [fact], "edges": [edge]})
+    assert list(made) == ["page", "column"]
+    assert made["page"] != made["column"]
+    for svg in made.values():
+        assert "State 0: runs 8 &lt;of&gt; 8" in svg
+        assert "0 → 1: taken by all" in svg
+
+
+def test_figures_that_the_script_redraws_have_one_width(results: ExperimentResults) -> None:
+    made = figures(results, "step")
+    assert 'class="page"' in made["dissimilarity"]
+    assert 'class="column"' in made["dissimilarity"]
+    assert made["state_timelines"].startswith('<div class="any">')
+    assert made["state_timelines"].count("<svg") == 1
+
+
+def test_without_a_model_there_are_no_curves_of_its_choice(
+    results: ExperimentResults, tmp_path: Path
+) -> None:
+    assert figures(results, "step")["model_selection"]
+    write_path_results(tmp_path)
+    given = figures(ExperimentResults.read(tmp_path), "step")
+    assert given["model_selection"] == given["loss_by_state"] == ""
+    assert given["state_timelines"]
+
+
+def test_a_state_s_number_has_its_colours() -> None:
+    assert swatch(2) == {"background": colour_variable(2), "ink": ink_variable(2)}
 
 
 def test_each_figure_is_there_for_its_screens_and_names_itself(results: ExperimentResults) -> None:
@@ -38,32 +71,3 @@ def test_each_figure_is_there_for_its_screens_and_names_itself(results: Experime
         ids += [node.get("id", "") for node in root.iter() if node.get("id")]
     assert len(set(ids)) == len(ids)
     assert "var(--s0," in drawn["state_timelines"]
-
-
-def test_what_has_nothing_to_show_is_empty(tmp_path: Path, results: ExperimentResults) -> None:
-    paths = ExperimentResults.read(write_path_results(tmp_path))
-    drawn = figures(paths, "step")
-    empty = {name for name, html in drawn.items() if not html}
-    assert {"model_selection", "loss_by_state", "convergence_times", "regression"} <= empty
-    assert drawn["state_timelines"]
-    assert drawn["dissimilarity"]
-    no_regression = dataclasses.replace(results, coefficients=results.coefficients.iloc[:0])
-    assert not figures(no_regression, "step")["regression"]
-
-
-def test_the_map_says_what_it_shows_where_no_script_runs(results: ExperimentResults) -> None:
-    data = page_data(results, "epoch")
-    found = maps(results, "epoch", data)
-    assert set(found) == {"page", "column"}
-    for svg in found.values():
-        titles = [node.text or "" for node in ElementTree.fromstring(svg).iter(f"{SVG}title")]
-        for state in results.states:
-            assert any(title.startswith(f"State {state}: ") for title in titles)
-        for edge in results.training_map["transitions"]:
-            assert any(title.startswith(f"{edge['from']} → {edge['to']}: ") for title in titles)
-
-
-def test_colours_of_a_state_are_the_pages_variables() -> None:
-    assert "--s3" in swatch(3)["background"]
-    assert "--t3" in swatch(3)["ink"]
-    assert swatch(3) != swatch(4)
