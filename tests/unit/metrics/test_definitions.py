@@ -12,7 +12,7 @@ from training_maps.metrics.definitions import (
     METRIC_COLUMNS,
     METRICS,
     metric_columns,
-    own_columns,
+    plugin_columns,
 )
 from training_maps.utils.errors import InputError
 
@@ -44,8 +44,8 @@ def test_all_metrics_have_a_column_a_symbol_and_words_of_their_own():
 
 
 def test_users_metrics_are_those_that_are_none_of_this_project():
-    assert own_columns(["l1", "mine", "distance_from_start", "other"]) == ["mine", "other"]
-    assert own_columns([]) == []
+    assert plugin_columns(["l1", "mine", "distance_from_start", "other"]) == ["mine", "other"]
+    assert plugin_columns([]) == []
 
 
 def test_the_papers_metrics_are_the_fourteen_of_its_appendix():

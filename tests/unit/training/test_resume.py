@@ -239,7 +239,7 @@ def test_what_is_saved_is_there_for_the_same_training_alone(tmp_path, caplog):
     assert found["step"] == 4
     assert found["networks"]["w"].tolist() == [0, 1, 2]
     assert resume.load(tmp_path, IDENTITY | {"seeds": [0]}, "cpu") is None
-    assert "training starts anew" in caplog.text
+    assert "training starts from the beginning" in caplog.text
     assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
     resume.clear(tmp_path)
     assert not tmp_path.exists()

@@ -12,7 +12,7 @@ from training_maps.runs.tables.runs import (
     LoggedRun,
     find_table_seeds,
     input_files,
-    is_clock,
+    is_time_column,
     known_column,
     listed,
     read_runs,
@@ -143,7 +143,7 @@ def test_the_step_is_the_column_with_such_a_name_or_the_one_asked_for(tmp_path: 
     ],
 )  # fmt: skip
 def test_clocks_are_no_quantities(name: str, clock: bool) -> None:
-    assert is_clock(name) is clock
+    assert is_time_column(name) is clock
 
 
 def test_names_in_messages_end_somewhere(table: str) -> None:
