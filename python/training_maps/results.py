@@ -154,8 +154,7 @@ class ExperimentResults:
             InputError: if a file that every experiment has is missing, or a file is broken.
         """
         folder = Path(folder)
-        map_file = folder / "training_map.json"
-        training_map = _read_map(map_file)
+        training_map = _read_map(folder / "training_map.json")
         paths = read_table(folder / "state_paths.csv", PATH_COLUMNS)
         if paths.empty:
             raise InputError(f"{folder / 'state_paths.csv'}: has no rows; rerun the map stage")
@@ -193,11 +192,7 @@ class ExperimentResults:
             ),
             early_warnings=_read_optional(folder / "early_warning.csv", EARLY_WARNING_COLUMNS),
             validation_seeds=validation_seeds,
-            notes=_unique(
-                notes,
-                notes_from(training_map.get("notes", ()), map_file),
-                notes_from(regression.get("notes", ()), regression_file),
-            ),
+            notes=_unique(notes, *(_notes_of(data, folder) for data in (training_map, regression))),
         )
 
     @cached_property
@@ -420,6 +415,10 @@ def _read_observations(path: Path) -> tuple[tuple[int, ...], tuple[Note, ...]]:
     held_out = np.unique(rows.loc[rows["split"] == "validation", "seed"])
     notes = notes_from(table_metadata(path).get("notes", ()), path)
     return tuple(int(seed) for seed in held_out), notes
+
+
+def _notes_of(data: Mapping[str, Any], where: Path) -> tuple[Note, ...]:
+    return notes_from(data.get("notes") or (), where)
 
 
 def _unique(*groups: Sequence[Note]) -> tuple[Note, ...]:

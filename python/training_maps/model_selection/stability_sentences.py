@@ -14,6 +14,7 @@ _CRITERION_PHRASES = {
     "aic": "AIC is lower",
     "log_likelihood": "log-likelihood is higher",
 }
+_MODEL_PHRASES = {"gaussian": "Gaussian"}
 _AGGREGATE_PHRASES = {"mean": "the mean over restarts", "best": "the best restart"}
 
 
@@ -74,10 +75,14 @@ def sentence_of(numbers: Mapping[str, Any], findings: Sequence[Finding]) -> str:
 
 def candidate_name(candidate: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]]) -> str:
     """ "3 states", or "3 autoregressive states" where several kinds of model were tried."""
+    return f"{candidate['n_states']} {_noun(candidate, candidates)}"
+
+
+def _noun(candidate: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]]) -> str:
+    """ "states", "state", or "autoregressive states" where several kinds of model were tried."""
     states = "state" if candidate["n_states"] == 1 else "states"
-    kinds = {other["model"] for other in candidates}
-    kind = candidate["model"].replace("gaussian", "Gaussian")
-    return f"{candidate['n_states']} {f'{kind} {states}' if len(kinds) > 1 else states}"
+    kind = _MODEL_PHRASES.get(candidate["model"], candidate["model"])
+    return f"{kind} {states}" if len({other["model"] for other in candidates}) > 1 else states
 
 
 def same_candidate(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
@@ -204,10 +209,9 @@ def _name(row: Mapping[str, Any], numbers: Mapping[str, Any]) -> str:
 
 def _names(rows: Sequence[Mapping[str, Any]], numbers: Mapping[str, Any]) -> str:
     """ "1, 2 and 4 states": the noun once, where all have the same."""
-    names = [_name(row, numbers).split(" ", 1) for row in rows]
-    if len({noun.removesuffix("s") for _, noun in names}) > 1:
-        return listing([" ".join(name) for name in names])
-    return f"{listing([number for number, _ in names])} {names[-1][1]}"
+    if len({row["model"] for row in rows}) > 1:
+        return listing([_name(row, numbers) for row in rows])
+    return f"{listing([row['n_states'] for row in rows])} {_noun(rows[-1], numbers['candidates'])}"
 
 
 def _judging_runs(numbers: Mapping[str, Any]) -> str:

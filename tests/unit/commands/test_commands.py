@@ -61,6 +61,7 @@ def test_every_option_is_explained(stage: str, capsys: pytest.CaptureFixture[str
         cli.main([stage, "--help"])
     assert stop.value.code == 0
     told = capsys.readouterr().out
+    assert f"training-maps {stage}" in told
     for action in parser_of(stage)._actions:
         assert all(option in told for option in action.option_strings)
 

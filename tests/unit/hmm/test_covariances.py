@@ -82,7 +82,7 @@ def test_covariances_have_the_shape_of_their_kind(kind):
         lopsided[..., 0, 1] += 1
         with pytest.raises(ValueError, match="symmetric"):
             check_covariances(lopsided, kind, K, D)
-    with pytest.raises(ValueError, match="'round' is none of full, diag, tied, spherical"):
+    with pytest.raises(ValueError, match="'round' is not one of full, diag, tied, spherical"):
         check_covariances(covars, "round", K, D)
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from tests.support.synthetic_results import write_results
@@ -33,34 +31,6 @@ def experiment(folder: Path, name: str, **options: Any) -> Path:
     summary = folder / name / "summary.json"
     write_json(summarise(ExperimentResults.read(folder / name)), summary)
     return summary
-
-
-def test_compare_command(tmp_path: Path) -> None:
-    fragile = {"verdict": "fragile", "sentence": "The choice of 6 states is fragile: & why."}
-    paths = [
-        summary_file(tmp_path, "sparse_parities"),
-        summary_file(tmp_path, "my own", r_squared=None, selection=fragile),
-    ]
-    csv, html = tmp_path / "comparison.csv", tmp_path / "comparison.html"
-    about = json.dumps({"sparse_parities": {"paper": "sparse_parities"}, "my own": {"paper": None}})
-    command = ["compare", "--summaries", *map(str, paths), "--csv", str(csv), "--html", str(html)]
-    assert cli.main([*command, "--about", about]) == 0
-    table = pd.read_csv(csv).set_index("experiment")
-    assert table.loc["sparse_parities", "r_squared"] == 0.9614
-    assert table.loc["sparse_parities", "paper_r_squared"] == 0.961
-    assert table.loc["sparse_parities", "detour_states"] == "0 3"
-    assert table["choice"].to_dict() == {"sparse_parities": "stable", "my own": "fragile"}
-    assert pd.isna(table.loc["my own", "r_squared"])
-    assert pd.isna(table.loc["my own", "paper_r_squared"])
-    assert "nan" not in csv.read_text().lower()
-    page = Page(html.read_text(encoding="utf-8"))
-    links = [value for tag, name, value in page.attributes if (tag, name) == ("a", "href")]
-    assert links == ["sparse_parities/report.html", "my%20own/report.html"]
-    assert "my own 40 39 6 fragile" in page.text
-    assert "sparse_parities: The choice of 6 states is stable: it is." in page.text
-    assert "my own: The choice of 6 states is fragile: & why." in page.text
-    assert "not a setting of the paper" in page.text
-    assert "0.961 <0.001 0.183 yes" in page.text
 
 
 @pytest.mark.parametrize(
@@ -180,7 +150,7 @@ def test_same_experiment_twice_is_refused(tmp_path: Path) -> None:
 
 
 def test_other_outcomes_forks_and_outliers_have_their_columns(tmp_path: Path) -> None:
-    outcome = {"name": HOSTILE, "is_time": False, "larger_means": "worse"}
+    outcome = {"kind": "table", "name": HOSTILE, "is_time": False, "larger_means": "worse"}
     paths = [
         summary_file(tmp_path, "a", outcome=outcome, outlier_seeds=[1, 2]),
         summary_file(tmp_path, "b", outcome=None, forks=None, outlier_seeds=None),

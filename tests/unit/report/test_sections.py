@@ -179,7 +179,8 @@ def test_a_tobit_model_is_named(tmp_path: Path) -> None:
 
 def test_another_outcome_is_called_by_its_name(tmp_path: Path) -> None:
     name = f"final {HOSTILE}"
-    outcome = {"name": name, "unit": "as logged", "is_time": False, "larger_means": "worse"}
+    outcome = {"kind": "final", "name": name, "unit": "as logged", "is_time": False}
+    outcome["larger_means"] = "worse"
     results = _with_regression(
         tmp_path,
         outcome=outcome,

@@ -54,7 +54,12 @@ def summary_file(tmp_path: Path, name: str, **changes: object) -> Path:
         "n_states": 6,
         "r_squared": 0.9614,
         "p_value": 0.00001,
-        "outcome": {"name": "convergence time", "is_time": True, "larger_means": "later"},
+        "outcome": {
+            "kind": "convergence_time",
+            "name": "convergence time",
+            "is_time": True,
+            "larger_means": "later",
+        },
         "dissimilarity": {"index": 0.1834, "discrete": 0.1, "means": None},
         "forking": True,
         "forks": {"states": [0, 2], "tested": [0, 2], "predicting": [2]},
@@ -99,11 +104,6 @@ def test_terminal_table_is_aligned(tmp_path: Path, capsys: pytest.CaptureFixture
         assert first[at - 1] == second[at - 1] == " "
         assert first[at] != " "
         assert second[at] != " "
-
-
-def test_summary_command_wants_something_to_do(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["summary"]) == 1
-    assert "--show" in capsys.readouterr().err
 
 
 def test_broken_summaries_are_named(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from tests.support.twin import begin
-from training_maps.training.random_streams import Streams
+from training_maps.training.random_streams import Streams, noise_state, restore_noise
 from training_maps.training.recipe import Recipe
 from training_maps.training.tasks import make_task
 
@@ -61,8 +61,27 @@ def test_the_initial_network_is_the_seeds_and_torchs_generator_stays():
 def test_generators_go_on_from_where_they_were():
     streams = Streams(3)
     streams.batches.random(7)
+    streams.augmentation.random(3)
     state = json.loads(json.dumps(streams.state()))
     ahead = [streams.batches.random(), streams.augmentation.random()]
     again = Streams(3)
     again.restore(state)
     assert [again.batches.random(), again.augmentation.random()] == ahead
+
+
+def test_what_networks_draw_is_the_seeds_and_torchs_generator_stays():
+    torch.manual_seed(9)
+    expected = torch.rand(3)
+    torch.manual_seed(9)
+    with Streams(4).noise("cpu"):
+        first = torch.rand(3)
+        middle = noise_state("cpu")
+        later = torch.rand(3)
+    assert torch.equal(torch.rand(3), expected)
+    with Streams(4).noise("cpu"):
+        assert torch.equal(torch.rand(3), first)
+        torch.rand(99)
+        restore_noise(middle)
+        assert torch.equal(torch.rand(3), later)
+    with Streams(5).noise("cpu"):
+        assert not torch.equal(torch.rand(3), first)

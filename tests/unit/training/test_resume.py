@@ -239,7 +239,7 @@ def test_what_is_saved_is_there_for_the_same_training_alone(tmp_path, caplog):
     assert found["step"] == 4
     assert found["networks"]["w"].tolist() == [0, 1, 2]
     assert resume.load(tmp_path, IDENTITY | {"seeds": [0]}, "cpu") is None
-    assert "training starts anew" in caplog.text
+    assert "training starts from the beginning" in caplog.text
     assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
     resume.clear(tmp_path)
     assert not tmp_path.exists()
@@ -251,6 +251,7 @@ def test_a_block_hands_what_it_has_to_its_parts(tmp_path):
     state = {
         "step": 4,
         "networks": {"w": torch.arange(6.0).reshape(3, 2)},
+        "noise": {"cpu": torch.arange(4)},
         "records": json.dumps(["of 0", "of 3", "of 7"]),
         "positions": json.dumps([{"at": seed} for seed in (0, 3, 7)]),
     }
@@ -270,3 +271,4 @@ def test_a_block_hands_what_it_has_to_its_parts(tmp_path):
     assert second["networks"]["w"].tolist() == [[4, 5]]
     assert json.loads(second["positions"]) == [{"at": 7}]
     assert second["step"] == 4
+    assert second["noise"]["cpu"].tolist() == [0, 1, 2, 3]

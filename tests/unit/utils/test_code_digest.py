@@ -103,7 +103,7 @@ def test_a_stage_s_rule_has_the_digest_of_its_code(stage):
     if stage == "train":  # its digest depends on the task; tests/workflow/test_rerunning.py has it
         assert code == "code"
     elif stage in STAGE_RUST:
-        assert code == f'stage_digest("{stage}", rust=ROOT / "rust_metrics")'
+        assert code == f'stage_digest("{stage}", rust=RUST)'
     elif stage == "hub":
         assert code == f'stage_digest("hub") + {CODE_OF_RULES["metrics"]}'
     else:

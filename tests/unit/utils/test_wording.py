@@ -62,3 +62,8 @@ def test_clauses_become_sentences_and_routes_arrows() -> None:
     assert wording.sentence("x is DNA") == "X is DNA."
     assert wording.route([0, 1, 3]) == "0 → 1 → 3"
     assert wording.route([4]) == "4"
+
+
+def test_the_word_before_the_last_may_be_another() -> None:
+    assert wording.listing(["a", "b", "c"], "or") == "a, b or c"
+    assert wording.listing([]) == ""

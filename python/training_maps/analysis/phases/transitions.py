@@ -39,6 +39,7 @@ PHASES = {
     "memorisation": ("train_accuracy", "train_loss"),
     "generalisation": ("eval_accuracy", "eval_loss"),
 }
+_ACCURACIES, _LOSSES = zip(*PHASES.values(), strict=True)
 NO_LOG = "no log"
 ORDERS = (
     "memorisation first",
@@ -141,10 +142,8 @@ def _heights(
         Heights (n,) by seed, and the chance and plateau of the accuracies; None where there is
         none.
     """
-    accuracies = {
-        s: values for s, (name, values) in curves.items() if name and name.endswith("accuracy")
-    }
-    losses = {s: values for s, (name, values) in curves.items() if name and name.endswith("loss")}
+    accuracies = {s: values for s, (name, values) in curves.items() if name in _ACCURACIES}
+    losses = {s: values for s, (name, values) in curves.items() if name in _LOSSES}
     heights = {}
     levels: dict[str, float | None] = {"chance": None, "plateau": None}
     if accuracies:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -24,8 +24,10 @@ from training_maps.utils.seeds import format_seeds
 
 Direction = Literal["above", "below"]
 
+# The kind of the paper's outcome.
+CONVERGENCE_TIME: Final = "convergence_time"
 OUTCOME_KINDS = get_args(OutcomeKind)
-TIMES = ("convergence_time", "first_crossing")
+TIMES = (CONVERGENCE_TIME, "first_crossing")
 DIRECTIONS = ("above", "below")
 
 
@@ -139,7 +141,7 @@ def time_outcome(
     crossing = f"first crossing of {column} {direction} {threshold:g}"
     return Outcome(
         kind=kind,
-        name="convergence time" if kind == "convergence_time" else crossing,
+        name="convergence time" if kind == CONVERGENCE_TIME else crossing,
         unit="fraction of the longest run's steps",
         larger_means="later",
         per_run=pd.DataFrame(
