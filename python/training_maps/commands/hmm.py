@@ -10,10 +10,10 @@ import argparse
 import logging
 import time
 from pathlib import Path
+from typing import get_args
 
 from training_maps.config.arguments import add_options, read_options
-from training_maps.model_selection.criteria import MODEL_NAMES
-from training_maps.settings.sections import SelectionSettings
+from training_maps.settings.sections import KindOfModel, SelectionSettings
 from training_maps.utils.files import write_table
 
 logger = logging.getLogger("training_maps")
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--n-states", type=int, required=True, metavar="K")
     parser.add_argument(
         "--model",
-        choices=MODEL_NAMES,
+        choices=get_args(KindOfModel),
         default=SelectionSettings.model,
         help="kind of model (default: gaussian)",
     )
