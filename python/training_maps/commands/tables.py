@@ -10,8 +10,11 @@ import argparse
 import logging
 from collections.abc import Collection
 from pathlib import Path
+from typing import get_args
 
 from training_maps.runs.checkpoints import run_folder
+from training_maps.settings.sections import MetricsSettings, NonFinite
+from training_maps.settings.sources import IncompleteSteps, RepeatedSteps, TablesSettings
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, write_table
 from training_maps.utils.seeds import format_seeds, parse_seeds
@@ -31,11 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="columns that are metrics (default: every column of numbers that is nothing else)",
     )  # fmt: skip
     metrics.add_argument(
-        "--incomplete-steps", choices=("keep", "drop"), default="keep",
+        "--incomplete-steps", choices=get_args(IncompleteSteps),
+        default=TablesSettings.incomplete_steps,
         help="steps at which some metrics have no value (default: keep)",
     )  # fmt: skip
     metrics.add_argument(
-        "--non-finite", choices=("stop", "drop", "cut"), default="stop",
+        "--non-finite", choices=get_args(NonFinite), default=MetricsSettings.non_finite,
         help="on NaN or infinity: stop with an error (default), or end the table before it, so "
         "that the run is dropped or used as cut there",
     )  # fmt: skip
@@ -58,7 +62,8 @@ def _add_table(group: argparse._ArgumentGroup, prefix: str, when: str) -> None:
         help="the steps (default: step, _step, global_step or iteration)",
     )  # fmt: skip
     group.add_argument(
-        f"{prefix}repeated-steps", choices=("stop", "first", "last"), default="stop",
+        f"{prefix}repeated-steps", choices=get_args(RepeatedSteps),
+        default=TablesSettings.repeated_steps,
         help="which of two different values at one step counts (default: stop, an error)",
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
@@ -18,6 +18,7 @@ from training_maps.config.schema import check, typed
 from training_maps.metrics.parameters import Overrides
 from training_maps.metrics.parameters import add_arguments as add_parameter_arguments
 from training_maps.settings.fields import fields_schema
+from training_maps.settings.sections import MetricsSettings, NonFinite
 from training_maps.training.recipe import Recipe
 from training_maps.training.tasks import make_task, settings_schema
 from training_maps.utils.errors import InputError
@@ -46,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--metrics", action="store_true", help="compute metrics and write no checkpoints"
     )
     parser.add_argument(
-        "--non-finite", choices=("stop", "drop", "cut"), default="stop",
+        "--non-finite", choices=get_args(NonFinite), default=MetricsSettings.non_finite,
         help="with --metrics: what to do about NaN or infinity (see training-maps metrics)",
     )  # fmt: skip
     parser.add_argument(

@@ -10,6 +10,7 @@ from training_maps.settings.fields import Limits, setting
 from training_maps.settings.sections import Numbers, Text, Texts
 
 RepeatedSteps = Literal["stop", "first", "last"]
+IncompleteSteps = Literal["keep", "drop"]
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class TablesSettings:
         "where a run has two different values of a column at one step; stop with an error, or keep "
         "the first or the last of them",
     )
-    incomplete_steps: Literal["keep", "drop"] = setting(
+    incomplete_steps: IncompleteSteps = setting(
         "keep",
         "a step at which some metrics have a value and others have none; keep it (they are missing "
         "there), or drop it",

@@ -97,7 +97,7 @@ class TrainingMap:
         model: SelectedModel,
         *,
         n_features: int = TrainingMapSettings.n_features,
-        features: str = INVERSE_COVARIANCE,
+        features: str = TrainingMapSettings.features,
         experiment: str | None = None,
     ) -> TrainingMap:
         """Extract the map from a selected model and decode every run's path.

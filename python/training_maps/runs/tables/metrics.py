@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from training_maps.runs.tables.runs import (
     SEED_NAME,
     LoggedRun,
-    RepeatedSteps,
     is_time_column,
     known_column,
     listed,
     read_runs,
 )
 from training_maps.runs.training_logs import LOG_NAMES
+from training_maps.settings.sections import MetricsSettings, NonFinite
+from training_maps.settings.sources import IncompleteSteps, RepeatedSteps, TablesSettings
 from training_maps.utils.errors import InputError
 from training_maps.utils.numbers import MISSING_SHARE
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("training_maps")
 
-IncompleteSteps = Literal["keep", "drop"]
 _RESERVED = ("seed", "step", "split", "epoch")
 
 
@@ -39,9 +39,9 @@ def read_metrics(
     step: str | None = None,
     metrics: Sequence[str] = (),
     leave_out: Collection[str] = (),
-    repeated_steps: RepeatedSteps = "stop",
-    incomplete_steps: IncompleteSteps = "keep",
-    non_finite: Literal["stop", "drop", "cut"] = "stop",
+    repeated_steps: RepeatedSteps = TablesSettings.repeated_steps,
+    incomplete_steps: IncompleteSteps = TablesSettings.incomplete_steps,
+    non_finite: NonFinite = MetricsSettings.non_finite,
 ) -> Iterator[tuple[int, pd.DataFrame]]:
     """Tables of metrics of the runs of `seeds`, one by one.
 

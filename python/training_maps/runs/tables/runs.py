@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from training_maps.runs.discovery import Pattern
 from training_maps.runs.tables.event_files import event_files, read_events
 from training_maps.runs.tables.sheets import Column, Sheet, read_sheet
+from training_maps.settings.sources import RepeatedSteps, TablesSettings
 from training_maps.utils.errors import InputError
 from training_maps.utils.numbers import LARGEST_STEP
 from training_maps.utils.seeds import format_seeds
 
-RepeatedSteps = Literal["stop", "first", "last"]
 STEP_NAMES = ("step", "_step", "global_step", "iteration")
 SEED_NAME = "seed"
 # Times and counters of the usual loggers, and row numbers that pandas wrote along.
@@ -60,7 +60,7 @@ class LoggedRun:
     sheet: Sheet
     rows: NDArray[np.int64]
     step_column: str
-    repeated_steps: RepeatedSteps = "stop"
+    repeated_steps: RepeatedSteps = TablesSettings.repeated_steps
 
     @cached_property
     def _with_step(self) -> NDArray[np.bool_]:
@@ -143,7 +143,7 @@ def read_runs(
     *,
     seed: str | None = None,
     step: str | None = None,
-    repeated_steps: RepeatedSteps = "stop",
+    repeated_steps: RepeatedSteps = TablesSettings.repeated_steps,
 ) -> Iterator[LoggedRun]:
     """The runs of `seeds`, one by one in that order.
 

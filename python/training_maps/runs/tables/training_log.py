@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from training_maps.runs.tables.runs import (
     SEED_NAME,
     LoggedRun,
-    RepeatedSteps,
     is_time_column,
     known_column,
     listed,
     read_runs,
 )
 from training_maps.runs.training_logs import LOG_NAMES
+from training_maps.settings.sources import RepeatedSteps, TablesSettings
 from training_maps.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def read_logs(
     epoch: str | None = None,
     columns: Mapping[str, str] | None = None,
     leave_out: Collection[str] = (),
-    repeated_steps: RepeatedSteps = "stop",
+    repeated_steps: RepeatedSteps = TablesSettings.repeated_steps,
 ) -> Iterator[tuple[int, pd.DataFrame]]:
     """Training logs of the runs of `seeds`, one by one.
 
