@@ -54,7 +54,7 @@ class Broken:
 
 
 def make_world(folder: Path) -> None:
-    """The experiments of the project, and small runs that were brought along."""
+    """The experiments of the project, and small runs that exist already."""
     (folder / "experiments").mkdir()
     (folder / "own").mkdir()
     for file in (ROOT / "experiments").glob("*.yaml"):
@@ -99,7 +99,7 @@ EXPERIMENTS = _experiments()
 
 
 def _base(draw: random.Random) -> Settings:
-    """The settings of an experiment that is right: one of the project's, or of brought runs."""
+    """The settings of an experiment that is right: one of the project's, or of existing runs."""
     if draw.random() < 0.5:
         return copy.deepcopy(BROUGHT[draw.choice(sorted(BROUGHT))])
     name = draw.choice(sorted(EXPERIMENTS))

@@ -1,4 +1,4 @@
-"""Runs that are brought along: files of checkpoints, and state paths."""
+"""Existing runs: files of checkpoints, and state paths."""
 
 import json
 import os

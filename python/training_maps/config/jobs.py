@@ -65,7 +65,7 @@ class Jobs:
         settings: all of them, checked.
         called: what the config calls the experiment: its name, or its file's path.
         results: the folder of all experiments' results.
-        table_files: what its tables and training logs are read from, if they are brought along.
+        table_files: what its tables and training logs are read from, if they exist already.
     """
 
     name: str
@@ -148,7 +148,7 @@ class Jobs:
         return (["--state-dict-key", key] if key else []) + overrides.to_arguments()
 
     def table_options(self) -> list[str]:
-        """Which tables are brought along, and which of their columns are which."""
+        """Which existing tables there are, and which of their columns are which."""
         tables, log = self.settings.get("tables"), self.settings["training_log"]
         options = _given(tables, "--", "path", "seed", "step", "repeated_steps")
         if tables:
@@ -172,7 +172,7 @@ class Jobs:
         return _given(self.settings["hub"], "--", "files", "endpoint")
 
     def checkpoints_digest(self, seed: int) -> str:
-        """A digest of the checkpoints of a brought run: which, how large, last changed when.
+        """A digest of the checkpoints of an existing run: which, how large, last changed when.
 
         Their files are no inputs, because Snakemake takes seconds for thousands of them, and would
         not notice one that is removed, nor what changes in a folder.
@@ -189,7 +189,7 @@ class Jobs:
 
     @functools.cached_property
     def _found(self) -> dict[int, dict[int, Any]]:
-        """The checkpoints of each brought run, by seed and step: all are looked for at once."""
+        """The checkpoints of each existing run, by seed and step: all are looked for at once."""
         return find_runs(Pattern.read(self.settings["checkpoints"]["path"]))
 
     # What jobs read and write.
@@ -208,11 +208,11 @@ class Jobs:
         return [self.path(f"runs/seed-{seed}/{name}") for seed in wanted]
 
     def metrics(self) -> list[str]:
-        """Every run's table of metrics; none where state paths are brought along."""
+        """Every run's table of metrics; none where state paths are given."""
         return self.of_runs("metrics.parquet") if self.has_model() else []
 
     def training_logs(self) -> list[str]:
-        """Every run's training log; none where runs are brought along without."""
+        """Every run's training log; none where existing runs have none."""
         return self.of_runs("training_log.parquet") if has_training_log(self.settings) else []
 
     def logs_to_join(self) -> list[str]:
@@ -225,7 +225,7 @@ class Jobs:
         return [semantics["table"]["path"]] if semantics["outcome"] == "table" else []
 
     def made_of_tables(self) -> list[str]:
-        """What the tables that are brought along become: metrics, training logs, or both."""
+        """What existing tables become: metrics, training logs, or both."""
         metrics = self.metrics() if self.settings["source"] == "metrics" else []
         return metrics + self.training_logs()
 
