@@ -15,6 +15,7 @@ from typing import IO, Any
 import pytest
 import yaml
 
+from tests.support.dry_runs import dry_run
 from tests.support.project import ROOT
 from training_maps.config.resolve import Config, check_file, prepare
 from training_maps.config.schema import load_schema, merge
@@ -85,19 +86,23 @@ class Project:
         shutil.copytree(self.folder, folder, symlinks=True)
         return Project(folder)
 
-    def start(
-        self, *command: str, stdout: IO[str] | int = subprocess.PIPE
-    ) -> subprocess.Popen[str]:
-        """Start a command here, with the package of this copy, as a process group of its own."""
-        environment = {
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables with which commands find the package of this copy."""
+        return {
             **os.environ,
             "PYTHONPATH": str(self.sources / "python"),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
+
+    def start(
+        self, *command: str, stdout: IO[str] | int = subprocess.PIPE
+    ) -> subprocess.Popen[str]:
+        """Start a command here, with the package of this copy, as a process group of its own."""
         return subprocess.Popen(
             command,
             cwd=self.folder,
-            env=environment,
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=subprocess.STDOUT,
@@ -123,7 +128,8 @@ class Project:
 
     def planned(self, *arguments: str) -> Counter[str]:
         """How many jobs of each rule a run would make."""
-        told = self.run("--dry-run", *arguments)
+        status, told = dry_run(self.folder, self.environment, "--cores", "2", *arguments)
+        assert status == 0, told
         table = re.findall(r"^(\w+) +(\d+)$", told, flags=re.M)
         assert table or "Nothing to be done" in told, told
         return Counter({rule: int(n) for rule, n in table if rule not in ("all", "total")})

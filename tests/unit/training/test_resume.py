@@ -1,10 +1,8 @@
 """A training that was killed goes on, and ends as if nothing had happened."""
 
 import json
-import os
+import multiprocessing
 import random
-import signal
-import subprocess
 import sys
 import time
 
@@ -12,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
+from training_maps import cli
 from training_maps.runs.checkpoints import read_manifest
 from training_maps.training import resume
 from training_maps.training.loop import Recording, train
@@ -174,46 +173,49 @@ def test_metrics_from_memory_go_on_too(tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(*tables, check_exact=True)
 
 
-COMMAND = """
-import sys
-from training_maps.cli import main
-from training_maps.training import resume
-resume.SAVE_EVERY = 0.0
-sys.exit(main(sys.argv[1:]))
-"""
+def command(*arguments):
+    resume.SAVE_EVERY = 0.0
+    sys.exit(cli.main(arguments))
 
 
 def test_a_job_killed_at_random_moments_ends_as_if_nothing_had_happened(tmp_path):
+    # Each job is a process of its own, of a server that has imported torch for all of them.
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload([__name__, "torch._dynamo"])
+    log = tmp_path / "log"
+
     def job(runs):
-        return subprocess.Popen(
-            [sys.executable, "-c", COMMAND, "train", "--task", "sparse_parities", "--set",
-             "hidden_size=32", "--recipe", "length=250", "checkpoint_every=2", "--seeds", "5",
-             "--device", "cpu", "--threads", "1", "--runs", str(runs)],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        process = server.Process(
+            target=command,
+            args=("train", "--task", "sparse_parities", "--set", "hidden_size=32", "--recipe",
+                  "length=250", "checkpoint_every=2", "--seeds", "5", "--device", "cpu",
+                  "--threads", "1", "--runs", str(runs), "--log", str(log)),
         )  # fmt: skip
+        process.start()
+        return process
 
     undisturbed = job(tmp_path / "undisturbed")
-    assert undisturbed.wait() == 0, undisturbed.stderr.read()
+    undisturbed.join()
+    assert undisturbed.exitcode == 0, log.read_text()
     times = random.Random(0)
     state = tmp_path / "killed" / ".unfinished-5" / "state.pt"
     kills = 0
     while kills < 4:
         process = job(tmp_path / "killed")
         before = state.stat().st_mtime_ns if state.exists() else 0
-        while process.poll() is None and not (state.exists() and state.stat().st_mtime_ns > before):
+        while process.is_alive() and not (state.exists() and state.stat().st_mtime_ns > before):
             time.sleep(0.005)  # training has begun to write
         time.sleep(times.uniform(0, 0.2))
-        if process.poll() is not None:
+        if not process.is_alive():
             break  # it was faster than that
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
         kills += 1
     assert kills >= 1
     last = job(tmp_path / "killed")
-    told = last.communicate()[1]
-    assert last.returncode == 0, told
-    assert "going on from step" in told
+    last.join()
+    assert last.exitcode == 0, log.read_text()
+    assert "going on from step" in log.read_text()
     expected, log = outcome(tmp_path / "undisturbed", 5)
     found, found_log = outcome(tmp_path / "killed", 5)
     assert found == expected
