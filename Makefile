@@ -54,7 +54,7 @@ reproduction: setup ## analyse the reference data, write docs/reproduction.md
 test: setup ## run all tests, Rust's and Python's
 	tools/system-packages.sh tests
 	cargo test --quiet --locked --manifest-path rust_metrics/Cargo.toml
-	pytest -n auto --ignore=tests/slurm
+	pytest -n auto --dist loadfile --ignore=tests/slurm
 
 test-slurm: slurm ## run the workflow on a real SLURM of this machine, which root installs (Debian)
 	tools/slurm-packages.sh

@@ -12,6 +12,8 @@ import pytest
 # and torch are imported, and passed on to the commands that tests start.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+# Training's threads wait without spinning, which on shared cores costs more than what they compute.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from training_maps.utils.files import explained, package_version
 STAGES = {
     "fetch": "fetch data sets and check them",
     "train": "train a block of seeds side by side; write checkpoints, manifests and logs",
-    "collect": "list one run's checkpoints, of those that are brought along",
+    "collect": "list the checkpoints of one existing run",
     "tables": "make tables of metrics and training logs of what runs logged elsewhere",
     "hub": "compute the metrics of one run's checkpoints on the Hugging Face hub",
     "inspect": "show which tensors of a checkpoint count, and as what",
@@ -50,7 +50,7 @@ logger = logging.getLogger("training_maps")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one stage; return the exit status (0, or 1 after an error that has been told)."""
+    """Run one stage; return the exit status (0, or 1 after an error that has been reported)."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     stage = arguments[0] if arguments else None
     if stage not in STAGES:

@@ -1,7 +1,7 @@
 """One experiment's results, read from its folder: what figures, report and summary work on.
 
 The map and the state paths must be there; so must the model selection and its stability where a
-model was fitted. The other files are optional, because a run that was brought from elsewhere may
+model was fitted. The other files are optional, because an existing run, trained elsewhere, may
 have no training log, and without convergence there is no regression: whoever draws or tells asks
 what is there.
 """
@@ -154,8 +154,7 @@ class ExperimentResults:
             InputError: if a file that every experiment has is missing, or a file is broken.
         """
         folder = Path(folder)
-        map_file = folder / "training_map.json"
-        training_map = _read_map(map_file)
+        training_map = _read_map(folder / "training_map.json")
         paths = read_table(folder / "state_paths.csv", PATH_COLUMNS)
         if paths.empty:
             raise InputError(f"{folder / 'state_paths.csv'}: has no rows; rerun the map stage")
@@ -193,11 +192,7 @@ class ExperimentResults:
             ),
             early_warnings=_read_optional(folder / "early_warning.csv", EARLY_WARNING_COLUMNS),
             validation_seeds=validation_seeds,
-            notes=_unique(
-                notes,
-                notes_from(training_map.get("notes", ()), map_file),
-                notes_from(regression.get("notes", ()), regression_file),
-            ),
+            notes=_unique(notes, *(_notes_of(data, folder) for data in (training_map, regression))),
         )
 
     @cached_property
@@ -212,7 +207,7 @@ class ExperimentResults:
 
     @property
     def has_model(self) -> bool:
-        """Whether a model was fitted; state paths may also be brought along."""
+        """Whether a model was fitted; state paths may also be given."""
         return bool(self.training_map["selected_model"])
 
     @property
@@ -420,6 +415,10 @@ def _read_observations(path: Path) -> tuple[tuple[int, ...], tuple[Note, ...]]:
     held_out = np.unique(rows.loc[rows["split"] == "validation", "seed"])
     notes = notes_from(table_metadata(path).get("notes", ()), path)
     return tuple(int(seed) for seed in held_out), notes
+
+
+def _notes_of(data: Mapping[str, Any], where: Path) -> tuple[Note, ...]:
+    return notes_from(data.get("notes") or (), where)
 
 
 def _unique(*groups: Sequence[Note]) -> tuple[Note, ...]:

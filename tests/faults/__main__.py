@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tests.faults.comparison import differences
 from tests.faults.kills import Disturbed, draw_moments, seconds_of_stages
-from tests.workflow.conftest import Project
+from tests.support.workflow_project import Project
 
 
 def main() -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.workflow.conftest import Project
+from tests.support.workflow_project import Project
 
 # How often a moment falls into a stage: into the two that the rest stands on more often.
 STAGES = {"train": 6, "metrics": 5, "other": 9}

@@ -1,4 +1,4 @@
-"""A disk that refuses to take more is told of by file, and nothing half-written is left on it."""
+"""A full disk is reported with the file, and nothing half-written is left on it."""
 
 import errno
 import os
@@ -115,7 +115,7 @@ def test_training_on_a_full_disk_goes_on_when_there_is_room(
     status, told = run_stage(capsys, *command, runs)
     assert status == 1
     assert f"{runs}/.unfinished-0,1".replace(",", "_") in told
-    assert "the disk is full. Make room on it, then call again" in told
+    assert "the disk is full. Make room on it, then run the command again" in told
     assert not list(runs.glob("seed-*"))
     small_disk.resize(4000)
     status, told = run_stage(capsys, *command, runs)
@@ -141,7 +141,7 @@ def test_stages_on_a_full_disk_say_so(small_disk, tmp_path, capsys):
         output = small_disk.folder / name
         status, told = run_stage(capsys, *command, output, "--log", small_disk.folder / "a.log")
         assert status == 1
-        assert f"{output}: the disk is full. Make room on it, then call again" in told
+        assert f"{output}: the disk is full. Make room on it, then run the command again" in told
     assert {path.name for path in small_disk.folder.iterdir()} <= {"filler", "a.log"}
 
 
@@ -197,7 +197,7 @@ def test_a_folder_that_vanishes_in_the_midst_is_told(tmp_path, capsys, monkeypat
     )  # fmt: skip
     assert status == 1
     assert str(runs) in told
-    assert "call again" in told
+    assert "run the command again" in told
 
 
 def test_an_error_that_is_not_of_the_disk_is_not_explained_away():

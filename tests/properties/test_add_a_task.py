@@ -13,10 +13,12 @@ import torch
 from safetensors.numpy import load_file
 
 import training_maps.training.tasks
+from tests.support.project import ROOT
 from tests.support.twin import begin, plain_loop, train_epochs
-from tests.workflow.conftest import ROOT, Project
+from tests.support.workflow_project import Project
 from training_maps.config.resolve import resolve
 from training_maps.config.schema import load_schema
+from training_maps.figures import FIGURES
 from training_maps.metrics.compute import checkpoint_metrics, run_metrics
 from training_maps.metrics.definitions import METRIC_COLUMNS
 from training_maps.training.networks import measured
@@ -215,6 +217,9 @@ def test_the_first_look_ends_in_a_report_and_a_change_reruns_it(project):
     results = project.folder / "first_look" / NAME
     assert json.loads((results / "summary.json").read_text())["n_runs"] == 6
     assert (results / "report.html").stat().st_size > 10_000
+    for width in ("column", "page"):  # all of them, as nothing was said of figures
+        for suffix in ("svg", "pdf", "png"):
+            assert len(list((results / "figures" / width).glob(f"*.{suffix}"))) == len(FIGURES)
     metrics = pd.read_parquet(results / "runs/seed-3/metrics.parquet")
     assert list(metrics.columns) == ["step", *METRIC_COLUMNS]
     assert len(metrics) == 21

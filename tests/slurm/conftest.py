@@ -15,7 +15,7 @@ import pytest
 
 from tests.faults.comparison import differences
 from tests.slurm.small_slurm import SmallSlurm, unavailable
-from tests.workflow.conftest import Project
+from tests.support.workflow_project import Project
 
 BLOCK = "results/tiny/runs/seed-0/checkpoints.json"
 """A file of the block of seeds 0 to 2, which are trained in one job."""

@@ -42,3 +42,16 @@ def digits(n=12, seed=0):
     generator = np.random.default_rng(seed)
     labels = np.arange(n) % 10
     return generator.integers(0, 256, (n, 4, 3)).astype(np.uint8), labels.astype(np.uint8)
+
+
+def image_set(path, shape, n_classes=3, n_train=30, n_eval=12):
+    """A .npz file of random images, whose corner pixel gives the class away."""
+    generator = np.random.default_rng(0)
+    arrays = {}
+    for part, n in (("train", n_train), ("eval", n_eval)):
+        labels = np.arange(n) % n_classes
+        images = generator.integers(0, 256, size=(n, *shape), dtype=np.uint8)
+        images[:, :, :4, :4] = (labels * 100)[:, None, None, None]
+        arrays |= {f"{part}_images": images, f"{part}_labels": labels}
+    np.savez(path, **arrays)
+    return str(path)

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 import pytest
 from markupsafe import Markup
 
-from training_maps.report import page
+from training_maps.report import page_figures
 
 
 @contextmanager
 def plain_figures() -> Iterator[None]:
     """Inside, `render_report` puts a box with the figure's name in place of each figure."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(page, "_drawn", _box)
+        patch.setattr(page_figures, "_drawn", _box)
         yield
 
 

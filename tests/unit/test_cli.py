@@ -13,14 +13,6 @@ pytestmark = pytest.mark.usefixtures("restore_logging")
 ANALYSIS_STAGES = sorted(set(cli.STAGES) - {"train"})
 
 
-@pytest.mark.parametrize("stage", cli.STAGES)
-def test_every_stage_has_help(stage, capsys):
-    with pytest.raises(SystemExit) as stop:
-        cli.main([stage, "--help"])
-    assert stop.value.code == 0
-    assert f"training-maps {stage}" in capsys.readouterr().out
-
-
 def test_an_unknown_stage_is_refused(capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["trian"])

@@ -7,20 +7,23 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 
+def test_a_wrong_config_stops_before_any_job(finished):
+    done = finished[0].snakemake("--config", "hmm={restart: 3}")
+    assert done.returncode != 0
+    assert "unknown key hmm.restart (did you mean restarts?)" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert "rule " not in done.stdout
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ("hmm={restart: 3}", "unknown key hmm.restart (did you mean restarts?)"),
         ("semantics={threshold: 1.5}", "semantics.threshold: expected number"),
         ("seeds=none", "experiment tiny: seeds"),
     ],
 )
-def test_a_wrong_config_stops_before_any_job(finished, config, message):
-    done = finished[0].snakemake("--config", config)
-    assert done.returncode != 0
-    assert message in done.stdout
-    assert "Traceback" not in done.stdout
-    assert "rule " not in done.stdout
+def test_what_the_command_line_says_wrong_is_refused(finished, config, message):
+    assert message in finished[0].refusal(config)
 
 
 def corrupt(project, seed, step, change):
@@ -60,9 +63,9 @@ def test_a_nan_weight_stops_with_its_tensor_step_and_seed(project):
 @pytest.mark.parametrize("policy", ["drop", "cut"])
 def test_a_nan_weight_can_be_left_out(project, policy):
     corrupt(project, 2, 200, poison)
-    project.run("--config", f"metrics={{non_finite: {policy}}}")
-    report = (project.results / "report.html").read_text()
-    assert "seed 2" in report
+    report = "results/tiny/report.html"
+    project.run("--config", f"metrics={{non_finite: {policy}}}", "hmm={n_states: 2}", "--", report)
+    assert "seed 2" in (project.folder / report).read_text()
     summary = json.loads((project.results / "summary.json").read_text())
     assert summary["n_runs"] == (5 if policy == "drop" else 6)
 

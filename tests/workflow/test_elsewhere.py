@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from tests.workflow.conftest import TINY, Project
+from tests.support.workflow_project import TINY, Project
 
 MINE = f"{TINY}figures: {{formats: [png], widths: [page]}}\n"
 OUTER = """\

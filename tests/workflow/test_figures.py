@@ -3,6 +3,8 @@
 import re
 from collections import Counter
 
+from tests.support.workflow_project import FEW_FIGURES, TINY
+
 FIGURES = 11
 
 
@@ -10,13 +12,13 @@ def test_only_the_files_that_are_asked_for_are_written(project):
     folder = project.results / "figures"
     for file in folder.rglob("*.*"):
         file.unlink()
-    config = ["--config", "figures={formats: [svg], widths: [column]}"]
+    config = ["--config", "figures={formats: [svg, png], widths: [column]}"]
     assert project.planned(*config) == Counter(figures=1, report=1)
     project.run(*config)
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert Counter((path.parent.name, path.suffix) for path in files) == {
-        ("column", ".svg"): FIGURES
-    }
+        ("column", ".svg"): FIGURES, ("column", ".png"): FIGURES
+    }  # fmt: skip
     page = (project.results / "report.html").read_text(encoding="utf-8")
     assert page.count("<svg") > 5  # the report's figures are its own
     assert "figures.formats" in page
@@ -24,7 +26,8 @@ def test_only_the_files_that_are_asked_for_are_written(project):
     project.run(*config, "--report", "report.html")
     page = (project.folder / "report.html").read_text(encoding="utf-8")
     assert page.count('"kind": "figure"') == FIGURES
-    assert '"forks.svg"' in page
+    assert '"forks.png"' in page
+    assert '"forks.svg"' not in page
     (folder / "column/forks.svg").unlink()
     assert project.planned(*config) == Counter(figures=1)
 
@@ -32,15 +35,15 @@ def test_only_the_files_that_are_asked_for_are_written(project):
 def test_experiments_may_ask_for_other_files_than_each_other(finished, tmp_path):
     project = finished[0].copy(tmp_path / "project")
     for name, figures in {
+        "all": None,
         "vectors": "{formats: [pdf, svg]}",
         "columns": "{formats: [pdf, svg], widths: [column]}",
         "same": "{formats: [pdf, svg], widths: [column]}",
     }.items():
-        text = f"extends: tiny\nfigures: {figures}\n"
-        (project.folder / f"experiments/{name}.yaml").write_text(text)
-    told = project.run(
-        "--dry-run", "--quiet", "host", "--config", "experiments=[tiny, vectors, columns, same]"
-    )
+        own = f"figures: {figures}\n" if figures else ""
+        (project.folder / f"experiments/{name}.yaml").write_text(TINY.replace(FEW_FIGURES, own))
+    experiments = "experiments=[tiny, all, vectors, columns, same]"
+    told = project.run("--dry-run", "--quiet", "host", "--config", experiments)
     jobs = re.findall(r"^rule figures\w*:\n.*?^    output: (.*?)$", told, flags=re.M | re.S)
     kinds = {
         files.partition("/figures/")[0]: Counter(re.findall(r"/(page|column)/\w+\.(\w+)", files))
@@ -48,6 +51,11 @@ def test_experiments_may_ask_for_other_files_than_each_other(finished, tmp_path)
     }
     columns = {("column", "pdf"): FIGURES, ("column", "svg"): FIGURES}
     assert kinds == {  # nothing is left to do for tiny
+        "results/all": {
+            (width, suffix): FIGURES
+            for width in ("page", "column")
+            for suffix in ("svg", "pdf", "png")
+        },
         "results/vectors": {**columns, ("page", "pdf"): FIGURES, ("page", "svg"): FIGURES},
         "results/columns": columns,
         "results/same": columns,

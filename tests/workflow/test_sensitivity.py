@@ -33,7 +33,6 @@ def test_they_are_made_where_they_are_asked_for(project):
     assert again == {"early_warning": 1}
 
 
-def test_what_cannot_be_is_told_before_anything_runs(project):
-    done = project.snakemake("--dry-run", "--config", "sensitivity={subsets: {a: [l3]}}")
-    assert done.returncode != 0
-    assert "sensitivity.subsets.a: the model does not see l3" in done.stdout
+def test_what_cannot_be_is_told_before_anything_runs(finished):
+    told = finished[0].refusal("sensitivity={subsets: {a: [l3]}}")
+    assert "sensitivity.subsets.a: the model does not see l3" in told

@@ -5,7 +5,8 @@ import re
 import pytest
 import yaml
 
-from tests.workflow.conftest import ROOT, Project
+from tests.support.project import ROOT
+from tests.support.workflow_project import Project
 
 pytest.importorskip(
     "snakemake_executor_plugin_slurm", reason="snakemake-executor-plugin-slurm is not installed"

@@ -15,7 +15,7 @@ def test_report_has_figures_and_tables_with_captions(project):
     page = (project.folder / "report.html").read_text(encoding="utf-8")
     assert not re.search(r'(src|href)="https?://[^"]+\.(js|css|png|svg)"', page)
     for figure in FIGURES:
-        assert f'"{figure}.png"' in page, figure
+        assert f'"{figure}.svg"' in page, figure
     for table in ("coefficients.csv", "model_selection.csv", "comparison.csv"):
         assert table in page, table
     captions = [
@@ -32,4 +32,4 @@ def test_report_has_figures_and_tables_with_captions(project):
     with zipfile.ZipFile(project.folder / "report.zip") as folder:
         names = folder.namelist()
     assert any(name.endswith("report.html") for name in names)
-    assert sum(name.endswith(".png") for name in names) >= len(FIGURES)
+    assert sum(name.endswith(".svg") for name in names) >= len(FIGURES)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from tests.workflow.conftest import Project
+from tests.support.workflow_project import FEW_FIGURES, Project
 
 MINE = """\
 description: runs of my own
@@ -86,7 +86,7 @@ def brought(tmp_path_factory):
         save_run(project.folder / f"trained/seed_{seed}", seed)
     state_paths(range(6)).to_csv(project.folder / "own_paths.csv", index=False)
     config = project.folder / "config.yaml"
-    config.write_text("experiments: [own/mine.yaml, own/paths.yaml]\n")
+    config.write_text(f"experiments: [own/mine.yaml, own/paths.yaml]\n{FEW_FIGURES}")
     before = snapshot(project.folder / "trained")
     project.run()
     assert snapshot(project.folder / "trained") == before
@@ -98,7 +98,7 @@ def mine(brought, tmp_path):
     """A copy of that, to change and run again; times of last change as they were."""
     project = brought.copy(tmp_path / "project")
     # The manifests name the files where they were listed, so that the copy lists them anew.
-    (project.folder / "config.yaml").write_text("experiments: [own/mine.yaml]\n")
+    (project.folder / "config.yaml").write_text(f"experiments: [own/mine.yaml]\n{FEW_FIGURES}")
     return project
 
 
@@ -185,27 +185,31 @@ def test_a_changed_checkpoint_changes_the_results(mine):
     assert after["step"][changed].tolist() == [100]
 
 
+def test_what_is_wrong_is_said_before_any_job(brought):
+    done = brought.snakemake("--config", "experiments=[own/mine.yaml]", "seeds=1-5")
+    assert done.returncode != 0
+    assert "The config is not valid, so nothing was run." in done.stdout
+    for message in (
+        "experiment mine: there are no checkpoints of seeds 4,5",
+        "trained/seed_4/step_*",
+        "there is no trained/seed_4: trained has seed_",
+    ):
+        assert message in done.stdout
+    assert "Traceback" not in done.stdout
+    assert "rule " not in done.stdout
+
+
 @pytest.mark.parametrize(
     ("config", "messages"),
     [
-        (
-            "seeds=1-5",
-            ["experiment mine: there are no checkpoints of seeds 4,5", "trained/seed_4/step_*",
-             "there is no trained/seed_4: trained has seed_"],
-        ),
         ("checkpoints={path: 'trained/seed_{seed}.pt'}", ["has no {step}"]),
         ("checkpoints={path: 'trained/{seed}/{step}'}", ["no checkpoints at all", "seed_1"]),
         ("training={learning_rate: 1}", ["training.learning_rate and source: "]),
     ],
-)  # fmt: skip
-def test_what_is_wrong_is_said_before_any_job(brought, config, messages):
-    done = brought.snakemake("--config", "experiments=[own/mine.yaml]", config)
-    assert done.returncode != 0
-    assert "The config is not valid, so nothing was run." in done.stdout
-    for message in messages:
-        assert message in done.stdout
-    assert "Traceback" not in done.stdout
-    assert "rule " not in done.stdout
+)
+def test_what_is_wrong_is_refused(brought, config, messages):
+    told = brought.refusal("experiments=[own/mine.yaml]", config)
+    assert all(message in told for message in messages)
 
 
 def test_torch_files_and_folders_are_read(brought):
@@ -272,8 +276,8 @@ def test_changed_state_paths_rerun_what_follows(brought):
         table.write_text(content)
     only = ["--config", "experiments=[own/paths.yaml]", "seeds=0-3"]
     assert needed(brought.planned(*only)) == expected
-    done = brought.snakemake("--config", "experiments=[own/paths.yaml]", "seeds=4-8")
-    assert "no state paths of seeds 6-8; own_paths.csv has seeds 0-5" in done.stdout
+    told = brought.refusal("experiments=[own/paths.yaml]", "seeds=4-8")
+    assert "no state paths of seeds 6-8; own_paths.csv has seeds 0-5" in told
 
 
 def test_sources_are_planned_together(brought):

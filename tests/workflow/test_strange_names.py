@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from tests.workflow.conftest import Project
+from tests.support.workflow_project import Project
 
 # What a shell would run, end, or take for something else, if it saw it unquoted.
 NASTY = "a b'c\"d;touch pwned;$(touch pwned)`touch pwned`&|>x{seed_}#!*?\\"
@@ -44,6 +44,7 @@ def strange(tmp_path_factory):
         "training_log": {"columns": {"eval_accuracy": "val'acc"}},
         "observations": {"metrics": ["l2;touch pwned", NASTY]},
         "hmm": {"n_states": "2", "restarts": 1, "covariance": "diag"},
+        "figures": {"formats": ["svg"], "widths": ["page"]},
     }
     (project.folder / "experiments" / "strange.yaml").write_text(json.dumps(settings))
     (project.folder / "config.yaml").write_text(

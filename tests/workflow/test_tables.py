@@ -1,12 +1,13 @@
 """Tables that people logged elsewhere, through the workflow to a report."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests.workflow.conftest import Project
+from tests.support.workflow_project import FEW_FIGURES, Project
 
 EXPERIMENT = """\
 description: what was logged elsewhere
@@ -43,7 +44,7 @@ def logged(tmp_path_factory):
     (project.folder / "own").mkdir()
     history().to_csv(project.folder / "own" / "history.csv", index=False)
     (project.folder / "experiments" / "logged.yaml").write_text(EXPERIMENT)
-    (project.folder / "config.yaml").write_text("experiments: [logged]\n")
+    (project.folder / "config.yaml").write_text(f"experiments: [logged]\n{FEW_FIGURES}")
     project.results = project.folder / "results" / "logged"
     project.run()
     return project
@@ -87,10 +88,19 @@ def test_another_column_asks_for_the_tables_again(logged):
     assert planned["tables_logged"] == planned["observations"] == 1
 
 
+def test_what_is_wrong_is_said_before_anything_runs(logged, tmp_path):
+    project = logged.copy(tmp_path / "project")
+    project.edit("experiments/logged.yaml", "own/history.csv", "own/none.csv")
+    done = project.snakemake("--dry-run")
+    assert done.returncode != 0
+    assert "The config is not valid, so nothing was run." in done.stdout
+    assert "own/none.csv: does not exist" in done.stdout, done.stdout
+    assert "Traceback" not in done.stdout
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("own/history.csv", "own/none.csv", "own/none.csv: does not exist"),
         ("own/history.csv", "'own/{seed}.csv'", "there are no metrics at all; looked for"),
         ("seed: run", "seed: rum", "has no column 'rum' (did you mean 'run'?)"),
         ("path: own/history.csv, ", "", "source: metrics needs tables.path"),
@@ -106,14 +116,13 @@ def test_another_column_asks_for_the_tables_again(logged):
         ),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_runs(old, new, message, logged, tmp_path):
-    project = logged.copy(tmp_path / "project")
+def test_what_is_wrong_is_refused(old, new, message, logged, tmp_path):
+    project = Project(tmp_path)
+    for part in ("experiments", "own", "workflow"):
+        shutil.copytree(logged.folder / part, tmp_path / part)
+    shutil.copy(logged.folder / "config.yaml", tmp_path)
     project.edit("experiments/logged.yaml", old, new)
-    done = project.snakemake("--dry-run")
-    assert done.returncode != 0
-    assert "The config is not valid, so nothing was run." in done.stdout
-    assert message in done.stdout, done.stdout
-    assert "Traceback" not in done.stdout
+    assert message in project.refusal()
 
 
 def test_runs_brought_as_state_paths_may_bring_a_log_too(logged, tmp_path):

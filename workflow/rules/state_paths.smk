@@ -1,4 +1,4 @@
-# State paths that are brought along: the map of runs whose states are already known.
+# State paths that are given: the map of runs whose states are already known.
 
 
 rule state_paths:

@@ -15,8 +15,8 @@ several tests, and p-values are adjusted by Holm's method; a fork predicts conve
 adjusted p-value is below the significance.
 
 A run that never converges counts as its last step, as in the regression (section 3.4). A run that
-had converged before it took its branch is counted too, and how many did is told: where that is
-most of them, the branch cannot be a cause.
+had converged before it took its branch is counted too, and the result says how many did: where
+that is most of them, the branch cannot be a cause.
 """
 
 from __future__ import annotations

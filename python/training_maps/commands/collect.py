@@ -12,7 +12,7 @@ import logging
 from pathlib import Path
 
 from training_maps.runs.checkpoints import write_manifest
-from training_maps.runs.discovery import Pattern, collect_run
+from training_maps.runs.discovery import Pattern, list_run
 
 logger = logging.getLogger("training_maps")
 
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the run's manifest."""
-    run = collect_run(Pattern.read(arguments.pattern), arguments.seed)
+    run = list_run(Pattern.read(arguments.pattern), arguments.seed)
     write_manifest(run, arguments.output)
     steps = [checkpoint.step for checkpoint in run.checkpoints]
     logger.info(

@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the run's table of metrics."""
-    from training_maps.hub.measurement import Measuring, forget, measure_hub_run
+    from training_maps.hub.measurement import MetricSettings, forget, measure_hub_run
 
     if arguments.seed < 0:
         raise InputError(f"--seed: expected a number from 0 on, not {arguments.seed}")
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
     }
     of_hub = hub_run(section, [arguments.seed], arguments.seed)
     settings = read_options(arguments, "hub")
-    measuring = Measuring(
+    metric_settings = MetricSettings(
         tuple(settings["columns"]),
         Overrides.from_arguments(arguments),
         settings["non_finite"],
@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     with only_writer(arguments.output.parent, [arguments.seed]):
         table = measure_hub_run(
-            of_hub, arguments.output, arguments.scratch, measuring, threads=arguments.threads
+            of_hub, arguments.output, arguments.scratch, metric_settings, threads=arguments.threads
         )
     made = made_by(
         seed=arguments.seed,

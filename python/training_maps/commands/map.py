@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace) -> None:
     logger.info("%r", training_map)
     logger.info("%s", model.stability.sentence)
     for note in training_map.notes:
-        if note.kind != DOUBTFUL_CHOICE:  # it is told above
+        if note.kind != DOUBTFUL_CHOICE:  # it is logged above
             logger.info("note: %s", note)
 
 

@@ -2,7 +2,7 @@
 
 For every seed, `RUNS/seed-SEED/` gets `checkpoints/step-STEP.safetensors`, `training_log.parquet`
 and, last, the manifest `checkpoints.json`; with `--metrics`, `metrics.parquet` and no checkpoints.
-A training of the same seeds that was killed goes on from where it was.
+A training of the same seeds that was killed is resumed.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ class SettingsOfRuns:
 
     source: Literal["training", "checkpoints", "hub", "metrics", "state_paths"] = setting(
         "training",
-        "where the runs come from; they are trained here (training), or brought along, as files of "
+        "where the runs come from; they are trained here (training), or exist already, as files of "
         "checkpoints (checkpoints), checkpoints on the Hugging Face hub (hub), tables of metrics "
         "(metrics) or a table of state paths (state_paths); docs/bring_your_own_runs.md",
     )

@@ -1,4 +1,4 @@
-"""The config: what a run of the workflow is told, checked before any job starts.
+"""The config: the settings of a run of the workflow, checked before any job starts.
 
 An experiment's settings are, from weakest to strongest: the schema's defaults, the file of the
 experiment that it extends, its own file, and what config.yaml or the command line says for all
@@ -59,7 +59,7 @@ def check_file(path: str | os.PathLike[str], schema: Mapping[str, Any]) -> None:
 def prepare(
     config: Mapping[str, Any], folder: str | os.PathLike[str], schema: Mapping[str, Any]
 ) -> Config:
-    """What `resolve` gives, with the runs and files that experiments bring along looked for.
+    """What `resolve` gives, with experiments' existing runs and files looked for.
 
     Returns:
         The config; every experiment's `seeds` are those of its runs, as a list.
@@ -76,7 +76,7 @@ def prepare(
             settings["seeds"] = sources.find_seeds(settings, where)
             checked.table_files[name] = sources.files_of_tables(settings, where)
             sources.check_files(settings, checked.table_files[name], where)
-    except OSError as error:  # such as a name that is too long, or a folder not for all to read
+    except OSError as error:  # such as a name that is too long, or a folder that is not public
         file = shown(str(error.filename))
         raise InputError(f"{where}: {file} cannot be looked at ({error.strerror})") from error
     return checked

@@ -37,7 +37,9 @@ def check(settings: Any, schema: Mapping[str, Any], where: str) -> None:
         _Validator(schema).iter_errors(settings), key=lambda error: list(map(str, error.path))
     )
     if errors:
-        raise InputError("\n".join(_message(error, where) for error in errors))
+        # Of two missing keys there are two errors, and one line names both.
+        lines = dict.fromkeys(_message(error, where) for error in errors)
+        raise InputError("\n".join(lines))
 
 
 def _is_whole(checker: jsonschema.TypeChecker, value: Any) -> bool:

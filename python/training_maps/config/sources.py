@@ -1,4 +1,4 @@
-"""Runs that are trained here, and runs that are brought along: what each `source` takes.
+"""Runs that are trained here, and existing runs: what each `source` takes.
 
 training        trained here, by the workflow
 checkpoints     files of checkpoints; the workflow begins at the metrics
@@ -137,7 +137,7 @@ def takes_all_seeds(settings: Mapping[str, Any]) -> bool:
 
 
 def has_training_log(settings: Mapping[str, Any]) -> bool:
-    """Whether each run has a training log: its training writes one, or it is brought along."""
+    """Whether each run has a training log: its training writes one, or it exists already."""
     source, log = settings["source"], settings.get("training_log", {})
     if source == "training":
         return True

@@ -1,6 +1,6 @@
-"""Clocks that were set back: results from the future count as old, lest they pass for fresh.
+"""Clocks that were set back: results from the future count as old, so as not to pass for fresh.
 
-Whether a result is older than what it is made of is told by the times of both. A result that was
+Whether a result is older than what it is made of is judged by the times of both. A result that was
 made while the clock was ahead would seem newer than whatever is made until then, and would never be
 made again.
 """

@@ -90,9 +90,10 @@ def draw_curves(figure: Figure, results: ExperimentResults, time: Time, width: W
     """Draw a row of panels for each logged curve, a column for each featured run."""
     runs, curves = featured_runs(results), logged_curves(results)
     axes = figure.subplots(len(curves), len(runs), sharex="col", sharey="row", squeeze=False)
+    drawn: set[str] = set()
     for column, (name, seed) in enumerate(runs):
         for ax, what in zip(axes[:, column], curves, strict=True):
-            _draw_run(ax, results, seed, time, what)
+            drawn |= _draw_run(ax, results, seed, time, what)
         axes[0, column].set_title(_title(results, name, seed, time, width))
         axes[-1, column].set_xlabel(time)
     for ax, what in zip(axes[:, 0], curves, strict=True):
@@ -100,7 +101,6 @@ def draw_curves(figure: Figure, results: ExperimentResults, time: Time, width: W
         if what == "loss":
             scale_losses(ax, [results.logs[seed] for _, seed in runs])
     figure.align_ylabels(axes[:, 0])
-    drawn = {line.get_label().split("_")[0] for ax in axes.flat for line in ax.collections}
     lines = [
         Line2D([], [], color=INK, label="evaluation"),
         Line2D([], [], color=INK, linestyle=_DASHES, linewidth=0.8, label="training"),
@@ -117,22 +117,23 @@ def _title(results: ExperimentResults, name: str, seed: int, time: Time, width: 
     return f"{head}, {time} {reached[0]:,.0f}" if reached[1] else f"{head}, not converged"
 
 
-def _draw_run(ax: Axes, results: ExperimentResults, seed: int, time: Time, what: str) -> None:
+def _draw_run(ax: Axes, results: ExperimentResults, seed: int, time: Time, what: str) -> set[str]:
+    """Draw a run's curves of "loss" or "accuracy"; returns which, of "train" and "eval"."""
     log = results.logs[seed]
     times = results.times(seed, log["step"].to_numpy(), time)
     rows = results.state_paths[results.state_paths["seed"] == seed]
     # The state at a row of the log is that of the last checkpoint so far.
     at = np.searchsorted(rows["step"].to_numpy(), log["step"].to_numpy(), side="right") - 1
     states = rows["state"].to_numpy()[np.clip(at, 0, None)]
-    for column, style, line_width in (
-        (f"train_{what}", _DASHES, 0.8),
-        (f"eval_{what}", "-", 1.5),
-    ):
+    drawn = set()
+    for part, style, line_width in (("train", _DASHES, 0.8), ("eval", "-", 1.5)):
+        column = f"{part}_{what}"
         points = np.column_stack([times, log[column].to_numpy(float)])
         logged = ~np.isnan(points[:, 1])  # not every step has a value of every column
         if logged.any():
             line = coloured_line(points[logged], states[logged], style, line_width, column)
             ax.add_collection(line)
+            drawn.add(part)
     reached = results.convergence_time(seed, time)
     if reached is not None and reached[1]:
         ax.axvline(reached[0], color=GREY, linewidth=0.7, linestyle=":", zorder=0)
@@ -140,6 +141,7 @@ def _draw_run(ax: Axes, results: ExperimentResults, seed: int, time: Time, what:
     if results.threshold is not None and crosses:
         ax.axhline(results.threshold, color=GREY, linewidth=0.7, linestyle=":", zorder=0)
     ax.autoscale_view()
+    return drawn
 
 
 def coloured_line(

@@ -42,11 +42,11 @@ def telling_metric(results: ExperimentResults) -> str | None:
         groups = [[branch["to"] for branch in forks[0]["branches"]]]
     else:
         groups = [list(step) for step in pairwise(results.training_map["paths"][0]["states"])]
-    spread = {
+    differences = {
         metric: sum(np.ptp([means[state][metric] for state in group]) for group in groups)
         for metric in results.training_map["metrics"]
     }
-    return max(spread, key=lambda metric: spread[metric])
+    return max(differences, key=lambda metric: differences[metric])
 
 
 def runs_to_show(results: ExperimentResults) -> list[tuple[str, int]]:

@@ -24,7 +24,8 @@ from training_maps.figures.style import (
 if TYPE_CHECKING:
     import pandas as pd
 
-_COLUMNS = {"bic": "BIC", "aic": "AIC", "log_likelihood_validation": "log-likelihood"}
+_LIKELIHOOD = "log_likelihood_validation"  # higher is better, of the others lower
+_COLUMNS = {"bic": "BIC", "aic": "AIC", _LIKELIHOOD: "log-likelihood"}
 # Line, colour and marker of each kind of model, and where it stands beside the other.
 _KINDS = {
     "gaussian": {"linestyle": "-", "color": INK, "marker": "o", "offset": -0.14},
@@ -55,9 +56,7 @@ def draw_model_selection(
         return figure_that_says("No model was fitted, as the state paths were given.", width)
     figure = new_figure(width, 4.5 if page else 7.6)
     axes = figure.subplots(2, 2).ravel() if page else figure.subplots(4, 1)
-    chooses = {"log_likelihood": "log_likelihood_validation"}.get(
-        stability["criterion"], stability["criterion"]
-    )
+    chooses = {"log_likelihood": _LIKELIHOOD}.get(stability["criterion"], stability["criterion"])
     split = stability["judging"]["split"].replace("train", "training")
     for ax, (column, name) in zip(axes, _COLUMNS.items(), strict=False):
         if model_selection.empty:
@@ -233,5 +232,5 @@ def _aggregate(table: pd.DataFrame, column: str, name: str) -> pd.Series:
     if name == "mean":
         of_splits = groups.mean()
     else:
-        of_splits = groups.max() if column.startswith("log") else groups.min()
+        of_splits = groups.max() if column == _LIKELIHOOD else groups.min()
     return of_splits.groupby("n_states").mean()

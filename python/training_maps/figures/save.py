@@ -29,7 +29,7 @@ _NO_DATE: dict[str, dict[str, None]] = {
 
 
 def settle(figure: Figure) -> None:
-    """Fix the layout of a figure, which would be found anew for each format that it is saved in."""
+    """Fix the layout of a figure, which would be found again for each format it is saved in."""
     with mpl.rc_context(_SAVING):  # type: ignore[arg-type]
         figure.draw_without_rendering()
         figure.set_layout_engine(None)

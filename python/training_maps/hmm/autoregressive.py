@@ -164,7 +164,7 @@ class AutoregressiveHMM(HiddenMarkovModel[LaggedRows, LaggedStatistics]):
             settings: further arguments of `HiddenMarkovModel`.
         """
         if dynamics not in ("diagonal", "full"):
-            raise ValueError(f"dynamics {dynamics!r} is none of diagonal, full")
+            raise ValueError(f"dynamics {dynamics!r} is not one of diagonal, full")
         super().__init__(n_components, covariance_type, **settings)
         self.dynamics = dynamics
         self.ridge = ridge
@@ -293,12 +293,12 @@ class AutoregressiveHMM(HiddenMarkovModel[LaggedRows, LaggedStatistics]):
         products[:, 1:, 1:] = squares
         covars = self.covars_
         for part in data.incomplete:
-            rows, spread = part.completed(self._predicted(data, part), covars)
+            rows, missing_covars = part.completed(self._predicted(data, part), covars)
             for k, weight in enumerate(later[part.rows].T):
                 ones = np.ones((len(weight), 1))
                 vectors = np.hstack([ones, data.pairs[part.rows, :d], rows[:, k]])
                 products[k] += (weight * vectors.T) @ vectors
-                products[k, 1 + d :, 1 + d :] += weight.sum() * spread[k]
+                products[k, 1 + d :, 1 + d :] += weight.sum() * missing_covars[k]
         n_first = (~np.isnan(data.first)).sum(axis=0)
         counted = np.maximum(n_first, 1)
         first_mean = np.nansum(data.first, axis=0) / counted

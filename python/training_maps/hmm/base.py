@@ -288,7 +288,7 @@ class HiddenMarkovModel(ABC, Generic[Rows, Seen]):
         Args:
             X: (n, d) rows of all sequences, concatenated; NaN marks a missing entry.
             lengths: lengths of the sequences; one sequence if None.
-            draw_start: whether to draw initial parameters; if not, EM goes on from those set.
+            draw_start: whether to draw initial parameters; if not, EM starts from those set.
 
         Returns:
             self, with `fit_report_` set. The parameters are those whose log-likelihood is the

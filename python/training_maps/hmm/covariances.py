@@ -26,7 +26,7 @@ def check_covariances(covars: Floats, kind: str, states: int, d: int) -> None:
             and positive definite.
     """
     if kind not in COVARIANCES:
-        raise ValueError(f"covariance_type {kind!r} is none of {', '.join(COVARIANCES)}")
+        raise ValueError(f"covariance_type {kind!r} is not one of {', '.join(COVARIANCES)}")
     shape = {
         "full": (states, d, d),
         "diag": (states, d),

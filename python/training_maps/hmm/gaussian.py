@@ -104,8 +104,9 @@ class GaussianHMM(HiddenMarkovModel[TrainingRows, Statistics]):
     def to_hmmlearn(self) -> Any:
         """This model as an `hmmlearn.hmm.GaussianHMM`, all parameters set, ready to be used.
 
-        Its `score`, `predict`, `decode`, `aic`, `bic` and `sample` work at once. Its `fit` starts
-        anew unless `init_params` is set to "", and knows neither the floor nor the fit report.
+        Its `score`, `predict`, `decode`, `aic`, `bic` and `sample` work at once. Its `fit` draws
+        new parameters unless `init_params` is set to "", and knows neither the floor nor the fit
+        report.
         """
         from hmmlearn.hmm import GaussianHMM as HmmlearnGaussianHMM  # takes seconds to import
 

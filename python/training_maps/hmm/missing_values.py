@@ -62,13 +62,13 @@ class IncompleteRows:
         """
         o, m = self.observed, ~self.observed
         rows = np.repeat(self.values[:, None, :], len(covars), axis=1)
-        spread = np.zeros_like(covars)
+        missing_covars = np.zeros_like(covars)
         for k, covariance in enumerate(covars):
             crossed = covariance[np.ix_(o, m)]
             gain = np.linalg.solve(covariance[np.ix_(o, o)], crossed).T
             rows[:, k, m] = means[:, k, m] + (self.values[:, o] - means[:, k, o]) @ gain.T
-            spread[k][np.ix_(m, m)] = covariance[np.ix_(m, m)] - gain @ crossed
-        return rows, spread
+            missing_covars[k][np.ix_(m, m)] = covariance[np.ix_(m, m)] - gain @ crossed
+        return rows, missing_covars
 
 
 def incomplete_rows(X: Floats) -> tuple[IncompleteRows, ...]:

@@ -23,7 +23,7 @@ from training_maps.settings.sections import MetricsSettings, NonFinite, Observat
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, read_table, table_metadata, write_table
 from training_maps.utils.notes import Note, notes_from
-from training_maps.utils.numbers import LARGEST_STEP, MISSING_SHARE
+from training_maps.utils.numbers import LARGEST_STEP, MISSING_SHARE, Floats
 from training_maps.utils.seeds import format_seeds
 
 Split = Literal["train", "validation"]
@@ -246,7 +246,7 @@ def _check_settings(
             "some runs must be left for training"
         )
     if non_finite not in POLICIES:
-        raise InputError(f"non_finite: {non_finite!r} is none of {', '.join(POLICIES)}")
+        raise InputError(f"non_finite: {non_finite!r} is not one of {', '.join(POLICIES)}")
 
 
 def _finite_runs(
@@ -393,19 +393,44 @@ def _missing_notes(tables: Mapping[int, pd.DataFrame], columns: Sequence[str]) -
     return notes
 
 
+@dataclass(frozen=True, eq=False)
+class Standards:
+    """Mean and standard deviation of each of d metrics over some checkpoints, for z-scores.
+
+    Attributes:
+        scale: (d,) the largest absolute values, which values are divided by first, so that neither
+            huge nor tiny ones overflow when squared; 1 where that is 0.
+        mean: (d,) of the scaled values.
+        deviation: (d,) their population standard deviation; infinite for a constant metric, so
+            that its z-scores are 0.
+    """
+
+    scale: Floats
+    mean: Floats
+    deviation: Floats
+
+    @classmethod
+    def of(cls, values: Floats) -> Standards:
+        """Those of the checkpoints (n, d); NaN entries are missing."""
+        size = np.nanmax(np.abs(values), axis=0)
+        flat = np.nanmax(values, axis=0) - np.nanmin(values, axis=0) <= CONSTANT * size
+        scale = np.where(size > 0, size, 1.0)
+        mean = np.nanmean(values / scale, axis=0)
+        deviation = np.sqrt(np.nanmean(np.square(values / scale - mean), axis=0))
+        return cls(scale, mean, np.where(flat, np.inf, deviation))
+
+    def z_scores(self, values: Floats) -> Floats:
+        """Checkpoints (n, d) as z-scores; NaN entries stay NaN, and no zero is negative."""
+        return (values / self.scale - self.mean) / self.deviation + 0.0
+
+
 def _z_scores(table: pd.DataFrame, columns: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
     """One run's z-scores, with its steps; and the metrics that do not vary in it."""
     values = table[list(columns)].to_numpy(dtype=np.float64)
-    size = np.nanmax(np.abs(values), axis=0)
-    flat = np.nanmax(values, axis=0) - np.nanmin(values, axis=0) <= CONSTANT * size
-    # Scaled by their size first, so that neither huge nor tiny values overflow when squared.
-    values = values / np.where(size > 0, size, 1.0)
-    centred = values - np.nanmean(values, axis=0)
-    spread = np.sqrt(np.nanmean(np.square(centred), axis=0))
-    scored = np.where(flat, 0.0, centred / np.where(flat, 1.0, spread))
-    scored[np.isnan(values)] = np.nan
-    result = pd.DataFrame(scored, columns=list(columns))
+    standards = Standards.of(values)
+    result = pd.DataFrame(standards.z_scores(values), columns=list(columns))
     result.insert(0, "step", table["step"].to_numpy().astype(np.int64))
+    flat = np.isinf(standards.deviation)
     return result, [column for column, constant in zip(columns, flat, strict=True) if constant]
 
 

@@ -98,11 +98,11 @@ class TrainingRows:
         complete = complete_only(found.posterior, self.incomplete)
         weights, sums, squares = weighted_moments(self.X, complete, self.outer)
         for part in self.incomplete:
-            rows, spread = part.completed(means[None], covars)
+            rows, missing_covars = part.completed(means[None], covars)
             for k, weight in enumerate(found.posterior[part.rows].T):
                 weights[k] += weight.sum()
                 sums[k] += weight @ rows[:, k]
-                products = (weight * rows[:, k].T) @ rows[:, k] + weight.sum() * spread[k]
+                products = (weight * rows[:, k].T) @ rows[:, k] + weight.sum() * missing_covars[k]
                 squares[k] += products if self.outer else products.diagonal()
         return Statistics(
             start=found.posterior[self.first].sum(axis=0),

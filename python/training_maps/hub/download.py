@@ -1,4 +1,4 @@
-"""Downloads of checkpoints from the Hugging Face hub, and what went wrong, in words.
+"""Downloads of checkpoints from the Hugging Face hub, and messages for what goes wrong.
 
 A checkpoint's files are the first of these that its repository has: `model.safetensors`, or its
 shards with their index; `pytorch_model.bin`, or its shards with their index.
@@ -44,7 +44,7 @@ class Downloaded:
 
     @property
     def name(self) -> str:
-        """Where it is from, in words."""
+        """Where it is from, for messages."""
         return f"{self.repository}, revision {self.revision}"
 
 
@@ -64,8 +64,8 @@ def fetch_checkpoint(run: HubRun, step: int, folder: Path) -> Downloaded:
 
     Raises:
         UnreadableCheckpoint: naming repository, revision, seed and step, if the hub has none, or it
-            is not for all to read.
-        InputError: likewise, if it cannot be had for another reason, and what can be done about it.
+            is not public.
+        InputError: likewise, if it cannot be downloaded for another reason, and what to do.
             Errors of the network and the server count only after several tries.
     """
     api = library()
@@ -205,11 +205,11 @@ def _with_retries(action: Callable[[], _Result], where: str, page: str) -> _Resu
                 )
                 time.sleep(pause)
                 continue
-            told = fault or (
-                f"{_message(error)}, after {tries} tries; call the command again to go on from here"
+            message = fault or (
+                f"{_message(error)}, after {tries} tries; run the command again to resume from here"
             )
             kind = UnreadableCheckpoint if fault and _is_missing(error) else InputError
-            raise kind(f"{where}: {told}") from error
+            raise kind(f"{where}: {message}") from error
     raise AssertionError("the last try returns or raises")
 
 

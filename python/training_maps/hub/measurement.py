@@ -1,8 +1,8 @@
 """A run's metrics from checkpoints on the Hugging Face hub, with the disk of two checkpoints.
 
 While one checkpoint is measured the next one arrives; each is deleted once its row of metrics is
-kept. The rows so far are in a table beside the one to be written, and a job that was killed goes on
-behind them; what it had downloaded by then is used, whole or not.
+kept. The rows so far are in a table beside the one to be written, and a job that was killed is
+resumed after them; what it had downloaded is used, whole or not.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ logger = logging.getLogger("training_maps")
 
 
 @dataclass(frozen=True)
-class Measuring:
-    """How checkpoints are measured: what `metrics.run_metrics` takes, in its words."""
+class MetricSettings:
+    """How checkpoints are measured: what `metrics.run_metrics` takes, under its names."""
 
     columns: tuple[str, ...] = ()
     overrides: Overrides = NO_OVERRIDES
@@ -75,7 +75,7 @@ def measure_hub_run(
     run: HubRun,
     output: str | os.PathLike[str],
     scratch: str | os.PathLike[str],
-    measuring: Measuring = Measuring(),
+    settings: MetricSettings = MetricSettings(),
     *,
     threads: int | None = None,
 ) -> pd.DataFrame:
@@ -87,7 +87,7 @@ def measure_hub_run(
             and removed by `forget` once the table is written.
         scratch: the folder for downloads. It never holds more than two checkpoints (four, if
             distances between checkpoints are among the columns), and nothing of them in the end.
-        measuring: as of `metrics.run_metrics`. A checkpoint that the hub does not have counts as
+        settings: as of `metrics.run_metrics`. A checkpoint that the hub does not have counts as
             unreadable.
         threads: as of `metrics.run_metrics`.
 
@@ -99,7 +99,7 @@ def measure_hub_run(
         InputError: naming repository, revision, seed and step, if a checkpoint cannot be had after
             several tries, cannot be read, or has other tensors than the first.
     """
-    partial = _Partial(run, Path(output), measuring)
+    partial = _Partial(run, Path(output), settings)
     finished = partial.read()
     left = [step for step in run.steps if step not in finished.rows]
     if len(left) < len(run.steps):
@@ -108,9 +108,9 @@ def measure_hub_run(
     with Downloads(run, Path(scratch) / f"hub-seed-{run.seed}", left) as downloads:
         for done, step in enumerate(left, start=len(run.steps) - len(left) + 1):
             try:
-                _measure(run, step, downloads, finished, measuring, threads)
+                _measure(run, step, downloads, finished, settings, threads)
             except UnreadableCheckpoint as error:
-                if measuring.unreadable == "stop":
+                if settings.unreadable == "stop":
                     raise
                 logger.warning("%s; left out of the table", error)
                 finished.unreadable.append({"step": step, "reason": str(error)})
@@ -148,14 +148,14 @@ def _measure(
     step: int,
     downloads: Downloads,
     finished: _Finished,
-    measuring: Measuring,
+    settings: MetricSettings,
     threads: int | None,
 ) -> None:
     """Add the row of one checkpoint to what is finished."""
     downloaded = downloads.get(step)
     where = f"seed {run.seed}, step {step}: {downloaded.name}"
-    tensors = describe(downloaded.path, measuring.state_dict_key)
-    selection = select_parameters(tensors, where, measuring.overrides)
+    tensors = describe(downloaded.path, settings.state_dict_key)
+    selection = select_parameters(tensors, where, settings.overrides)
     parts = json.dumps([selection.matrices, selection.biases])
     digest = hashlib.sha256(parts.encode()).hexdigest()
     if finished.selection not in (None, digest):
@@ -165,13 +165,13 @@ def _measure(
         )
     finished.selection = digest
     table = run_metrics(
-        _manifest(run, [*_compared(step, finished, measuring), step], downloads),
-        columns=measuring.columns,
-        overrides=measuring.overrides,
+        _manifest(run, [*_compared(step, finished, settings), step], downloads),
+        columns=settings.columns,
+        overrides=settings.overrides,
         threads=threads,
-        non_finite=measuring.non_finite,
+        non_finite=settings.non_finite,
         verify=False,
-        state_dict_key=measuring.state_dict_key,
+        state_dict_key=settings.state_dict_key,
     )
     finished.columns = [str(column) for column in table]
     if cut := table.attrs.get("non_finite"):
@@ -180,14 +180,14 @@ def _measure(
     row = table.drop(columns="step").iloc[-1]
     finished.rows[step] = {str(column): float(value) for column, value in row.items()}
     finished.commits[step] = downloaded.commit
-    downloads.keep([*_compared(step + 1, finished, measuring)])
+    downloads.keep([*_compared(step + 1, finished, settings)])
 
 
-def _compared(step: int, finished: _Finished, measuring: Measuring) -> list[int]:
+def _compared(step: int, finished: _Finished, settings: MetricSettings) -> list[int]:
     """The checkpoints that the one of `step` is compared with, where distances are asked for."""
     before = [other for other in sorted(finished.rows) if other < step]
-    steps = {before[0]} if before and FROM_START in measuring.columns else set()
-    if before and FROM_PREVIOUS in measuring.columns:
+    steps = {before[0]} if before and FROM_START in settings.columns else set()
+    if before and FROM_PREVIOUS in settings.columns:
         steps.add(before[-1])
     return sorted(steps)
 
@@ -203,14 +203,14 @@ def _manifest(run: HubRun, steps: list[int], downloads: Downloads) -> Path:
 class _Partial:
     """The rows of a run that is not finished, in a table beside the one that is to be written.
 
-    They go on only where the same code measures the same tensors of the same checkpoints.
+    They are used only where the same code measures the same tensors of the same checkpoints.
     """
 
-    def __init__(self, run: HubRun, output: Path, measuring: Measuring) -> None:
+    def __init__(self, run: HubRun, output: Path, settings: MetricSettings) -> None:
         self.path = _partial_path(output)
         # With distances, a row depends on the rows before it.
-        self._in_order = run.steps if set(DISTANCES) & set(measuring.columns) else None
-        what = {**asdict(run), **asdict(measuring), "steps": self._in_order}
+        self._in_order = run.steps if set(DISTANCES) & set(settings.columns) else None
+        what = {**asdict(run), **asdict(settings), "steps": self._in_order}
         for choice in ("endpoint", "non_finite", "unreadable"):
             del what[choice]  # no row depends on it
         self._identity = json.loads(json.dumps({**what, "code": _code()}))
@@ -223,10 +223,10 @@ class _Partial:
             metadata = table_metadata(self.path)
             table = read_table(self.path, ["step"])
         except (InputError, OSError, ValueError) as error:
-            logger.warning("%s; the run is measured anew", error)
+            logger.warning("%s; the run is measured again", error)
             return _Finished()
         if metadata.get("identity") != self._identity:
-            logger.info("%s is of other settings or code: the run is measured anew", self.path)
+            logger.info("%s is of other settings or code: the run is measured again", self.path)
             return _Finished()
         rows = {int(row.pop("step")): row for row in table.to_dict("records")}
         if self._in_order is not None:

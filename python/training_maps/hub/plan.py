@@ -8,17 +8,16 @@ each. Others are named by patterns with the places {seed}, {step} and {step_k}, 
 
 from __future__ import annotations
 
-import re
 import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from training_maps.utils.errors import InputError, shown
-from training_maps.utils.seeds import MAXIMUM_SEEDS, format_seeds
+from training_maps.utils.errors import InputError
+from training_maps.utils.numbers import LARGEST_STEP
+from training_maps.utils.seeds import format_seeds, parse_numbers
 
 PLACES = ("seed", "step", "step_k")
-_STEPS = re.compile(r"\s*(\d{1,18})\s*(?:-\s*(\d{1,18})\s*(?::\s*(\d{1,18})\s*)?)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -152,14 +151,7 @@ def parse_steps(steps: str | int | Iterable[str | int]) -> tuple[int, ...]:
     Raises:
         InputError: if there is none, or one is no whole number, or is given twice.
     """
-    parts = [steps] if isinstance(steps, str | int) else list(steps)
-    found = [n for part in parts for text in str(part).split(",") for n in _range(text)]
-    if not found:
-        raise InputError("hub.steps: the list is empty; write for instance 0-20000:1000")
-    twice = sorted({step for step in found if found.count(step) > 1}) if _repeats(found) else []
-    if twice:
-        raise InputError(f"hub.steps: {twice[0]} is given more than once")
-    return tuple(sorted(found))
+    return tuple(parse_numbers(steps, "hub.steps", LARGEST_STEP, strides=True))
 
 
 def format_steps(steps: Sequence[int]) -> str:
@@ -192,7 +184,7 @@ def _preset(section: Mapping[str, Any], seeds: Sequence[int]) -> Preset:
                 )
         return Preset("", "main", "", (), {})
     if name not in PRESETS:
-        raise InputError(f"hub.preset: {name!r} is none of {', '.join(PRESETS)}")
+        raise InputError(f"hub.preset: {name!r} is not one of {', '.join(PRESETS)}")
     preset = PRESETS[name]
     if section.get("repository"):
         raise InputError("hub.repository: the preset has its own; give one of the two")
@@ -218,28 +210,3 @@ def _places(pattern: str, what: str) -> set[str]:
             f"{', '.join(f'{{{place}}}' for place in PLACES)}"
         )
     return found
-
-
-def _range(text: str) -> range:
-    match = _STEPS.fullmatch(text)
-    if match is None:
-        raise InputError(
-            f"hub.steps: {shown(text.strip())} is neither a whole number from 0 on nor a range "
-            "such as 0-20000:1000"
-        )
-    first, last, stride = (int(number) if number else None for number in match.groups())
-    assert first is not None
-    last = first if last is None else last
-    stride = 1 if stride is None else stride
-    if last < first or stride < 1:
-        raise InputError(f"hub.steps: the range {text.strip()} has no steps")
-    if (last - first) // stride >= MAXIMUM_SEEDS:
-        raise InputError(
-            f"hub.steps: the range {text.strip()} has more than {MAXIMUM_SEEDS} steps; give a "
-            f"stride, as in {first}-{last}:1000"
-        )
-    return range(first, last + 1, stride)
-
-
-def _repeats(found: Sequence[int]) -> bool:
-    return len(set(found)) < len(found)

@@ -29,7 +29,7 @@ class Downloads:
 
     def __enter__(self) -> Downloads:
         """Begin with the first checkpoint."""
-        library()  # imported here, lest two threads import at a time
+        library()  # imported here, so that two threads do not import at a time
         self._remove_all_but(self._steps[:1])
         self._begin(self._steps[:1])
         return self

@@ -17,7 +17,7 @@ from training_maps.metrics.definitions import (
     FROM_START,
     METRIC_COLUMNS,
     metric_columns,
-    own_columns,
+    plugin_columns,
 )
 from training_maps.metrics.measurement import NonFinitePolicy, UnreadablePolicy, measure_run
 from training_maps.metrics.parameters import NO_OVERRIDES, Overrides, ParameterSelection
@@ -95,7 +95,7 @@ def run_metrics(
         source: a folder with step-*.safetensors, the run's folder, or its manifest
             (checkpoints.json); where there is a manifest, what it lists is the run, and its
             checkpoints may be in any form of `training_maps.runs.formats`, each in its own.
-        columns: names of `METRICS`, `EXTRA_METRICS` and `own_metrics.installed()`; "paper" stands
+        columns: names of `METRICS`, `EXTRA_METRICS` and `plugins.installed()`; "paper" stands
             for all of `METRICS`, and so does naming none.
         threads: number of threads; None for as many as the process may use. The result is the
             same, bit for bit, for any number.
@@ -127,12 +127,12 @@ def run_metrics(
         ("unreadable", unreadable, get_args(UnreadablePolicy)),
     ):
         if policy not in known:
-            raise InputError(f"{name}: {policy!r} is none of {', '.join(known)}")
+            raise InputError(f"{name}: {policy!r} is not one of {', '.join(known)}")
     names = metric_columns(columns)
     found = measure_run(
         find_run(source),
         [column for column in names if column in DISTANCES],
-        own_columns(names),
+        plugin_columns(names),
         tails="tail_exponent" in names,
         threads=_threads(threads),
         non_finite=non_finite,

@@ -150,13 +150,13 @@ def metric_columns(names: Sequence[str]) -> tuple[str, ...]:
     """The columns that a list of names stands for, in the order of the list.
 
     Args:
-        names: of `METRICS`, `EXTRA_METRICS` and `own_metrics.installed()`; "paper" for all of
+        names: of `METRICS`, `EXTRA_METRICS` and `plugins.installed()`; "paper" for all of
             `METRICS`, as does no name.
 
     Raises:
         InputError: if a name is unknown, with the nearest that is known, or is there twice.
     """
-    known = (*_COLUMNS, *_own_names(names))
+    known = (*_COLUMNS, *_plugin_names(names))
     columns: list[str] = []
     for name in names or (PAPER,):
         if name != PAPER and name not in known:
@@ -173,7 +173,7 @@ def metric_columns(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(columns)
 
 
-def _own_names(names: Sequence[str]) -> tuple[str, ...]:
+def _plugin_names(names: Sequence[str]) -> tuple[str, ...]:
     """Names of users' metrics, which are looked for only if a name is none of this project's."""
     if set(names) <= {*_COLUMNS, PAPER}:
         return ()
@@ -185,6 +185,6 @@ def _own_names(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(plugins.installed())
 
 
-def own_columns(columns: Sequence[str]) -> list[str]:
+def plugin_columns(columns: Sequence[str]) -> list[str]:
     """Those of `columns` that are users' metrics."""
     return [column for column in columns if column not in _COLUMNS]

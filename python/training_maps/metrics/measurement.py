@@ -32,7 +32,7 @@ NonFinitePolicy = NonFinite
 UnreadablePolicy = Unreadable
 
 # Files that are measured in one call are as many as take about so long, and no fewer than keep all
-# threads busy: one call costs nothing, and progress is told between calls.
+# threads busy: one call costs nothing, and progress is logged between calls.
 _SECONDS_A_CALL = 2.0
 
 

@@ -199,6 +199,7 @@ def decide(
 
 def _decide(tensor: Tensor, network: Network, overrides: Overrides, where: object) -> Decision:
     kind, reason = _overruled(tensor, overrides, where)
+    named = "" if kind is None else f"{reason}: "
     if kind is None:
         rule = next(rule for rule in RULES if rule.applies(tensor, network))
         kind, reason = rule.kind, rule.reason
@@ -206,7 +207,6 @@ def _decide(tensor: Tensor, network: Network, overrides: Overrides, where: objec
         return Decision(tensor, kind, reason)
     layout = next(layout for layout in LAYOUTS if layout.applies(tensor))
     matrix = MatrixSpec(tensor.name, *layout.view(tensor.shape))
-    named = f"{reason}: " if reason.startswith("parameters.") else ""
     return Decision(tensor, "weight", f"{named}{layout.name}", matrix)
 
 
@@ -239,6 +239,7 @@ def _in_blocks(
 ) -> tuple[Decision, ...]:
     """The decisions with the rows of those weights split that `overrides.blocks` names."""
     decisions = tuple(decisions)
+    done: set[str] = set()
     for pattern, n_blocks in overrides.blocks:
         weights = [d for d in decisions if d.matrix and fnmatchcase(d.tensor.name, pattern)]
         if not weights:
@@ -246,16 +247,23 @@ def _in_blocks(
                 f"{where}: parameters.blocks: {pattern!r} matches no weight; the tensors that it "
                 "matches are biases or left out"
             )
-        split = {d.tensor.name: _split(d, pattern, n_blocks, where) for d in weights}
+        split = {
+            d.tensor.name: _split(d, pattern, n_blocks, where, d.tensor.name in done)
+            for d in weights
+        }
+        done |= set(split)
         decisions = tuple(split.get(d.tensor.name, d) for d in decisions)
     return decisions
 
 
-def _split(decision: Decision, pattern: str, n_blocks: int, where: object) -> Decision:
+def _split(
+    decision: Decision, pattern: str, n_blocks: int, where: object, is_split: bool
+) -> Decision:
+    """The decision with the rows of its matrix in blocks; refused if they are split already."""
     matrix = decision.matrix
     assert matrix is not None
     fault = None
-    if "parameters.blocks" in decision.reason:
+    if is_split:
         fault = "another pattern of blocks names it too"
     elif is_transposed(decision.tensor):
         fault = "GPT-2 stores its layers transposed, so that heads are columns and not rows"

@@ -40,9 +40,9 @@ class Candidate(NamedTuple):
 def check_choice(criterion: str, aggregate: str) -> None:
     """Refuse a criterion or an aggregate that there is not."""
     if criterion not in CRITERIA:
-        raise InputError(f"criterion: {criterion!r} is none of {', '.join(CRITERIA)}")
+        raise InputError(f"criterion: {criterion!r} is not one of {', '.join(CRITERIA)}")
     if aggregate not in AGGREGATES:
-        raise InputError(f"aggregate: {aggregate!r} is none of {', '.join(AGGREGATES)}")
+        raise InputError(f"aggregate: {aggregate!r} is not one of {', '.join(AGGREGATES)}")
 
 
 def criterion_value(

@@ -115,7 +115,7 @@ def fit_hmm(
 
 def _check_settings(obs: Observations, n_states: int, settings: Mapping[str, Any]) -> None:
     if settings["model"] not in MODELS:
-        raise InputError(f"model: {settings['model']!r} is none of {', '.join(MODELS)}")
+        raise InputError(f"model: {settings['model']!r} is not one of {', '.join(MODELS)}")
     check_fields(FitSettings, {key: settings[key] for key in settings if key != "model"})
     check_fields(SelectionSettings, {"n_states": n_states})
     distinct = len(np.unique(obs.sequences("train")[0], axis=0))

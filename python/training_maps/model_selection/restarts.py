@@ -146,11 +146,11 @@ def visiting_order(paths: Sequence[Ints], n_states: int) -> NDArray[np.int64]:
 
 
 def other_splits(obs: Observations, n: int) -> list[tuple[int, Observations]]:
-    """The same runs, split anew into training and validation.
+    """The same runs, split again into training and validation.
 
     A split of seed s holds out the runs that `observations(..., split_seed=s)` holds out, as many
     as the observations' own split. Seeds are tried from 0 on; one that draws the same runs as the
-    observations' own split or as an earlier seed is passed over.
+    observations' own split or as an earlier seed is skipped.
 
     Args:
         obs: observations.

@@ -5,7 +5,7 @@ Hu et al. 2023, section 2.1: models with several numbers of states are fitted
 runs. As the authors did, the criterion is averaged over the restarts of each K, and of the chosen K
 the restart with the best validation likelihood is kept. Where models were fitted on several splits
 into training and validation runs (`resplits`), the criterion is averaged over these too. How firm
-the choice is, is measured (`training_maps.model_selection.stability`) and told.
+the choice is, is measured (`training_maps.model_selection.stability`) and reported.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ def _candidates(model: str | Sequence[str], n_states: Iterable[int]) -> list[Can
     models = [model] if isinstance(model, str) else list(model)
     for name in models:
         if name not in MODEL_NAMES:
-            raise InputError(f"model: {name!r} is none of {', '.join(MODEL_NAMES)}")
+            raise InputError(f"model: {name!r} is not one of {', '.join(MODEL_NAMES)}")
     numbers = [int(k) for k in n_states]
     candidates = {Candidate(name, k) for name in models for k in numbers}
     if not candidates:

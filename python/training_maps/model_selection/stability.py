@@ -9,10 +9,10 @@ bootstrap standard error over the runs that judge (the validation runs, or the t
 none is held out). A candidate within `MARGIN` standard errors of the chosen one makes the choice
 fragile.
 
-**Resampling.** The runs that judge are drawn anew with replacement, as many as there are,
+**Resampling.** The runs that judge are drawn again with replacement, as many as there are,
 `RESAMPLES` times, and the choice is made on each draw (Efron and Tibshirani 1993, chapter 6). It is
 fragile if fewer than `SHARE` of the draws choose the same, or if a single run, left out, changes
-it. Models are not fitted anew for this; with `resplits` they are for other splits into training
+it. Models are not fitted again for this; with `resplits` they are for other splits into training
 and validation runs. The choice is then made by all splits together, so that many more runs judge;
 and at least `SHARE` of the other splits, each alone, must choose the same and find the same states.
 
@@ -68,7 +68,7 @@ class Stability:
     """How firm a choice is.
 
     Attributes:
-        verdict: "fragile" if some finding is, "not known" if none is but some cannot be told,
+        verdict: "fragile" if some finding is, "not known" if none is but some is not known,
             "stable" otherwise.
         sentence: the verdict and its reasons.
         findings: each question's answer.
@@ -114,7 +114,7 @@ def measure_stability(
         `restarts` (`adjusted_rand_index` (R, R), those `same_states` as the one kept and those
         `equally_good`, and the `matched_share` of each state's checkpoints, averaged over the other
         restarts); `resplits`; and the `limits` that the findings are held against. None stands
-        for what cannot be told.
+        for what is not known.
     """
     own = {candidate: splits[0] for candidate, splits in restarts.items()}
     candidates = sorted(own, key=lambda candidate: candidate.order)

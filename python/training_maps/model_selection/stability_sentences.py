@@ -1,4 +1,4 @@
-"""How firm the choice of a model is, in words: findings, and a verdict over them."""
+"""How firm the choice of a model is, in sentences: findings, and a verdict over them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any, Literal
 from training_maps.utils.wording import listing, numbered, plural
 
 Verdict = Literal["stable", "fragile", "not known"]
-_CRITERION_WORDS = {
+_CRITERION_PHRASES = {
     "bic": "BIC is lower",
     "aic": "AIC is lower",
     "log_likelihood": "log-likelihood is higher",
 }
-_AGGREGATE_WORDS = {"mean": "the mean over restarts", "best": "the best restart"}
+_MODEL_PHRASES = {"gaussian": "Gaussian"}
+_AGGREGATE_PHRASES = {"mean": "the mean over restarts", "best": "the best restart"}
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Finding:
 
     Attributes:
         name: which question.
-        fragile: whether the answer makes the choice fragile; None if it cannot be told.
+        fragile: whether the answer makes the choice fragile; None if that is not known.
         clause: the answer, without capital and full stop.
     """
 
@@ -74,10 +75,14 @@ def sentence_of(numbers: Mapping[str, Any], findings: Sequence[Finding]) -> str:
 
 def candidate_name(candidate: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]]) -> str:
     """ "3 states", or "3 autoregressive states" where several kinds of model were tried."""
+    return f"{candidate['n_states']} {_noun(candidate, candidates)}"
+
+
+def _noun(candidate: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]]) -> str:
+    """ "states", "state", or "autoregressive states" where several kinds of model were tried."""
     states = "state" if candidate["n_states"] == 1 else "states"
-    kinds = {other["model"] for other in candidates}
-    kind = candidate["model"].replace("gaussian", "Gaussian")
-    return f"{candidate['n_states']} {f'{kind} {states}' if len(kinds) > 1 else states}"
+    kind = _MODEL_PHRASES.get(candidate["model"], candidate["model"])
+    return f"{kind} {states}" if len({other["model"] for other in candidates}) > 1 else states
 
 
 def same_candidate(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
@@ -99,8 +104,8 @@ def _margin(numbers: Mapping[str, Any]) -> Finding:
     near = within_margin(numbers)
     best = min(_others(numbers), key=lambda row: row["difference"])
     clause = (
-        f"its {_CRITERION_WORDS[numbers['criterion']]} by {_amount(best['difference'])} than that "
-        f"of the next best, {_name(best, numbers)}, with a bootstrap standard error of "
+        f"its {_CRITERION_PHRASES[numbers['criterion']]} by {_amount(best['difference'])} than "
+        f"that of the next best, {_name(best, numbers)}, with a bootstrap standard error of "
         f"{_amount(best['standard_error'])}"
     )
     if near:
@@ -144,11 +149,13 @@ def _aggregates(numbers: Mapping[str, Any]) -> Finding:
         for row in numbers["other_rules"]
         if row["criterion"] == numbers["criterion"] and row["aggregate"] != numbers["aggregate"]
     )
-    words = _AGGREGATE_WORDS
+    phrases = _AGGREGATE_PHRASES
     if same_candidate(other, numbers["chosen"]):
-        return Finding("aggregate", False, f"{words['mean']} and {words['best']} choose the same")
-    clause = f"{words[other['aggregate']]} would choose {_name(other, numbers)}"
-    return Finding("aggregate", True, f"{clause}, not {words[numbers['aggregate']]}")
+        return Finding(
+            "aggregate", False, f"{phrases['mean']} and {phrases['best']} choose the same"
+        )
+    clause = f"{phrases[other['aggregate']]} would choose {_name(other, numbers)}"
+    return Finding("aggregate", True, f"{clause}, not {phrases[numbers['aggregate']]}")
 
 
 def _limit(numbers: Mapping[str, Any]) -> Finding:
@@ -202,10 +209,9 @@ def _name(row: Mapping[str, Any], numbers: Mapping[str, Any]) -> str:
 
 def _names(rows: Sequence[Mapping[str, Any]], numbers: Mapping[str, Any]) -> str:
     """ "1, 2 and 4 states": the noun once, where all have the same."""
-    names = [_name(row, numbers).split(" ", 1) for row in rows]
-    if len({noun.removesuffix("s") for _, noun in names}) > 1:
-        return listing([" ".join(name) for name in names])
-    return f"{listing([number for number, _ in names])} {names[-1][1]}"
+    if len({row["model"] for row in rows}) > 1:
+        return listing([_name(row, numbers) for row in rows])
+    return f"{listing([row['n_states'] for row in rows])} {_noun(rows[-1], numbers['candidates'])}"
 
 
 def _judging_runs(numbers: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
+from training_maps.analysis.semantics.outcomes import CONVERGENCE_TIME
 from training_maps.report.paper import PAPER, PaperRow
 from training_maps.report.rendering import render
 from training_maps.report.summary import outlier_count, predictive_forks, read_summary
@@ -154,11 +155,16 @@ def render_comparison(experiments: Sequence[Compared], page: Path) -> str:
         state_style=Markup(state_variables()),
         rows=rows,
         any_paper=any(row["paper"] is not None for row in rows),
-        other_outcomes=any(row["outcome"] not in (None, "convergence time") for row in rows),
+        other_outcomes=any(_is_other(one.summary["outcome"]) for one in experiments),
         coefficients=_coefficients(experiments, results),
         histograms=_histograms(experiments, results),
         pairs=_pairs(experiments, results),
     )
+
+
+def _is_other(outcome: Mapping[str, Any] | None) -> bool:
+    """Whether there is an outcome that is not the paper's."""
+    return outcome is not None and outcome["kind"] != CONVERGENCE_TIME
 
 
 def _coefficients(

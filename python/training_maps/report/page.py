@@ -6,22 +6,16 @@ import base64
 import hashlib
 import platform
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from markupsafe import Markup
 
-from training_maps.figures.catalogue import FIGURES
-from training_maps.figures.forks import MOST_FORKS, timed_forks
-from training_maps.figures.loss_by_state import logged_curves
+from training_maps.analysis.semantics.regression import TOBIT
+from training_maps.figures.forks import MOST_FORKS
 from training_maps.figures.map.plan import explain_map
-from training_maps.figures.map.svg import colour_variable, ink_variable, map_svg
-from training_maps.figures.map.table import format_change, gradient_arrow
-from training_maps.figures.phase_transitions import found_phases
-from training_maps.figures.save import inline_svg
-from training_maps.figures.style import COLUMN, Width
-from training_maps.figures.symbols import metric_symbol
 from training_maps.model_selection.stability_sentences import (
     candidate_name,
     same_candidate,
@@ -30,32 +24,55 @@ from training_maps.model_selection.stability_sentences import (
 from training_maps.report import sections
 from training_maps.report.headline import headline
 from training_maps.report.page_data import page_data, to_script
+from training_maps.report.page_figures import figures, maps, swatch
 from training_maps.report.rendering import render, source
 from training_maps.report.sections import early_warning_block, sensitivity_block
 from training_maps.report.summary import summarise
-from training_maps.report.theme import state_variables, themed
+from training_maps.report.theme import state_variables
 from training_maps.results import ExperimentResults, Time
+from training_maps.training_map.posterior_gradient import POSTERIOR_GRADIENT
 from training_maps.utils.files import package_version
 
 _PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "hmmlearn", "matplotlib")
 _MOST_ROUTES = 30
-# The map's width in inches where there is room for all layers beside each other, and on a phone.
-_MAP_WIDTHS: dict[Width, float] = {"page": 8.2, "column": 0.9 * COLUMN}
-# The figures of the page, and what each is for who cannot see it.
-_FIGURE_LABELS = {
-    "forks": "Convergence times of the branches of each fork",
-    "model_selection": "Model selection curves",
-    "loss_by_state": "Loss and accuracy of a fast, a median and a slow run, coloured by state",
-    "phase_transitions": "When runs memorise and generalise, and what coincides with it",
-    "state_timelines": "States of all runs over time",
-    "convergence_times": "Histogram of convergence times",
-    "regression": "Coefficients of the states, and runs as the other runs predict them",
-    "dissimilarity": "Heat map of the dissimilarity between runs",
-}
-# Figures that the script draws anew, so that one for phones would be seen by few.
-_REDRAWN = ("loss_by_state", "state_timelines")
 # The parts of the page's script, in the order in which they use each other.
 _SCRIPTS = ("model", "parts", "map", "controls", "chart", "curves", "timelines", "start")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the page.
+
+    Attributes:
+        template: its template, which finds what it shows under the name `section`.
+        contents: anchor and name of each of its headings, for the page's contents.
+        shows: what the template shows.
+    """
+
+    template: str
+    contents: Sequence[tuple[str, str]]
+    shows: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Material:
+    """What several sections are made of.
+
+    Attributes:
+        results: the experiment's results.
+        time: the time axis, resolved.
+        settings: the experiment's settings; empty if they are not known.
+        summary: as `summarise` makes it.
+        data: as `page_data` makes it.
+        figures: every figure by its name, empty where there is nothing to show.
+    """
+
+    results: ExperimentResults
+    time: Time
+    settings: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    data: Mapping[str, Any]
+    figures: Mapping[str, Markup]
 
 
 def render_report(
@@ -76,67 +93,280 @@ def render_report(
     notes = [note.text for note in results.notes]
     if axis != time and results.logs:
         notes.append("Time is in steps, because not every run has a training log with epochs.")
-    summary = summarise(results)
-    data = page_data(results, axis)
-    script = _script()
-    sensitivity = sensitivity_block(results, settings)
-    early_warning = early_warning_block(results, settings)
+    material = _Material(
+        results=results,
+        time=axis,
+        settings=settings or {},
+        summary=summarise(results),
+        data=page_data(results, axis),
+        figures=figures(results, axis),
+    )
+    shown = [
+        _explore(material, notes),
+        *(section for make in _SECTIONS if (section := make(material)) is not None),
+        _made(material, called or results.experiment),
+    ]
     return render(
         "report.html.j2",
-        policy=_policy(script),
-        page_style=Markup(f"{source('page.css')}\n{state_variables()}"),
-        script=Markup(script),
-        script_data=to_script(data),
-        data=data,
-        has_metrics=bool(data["metrics"]),
-        maps=_maps(results, axis, data),
-        contents=_contents(results, data, bool(sensitivity), bool(early_warning)),
-        sensitivity=sensitivity,
-        early_warning=early_warning,
-        converging=not results.convergence.empty,
-        experiment=results.experiment,
-        summary=summary,
-        headline=headline(
-            summary,
-            significant=bool(results.regression.get("significant")),
-        ),
-        notes=notes,
-        time=axis,
-        results=results,
-        selected=results.training_map["selected_model"],
-        stability=results.stability,
-        candidates=_candidates(results.stability) if results.has_model else [],
-        restarts=_restarts(results) if results.has_model else [],
-        by_gradient=results.training_map.get("feature_ranking") == "posterior_gradient",
-        direction=gradient_arrow,
-        how_to_read_map=explain_map(results.training_map, results.detour_states),
-        figures=_figures(results, axis),
-        swatches={state: _swatch(state) for state in results.states},
-        states=_states(results, axis),
-        transitions=_transitions(results),
-        routes=results.training_map["paths"][:_MOST_ROUTES],
-        entering=sections.entering_times(results, axis),
-        forks=sections.fork_rows(results, axis),
-        forks_ending=sections.forks_ending(results),
-        n_forks_drawn=MOST_FORKS,
-        phases=sections.phase_rows(results),
-        phases_missed=bool((results.phase_transitions["status"] == "not reached").any()),
-        order=sections.order_sentence(results),
-        outcome=results.outcome,
-        coefficients=results.coefficients.to_dict("records"),
-        how_to_read_coefficients=sections.how_to_read_coefficients(results),
-        has_predictions=bool(results.outcomes["predicted"].notna().any()),
-        fit=sections.fit_rows(results),
-        outliers=sections.outlier_rows(results),
-        distances=sections.distance_names(results),
-        medians=sections.median_distances(results),
-        glossary=_glossary(results),
-        settings=list(_flatten(settings or {})),
-        versions=_versions(),
-        command=_command(results, called or results.experiment),
-        format_change=format_change,
-        symbol=metric_symbol,
+        page=_page(material),
+        header=_header(material, shown),
+        sections=[(section.template, section.shows) for section in shown],
     )
+
+
+def _page(material: _Material) -> dict[str, Any]:
+    """What stands around header and sections."""
+    results, script = material.results, _script()
+    return {
+        "experiment": results.experiment,
+        "policy": _policy(script),
+        "style": Markup(f"{source('page.css')}\n{state_variables()}"),
+        "script": Markup(script),
+        "script_data": to_script(material.data),
+        "swatches": {state: swatch(state) for state in results.states},
+    }
+
+
+def _header(material: _Material, shown: Sequence[Section]) -> dict[str, Any]:
+    """The page's header, with the contents of the sections that are shown."""
+    results, summary = material.results, dict(material.summary)
+    significant = bool(results.regression.get("significant"))
+    return {
+        "headline": headline(summary, significant),
+        "summary": summary,
+        "is_tobit": _is_tobit(results),
+        "is_time": results.outcome["is_time"],
+        "contents": [entry for section in shown for entry in section.contents],
+    }
+
+
+def _explore(material: _Material, notes: Sequence[str]) -> Section:
+    """Map, curves and timelines, with the controls for all of them, and the notes."""
+    results, data = material.results, material.data
+    has_metrics = bool(data["metrics"])
+    contents = [("map", "Map"), ("curves", "Loss curves")]
+    contents += [("over-time", "Metrics over time")] if has_metrics else []
+    return Section(
+        "explore.html.j2",
+        [*contents, ("timelines", "Timelines")],
+        {
+            "maps": maps(results, material.time, data),
+            "how_to_read_map": explain_map(results.training_map, results.detour_states),
+            "n_states": len(results.states),
+            "has_model": results.has_model,
+            "has_forks": bool(results.forks.get("forks")),
+            "notes": notes,
+            "curves": material.figures["loss_by_state"],
+            "crossing": results.crossing,
+            "has_metrics": has_metrics,
+            "timelines": material.figures["state_timelines"],
+            "some_converge": not results.convergence.empty,
+            "has_outliers": bool(results.outlier_seeds),
+            "data_notes": data["notes"],
+        },
+    )
+
+
+def _states(material: _Material) -> Section:
+    results, found = material.results, material.results.training_map
+    first = results.first_visits(material.time)
+    return Section(
+        "states.html.j2",
+        [("states", "States")],
+        {
+            "states": [
+                {**state, "first_visit": first.get(state["state"])}
+                for state in sorted(found["states"], key=lambda state: state["state"])
+            ],
+            "transitions": sorted(found["transitions"], key=lambda t: (t["from"], t["to"])),
+            "has_model": results.has_model,
+            "by_gradient": found.get("feature_ranking") == POSTERIOR_GRADIENT,
+            "detour_states": results.detour_states,
+            "time": material.time,
+        },
+    )
+
+
+def _routes(material: _Material) -> Section:
+    results = material.results
+    routes = results.training_map["paths"]
+    return Section(
+        "routes.html.j2",
+        [("routes", "Routes")],
+        {
+            "routes": routes[:_MOST_ROUTES],
+            "n_more": len(routes) - _MOST_ROUTES,
+            "is_without_fork": bool(results.forks) and not results.forks["forks"],
+            "entering": sections.entering_times(results, material.time),
+            "time": material.time,
+        },
+    )
+
+
+def _forks(material: _Material) -> Section | None:
+    results, figure = material.results, material.figures["forks"]
+    if not results.forks.get("forks"):
+        return None
+    return Section(
+        "forks.html.j2",
+        [("forks", "Forks")],
+        {
+            "forks": sections.fork_rows(results, material.time),
+            "ending": sections.forks_ending(results),
+            "figure": figure,
+            "n_drawn": MOST_FORKS,
+            "some_never_converge": (results.n_converged or 0) < results.n_runs,
+            "significance": results.forks["significance"],
+            "time": material.time,
+            "notes": results.forks["notes"],
+        },
+    )
+
+
+def _phases(material: _Material) -> Section | None:
+    results = material.results
+    if not results.phases:
+        return None
+    return Section(
+        "phases.html.j2",
+        [("phases", "Phases")],
+        {
+            "phases": sections.phase_rows(results),
+            "order": sections.order_sentence(results),
+            "figure": material.figures["phase_transitions"],
+            "some_do_not": bool((results.phase_transitions["status"] == "not reached").any()),
+            "tolerance": results.phases["tolerance"],
+            "notes": results.phases["notes"],
+            "reason": results.phases["reason"],
+        },
+    )
+
+
+def _convergence(material: _Material) -> Section:
+    results = material.results
+    return Section(
+        "convergence.html.j2",
+        [("convergence", "Convergence")],
+        {
+            "figure": material.figures["convergence_times"],
+            "crossing": results.crossing,
+            "has_logs": bool(results.logs),
+        },
+    )
+
+
+def _regression(material: _Material) -> Section:
+    results, found = material.results, material.results.regression
+    return Section(
+        "regression.html.j2",
+        [("detours", "Detours" if results.outcome["is_time"] else "Regression")],
+        {
+            "outcome": results.outcome,
+            "is_tobit": _is_tobit(results),
+            "is_significant": found.get("significant"),
+            "significance": found.get("significance"),
+            "coefficients": results.coefficients.to_dict("records"),
+            "how_to_read": sections.how_to_read_coefficients(results),
+            "figure": material.figures["regression"],
+            "has_predictions": bool(results.outcomes["predicted"].notna().any()),
+            "fit": sections.fit_rows(results),
+            "alternatives": (found.get("alternatives") or {}).get("sentence"),
+            "reason": found.get("reason"),
+        },
+    )
+
+
+def _differences(material: _Material) -> Section:
+    results = material.results
+    outliers = {
+        "found": sections.outlier_rows(results),
+        "distances": sections.distance_names(results),
+        "medians": sections.median_distances(results),
+        "are_too_few": material.summary["outlier_seeds"] is None,
+        "n_runs": results.n_runs,
+    }
+    return Section(
+        "differences.html.j2",
+        [("differences", "Differences")],
+        {
+            "dissimilarity": material.summary["dissimilarity"],
+            "has_model": results.has_model,
+            "figure": material.figures["dissimilarity"],
+            "outliers": None if results.outliers.empty else outliers,
+        },
+    )
+
+
+def _selection(material: _Material) -> Section | None:
+    results = material.results
+    if not results.has_model:
+        return None
+    return Section(
+        "selection.html.j2",
+        [("selection", "Model selection")],
+        {
+            "selected": results.training_map["selected_model"],
+            "stability": results.stability,
+            "held_out": results.validation_seeds,
+            "figure": material.figures["model_selection"],
+            "candidates": _candidates(results.stability),
+            "restarts": _restarts(results),
+        },
+    )
+
+
+def _sensitivity(material: _Material) -> Section | None:
+    found = sensitivity_block(material.results, material.settings)
+    if not material.results.has_model or not found:
+        return None
+    return Section("sensitivity.html.j2", [("sensitivity", "Other metrics")], found)
+
+
+def _early_warning(material: _Material) -> Section | None:
+    found = early_warning_block(material.results, material.settings)
+    if not material.results.has_model or not found:
+        return None
+    return Section("early_warning.html.j2", [("early-warning", "Early warning")], found)
+
+
+def _metrics(material: _Material) -> Section | None:
+    if not material.results.has_model:
+        return None
+    shows = {"glossary": _glossary(material.results)}
+    return Section("metrics.html.j2", [("metrics", "Metrics")], shows)
+
+
+def _made(material: _Material, called: str) -> Section:
+    return Section(
+        "made.html.j2",
+        [("made", "How it was made")],
+        {
+            "command": _command(material.results, called),
+            "settings": list(_flatten(material.settings)),
+            "versions": _versions(),
+        },
+    )
+
+
+# The sections between the first and the last, in the page's order; some have nothing to show.
+_SECTIONS: tuple[Callable[[_Material], Section | None], ...] = (
+    _states,
+    _routes,
+    _forks,
+    _phases,
+    _convergence,
+    _regression,
+    _differences,
+    _selection,
+    _sensitivity,
+    _early_warning,
+    _metrics,
+)
+
+
+def _is_tobit(results: ExperimentResults) -> bool:
+    """Whether the regression is by a Tobit model."""
+    return results.regression.get("method") == TOBIT
 
 
 def _command(results: ExperimentResults, called: str) -> str:
@@ -158,110 +388,6 @@ def _policy(script: str) -> str:
         f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
-
-
-def _contents(
-    results: ExperimentResults, data: Mapping[str, Any], sensitivity: bool, early_warning: bool
-) -> list[tuple[str, str]]:
-    """The blocks of the page, in order: anchor and name."""
-    regression = "Detours" if results.outcome["is_time"] else "Regression"
-    blocks_there: list[tuple[str, str, Any]] = [
-        ("map", "Map", True),
-        ("curves", "Loss curves", True),
-        ("over-time", "Metrics over time", data["metrics"]),
-        ("timelines", "Timelines", True),
-        ("states", "States", True),
-        ("routes", "Routes", True),
-        ("forks", "Forks", results.forks.get("forks")),
-        ("phases", "Phases", results.phases),
-        ("convergence", "Convergence", True),
-        ("detours", regression, True),
-        ("differences", "Differences", True),
-        ("selection", "Model selection", results.has_model),
-        ("sensitivity", "Other metrics", sensitivity),
-        ("early-warning", "Early warning", early_warning),
-        ("metrics", "Metrics", results.has_model),
-        ("made", "How it was made", True),
-    ]
-    return [(anchor, name) for anchor, name, there in blocks_there if there]
-
-
-def _maps(results: ExperimentResults, time: Time, data: Mapping[str, Any]) -> dict[str, Markup]:
-    """The map for wide screens and paper, and for phones."""
-    titles = _titles(data)
-    return {
-        name: Markup(
-            map_svg(
-                results.training_map,
-                detour_states=results.detour_states,
-                fork_states=[fork["state"] for fork in results.forks.get("forks", ())],
-                first_visits=results.first_visits(time),
-                time=time,
-                inches=inches,
-                titles=titles,
-            )
-        )
-        for name, inches in _MAP_WIDTHS.items()
-    }
-
-
-def _figures(results: ExperimentResults, time: Time) -> dict[str, Markup]:
-    """Every figure that has something to show, for wide screens and paper, and for phones.
-
-    The others are empty.
-    """
-    empty = {
-        "forks": not timed_forks(results),
-        "phase_transitions": not found_phases(results),
-        "regression": results.coefficients.empty,
-        "model_selection": not results.has_model,
-        "loss_by_state": not logged_curves(results),
-        "convergence_times": results.convergence.empty,
-    }
-    return {
-        name: Markup("") if empty.get(name) else _drawn(name, label, results, time)
-        for name, label in _FIGURE_LABELS.items()
-    }
-
-
-def _drawn(name: str, label: str, results: ExperimentResults, time: Time) -> Markup:
-    """A figure for a wide page; and for a phone, where the script has nothing in its place."""
-    widths: tuple[Width, ...] = ("page",) if name in _REDRAWN else ("page", "column")
-    parts = []
-    for width in widths:
-        svg = themed(inline_svg(FIGURES[name](results, time, width), f"{name}-{width}", label, {}))
-        parts.append(f'<div class="{width if len(widths) > 1 else "any"}">{svg}</div>')
-    # inline_svg escapes what it writes; the class is one of three constants.
-    return Markup("".join(parts))
-
-
-def _titles(data: Mapping[str, Any]) -> dict[str, str]:
-    """What pointing at a part of the map shows where no script runs."""
-    titles = {f"state-{fact['state']}": (f"State {fact['state']}", fact) for fact in data["states"]}
-    titles |= {
-        f"transition-{fact['from']}-{fact['to']}": (f"{fact['from']} → {fact['to']}", fact)
-        for fact in data["edges"]
-    }
-    return {
-        name: f"{head}: " + "; ".join(f"{key} {text}".strip() for key, text in fact["rows"])
-        for name, (head, fact) in titles.items()
-    }
-
-
-def _swatch(state: int) -> dict[str, str]:
-    return {"background": colour_variable(state), "ink": ink_variable(state)}
-
-
-def _states(results: ExperimentResults, time: Time) -> list[dict[str, Any]]:
-    first_visits = results.first_visits(time)
-    return [
-        {**state, "first_visit": first_visits.get(state["state"])}
-        for state in sorted(results.training_map["states"], key=lambda state: state["state"])
-    ]
-
-
-def _transitions(results: ExperimentResults) -> list[dict[str, Any]]:
-    return sorted(results.training_map["transitions"], key=lambda t: (t["from"], t["to"]))
 
 
 def _candidates(stability: Mapping[str, Any]) -> list[dict[str, Any]]:

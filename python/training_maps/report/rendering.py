@@ -21,6 +21,9 @@ def source(name: str) -> str:
 
 @cache
 def _environment() -> Environment:
+    from training_maps.figures.map.table import format_change, gradient_arrow
+    from training_maps.figures.symbols import metric_symbol
+
     environment = Environment(
         loader=FunctionLoader(source),
         autoescape=True,
@@ -41,6 +44,9 @@ def _environment() -> Environment:
         true_minus=wording.true_minus,
         share=wording.share,
         map_shape=map_shape,
+        symbol=metric_symbol,
+        change=format_change,
+        arrow=gradient_arrow,
     )
     return environment
 

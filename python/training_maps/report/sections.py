@@ -73,16 +73,17 @@ def phase_rows(results: ExperimentResults) -> list[dict[str, Any]]:
 def order_sentence(results: ExperimentResults) -> str:
     """Which phase comes first, in how many runs; nothing where that is not known of any."""
     order = results.phases.get("order", {})
+    told = {key: words for key, words in _ORDERS.items() if order.get(key)}
+    if not told:
+        return ""
+    known = sum(order[key] for key in told)
+    if len(told) == 1 and known > 1:
+        ((_, several),) = told.values()
+        return f"All {known} runs {several}."
     parts = [
         f"{order[key]} {one if order[key] == 1 else several}"
-        for key, (one, several) in _ORDERS.items()
-        if order.get(key)
+        for key, (one, several) in told.items()
     ]
-    if not parts:
-        return ""
-    known = sum(order.get(key, 0) for key in _ORDERS)
-    if len(parts) == 1 and known > 1:
-        return f"All {parts[0].replace(str(known), f'{known} runs', 1)}."
     return f"Of {plural(known, 'run')}, {listing(parts)}."
 
 
@@ -108,45 +109,45 @@ def fit_rows(results: ExperimentResults) -> list[dict[str, str]]:
     bounds = found.get("r_squared_interval")
     shuffled = found.get("shuffled") or {}
     resamples = (found.get("bootstrap") or {}).get("n_resamples")
+    test = f"of the test that no state matters: {_p(found.get('p_value'))}"
     rows = [
         (
             "R²",
-            decimal(found.get("r_squared")) + (f" ({interval(bounds, 3)})" if bounds else ""),
+            found.get("r_squared"),
+            3,
             "share of the variance that the states explain"
             + (f"; in brackets, the 95 % interval over {resamples:,} resamples" if bounds else ""),
         ),
         (
             "adjusted R²",
-            decimal(found.get("adjusted_r_squared")),
+            found.get("adjusted_r_squared"),
+            3,
             "the same, with a penalty for the number of states",
         ),
         (
             "leave-one-seed-out R²",
-            decimal(found.get("leave_one_out_r_squared")),
+            found.get("leave_one_out_r_squared"),
+            3,
             "how well each run is predicted from the others; 0 is no better than their mean",
         ),
-        (
-            "F statistic",
-            decimal(found.get("f_statistic"), 2),
-            f"of the test that no state matters: {_p(found.get('p_value'))}",
-        ),
-        (
-            "likelihood ratio",
-            decimal(found.get("likelihood_ratio"), 2),
-            f"of the test that no state matters: {_p(found.get('p_value'))}",
-        ),
+        ("F statistic", found.get("f_statistic"), 2, test),
+        ("likelihood ratio", found.get("likelihood_ratio"), 2, test),
         (
             "R², outcomes shuffled",
-            decimal(shuffled.get("mean_r_squared")),
+            shuffled.get("mean_r_squared"),
+            3,
             "what chance alone explains, on average; shuffled outcomes are explained as well as "
             f"the real ones with {_p(shuffled.get('p_value'))}",
         ),
     ]
-    return [
-        {"name": name, "value": value, "meaning": meaning}
-        for name, value, meaning in rows
-        if value != decimal(None)
+    told = [
+        {"name": name, "value": decimal(number, digits), "meaning": meaning}
+        for name, number, digits, meaning in rows
+        if number is not None
     ]
+    if bounds and found.get("r_squared") is not None:
+        told[0]["value"] += f" ({interval(bounds, 3)})"
+    return told
 
 
 def _p(value: float | None) -> str:

@@ -72,7 +72,7 @@ def summarise(results: ExperimentResults) -> dict[str, Any]:
 def _outcome(results: ExperimentResults) -> dict[str, Any] | None:
     """What the states were related to; None where there was nothing."""
     about = results.regression.get("outcome")
-    return about and {key: about[key] for key in ("name", "is_time", "larger_means")}
+    return about and {key: about[key] for key in ("kind", "name", "is_time", "larger_means")}
 
 
 def _forks(results: ExperimentResults) -> dict[str, list[int]] | None:

@@ -33,7 +33,7 @@ _STEP_FILE = re.compile(r"step-(\d+)\.safetensors")
 class Checkpoint:
     """One checkpoint: its step, epoch, file or folder, and what its content was.
 
-    Of those written here that is the digest; of those that are brought along, the size in bytes and
+    Of those written here that is the digest; of existing runs' the size in bytes and
     the time of the last change in nanoseconds, as `file_state` gives them.
     """
 

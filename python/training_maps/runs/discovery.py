@@ -1,4 +1,4 @@
-"""Checkpoints of one's own: which files and folders a pattern with {seed} and {step} finds.
+"""Checkpoints of existing runs: which files and folders a pattern with {seed} and {step} finds.
 
     runs/seed{seed}/ckpt_{step}.pt              a file a checkpoint
     runs/*_seed{seed}/checkpoint-{step}/        a folder a checkpoint, as Transformers writes them
@@ -145,7 +145,7 @@ def find_runs(pattern: Pattern, seed: int | None = None) -> dict[int, dict[int, 
     return runs
 
 
-def collect_run(pattern: Pattern, seed: int) -> Run:
+def list_run(pattern: Pattern, seed: int) -> Run:
     """One run's checkpoints, with each one's size and time of last change.
 
     Raises:
@@ -225,7 +225,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _contents(folder: Path, wanted: str) -> str:
-    """What a folder holds, the names nearest to `wanted` first, in words."""
+    """What a folder holds, the names nearest to `wanted` first, for a message."""
     where = f"the folder {folder.absolute()}" if folder == Path() else str(folder)
     if not folder.is_dir():
         return f"{where} is not a folder"

@@ -250,7 +250,7 @@ def check_files(run: Run, threads: int | None) -> dict[int, str]:
         elif threads is not None and _has_changed(checkpoint):
             wrong[checkpoint.step] = (
                 f"{checkpoint.path} has changed since the manifest was written. Write the manifest "
-                "anew, or put the file back"
+                "again, or put the file back"
             )
     listed = [c for c in run.checkpoints if c.sha256 and c.step not in wrong]
     if threads is not None and listed:

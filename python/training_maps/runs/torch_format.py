@@ -196,6 +196,7 @@ def _load(file: Path) -> Any:
             warnings.simplefilter("ignore")  # about formats that are refused below all the same
             return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
+        # Which class it is that is not allowed, only the message says.
         if needed := re.search(r"(?:GLOBAL|class) ([\w.]*\w)", str(error)):
             raise InputError(_needs_classes(file, f"it needs {needed[1]}")) from error
         raise UnreadableCheckpoint(_corrupt(file, error)) from error

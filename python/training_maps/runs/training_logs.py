@@ -6,10 +6,12 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from training_maps.runs.checkpoints import run_folder
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_table
-from training_maps.utils.numbers import LARGEST_STEP
+from training_maps.utils.numbers import LARGEST_STEP, Floats
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +45,20 @@ def find_training_logs(
             check_log(log, f"{path}: the training log of seed {seed}")
             logs[int(seed)] = log.sort_values("step", ignore_index=True)
     return logs
+
+
+def log_values(seed: int, log: pd.DataFrame, column: str) -> Floats:
+    """A column of a training log, (n,); NaN where nothing was logged.
+
+    Raises:
+        InputError: if it does not hold numbers.
+    """
+    try:
+        return log[column].to_numpy(dtype=float, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"the training log of seed {seed}: column {column} is not numeric"
+        ) from error
 
 
 def check_log(log: pd.DataFrame, where: str) -> None:

@@ -1,4 +1,4 @@
-"""The sections of the config that say where runs are, if they are brought along."""
+"""The sections of the config that say where existing runs are."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class TablesSettings:
 
 @dataclass(frozen=True)
 class TrainingLogSettings:
-    """What runs that are brought along logged; there is a log if path or columns is given."""
+    """What existing runs logged; there is a log if path or columns is given."""
 
     path: str | None = setting(
         None,

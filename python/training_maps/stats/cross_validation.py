@@ -21,9 +21,9 @@ from training_maps.utils.numbers import Floats, Ints
 
 #: Ridge penalties to choose from, as multiples of the number of runs; features are standardised.
 PENALTIES = np.logspace(-4, 3, 15)
-#: Features that spread less than this are not blown up to unit variance: a run in which one is not
-#: as small would be out of all bounds. Shares, times and z-scores all vary by about 1.
-LEAST_SPREAD = 0.01
+#: Features with a smaller standard deviation are not blown up to unit variance: a run in which one
+#: is not as small would be out of all bounds. Shares, times and z-scores all vary by about 1.
+LEAST_DEVIATION = 0.01
 # Predictions that differ by less, in units of the largest outcome, are equal but for rounding.
 _DECIMALS = 9
 
@@ -163,4 +163,4 @@ def _folds(x: Floats, folds: Ints) -> Iterator[tuple[Any, Any, Floats, Floats]]:
 
 def standardised(x: Floats, by: Any = slice(None)) -> Floats:
     """Features (n, p) less their means, over their standard deviations, of the runs `by`."""
-    return (x - x[by].mean(axis=0)) / np.maximum(x[by].std(axis=0), LEAST_SPREAD)
+    return (x - x[by].mean(axis=0)) / np.maximum(x[by].std(axis=0), LEAST_DEVIATION)

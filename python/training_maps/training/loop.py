@@ -49,7 +49,7 @@ def train(
 ) -> None:
     """Train a block of seeds and write their checkpoints (or metrics), logs and manifests.
 
-    A training of the same seeds that was killed goes on from its last saved state. A block that
+    A training of the same seeds that was killed is resumed from its last saved state. A block that
     does not fit into memory is split, and its parts are trained one after another.
 
     Args:
@@ -204,7 +204,7 @@ class Training:
             writing.result()
 
     def _save(self, step: int) -> None:
-        """Save everything needed to go on from `step`."""
+        """Save everything needed to resume from `step`."""
         self._written()
         records = [dataclasses.asdict(record) for record in self.recorder.records]
         positions = self.examples.positions(step)
@@ -234,7 +234,7 @@ class Training:
                 logger.info("%s: going on from step %d", self._name, state["step"])
                 return int(state["step"])
             self.recorder.records = fresh
-            logger.warning("%s is missing: training starts anew", gone)
+            logger.warning("%s is missing: training starts from the beginning", gone)
         resume.clear(self._folder)
         return None
 
@@ -269,7 +269,7 @@ def _use_precision(precision: str) -> None:
 
 
 def _identity(task: Task, recipe: Recipe, recording: Recording, device: str) -> dict[str, Any]:
-    """What unfinished training must have in common with this one to be gone on with."""
+    """What unfinished training must have in common with this one to be resumed."""
     return {
         "settings": {**dataclasses.asdict(task), **dataclasses.asdict(recipe)},
         "device": device,

@@ -18,7 +18,7 @@ import pandas as pd
 
 from training_maps.metrics import plugins
 from training_maps.metrics.compute import metrics_table, tensor_distances, tensor_metrics
-from training_maps.metrics.definitions import DISTANCES, metric_columns, own_columns
+from training_maps.metrics.definitions import DISTANCES, metric_columns, plugin_columns
 from training_maps.metrics.measurement import NonFinitePolicy
 from training_maps.metrics.parameters import (
     NO_OVERRIDES,
@@ -153,7 +153,7 @@ class Recorder:
                     for them in (self._start, self._previous)
                 )
                 values |= tensor_distances(tensors, start, previous, selection)
-            values |= self._own_metrics(tensors, f"seed {record.seed}, step {step}")
+            values |= self._plugin_metrics(tensors, f"seed {record.seed}, step {step}")
             record.metrics.append({"step": step, **values})
             return
         record.non_finite = {"step": step, "tensor": culprit}
@@ -175,9 +175,9 @@ class Recorder:
             self._selection = select_parameters(described, overrides=self._recording.overrides)
         return self._selection
 
-    def _own_metrics(self, tensors: Mapping[str, np.ndarray], where: str) -> dict[str, float]:
+    def _plugin_metrics(self, tensors: Mapping[str, np.ndarray], where: str) -> dict[str, float]:
         """The users' metrics of one checkpoint."""
-        names = own_columns(self._columns)
+        names = plugin_columns(self._columns)
         if not names:
             return {}
         assert self._selection is not None

@@ -52,7 +52,7 @@ def save(folder: Path, identity: Mapping[str, Any], state: Mapping[str, Any]) ->
 
 
 def load(folder: Path, identity: Mapping[str, Any], device: str) -> dict[str, Any] | None:
-    """The state to go on from, or None if there is none, or one of another training."""
+    """The state to resume from, or None if there is none, or one of another training."""
     path = folder / _STATE
     if not path.is_file():
         return None
@@ -63,10 +63,13 @@ def load(folder: Path, identity: Mapping[str, Any], device: str) -> dict[str, An
         # A share that is lost for a moment must not cost what was trained.
         if is_out_of_memory(error) or getattr(error, "errno", None) is not None:
             raise
-        logger.warning("%s cannot be read (%s): training starts anew", path, error)
+        logger.warning("%s cannot be read (%s): training starts from the beginning", path, error)
         return None
     if saved != _text(identity):
-        logger.info("%s is of a training with other settings or code: training starts anew", path)
+        logger.info(
+            "%s is of a training with other settings or code: training starts from the beginning",
+            path,
+        )
         return None
     return state
 

@@ -55,7 +55,7 @@ class State:
         share_of_checkpoints: share of all runs' checkpoints that are in this state, in (0, 1].
         n_runs: number of runs that visit it.
         stay_probability: probability to stay in it from one checkpoint to the next; None where
-            paths alone are known and none goes on from it.
+            paths alone are known and none leaves it.
         mean: mean of each metric (z-scored); None without a model.
         inverse_covariance: diagonal of the inverse covariance, of each metric; None without a
             model.

@@ -116,7 +116,7 @@ class TrainingMap:
         if n_features < 1:
             raise InputError(f"n_features must be at least 1, not {n_features}")
         if features not in FEATURE_RANKINGS:
-            raise InputError(f"features: {features!r} is none of {', '.join(FEATURE_RANKINGS)}")
+            raise InputError(f"features: {features!r} is not one of {', '.join(FEATURE_RANKINGS)}")
         paths = viterbi_paths(model)
         visited = [int(state) for state in np.unique(paths["state"])]
         inverse, notes = inverse_diagonals(model.hmm.covars_, visited)

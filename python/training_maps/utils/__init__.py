@@ -1,1 +1,1 @@
-"""What all stages stand on: files, errors, locks, progress, words and numbers."""
+"""What all stages stand on: files, errors, locks, progress, wording and numbers."""

@@ -95,7 +95,7 @@ PLUMBING = (
     "utils/seeds",
 )
 # The fields of a syntax tree that hold statements, or what holds statements.
-_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+_STATEMENT_FIELDS = ("body", "orelse", "finalbody", "handlers", "cases")
 _SOURCES = (".py", ".j2", ".css", ".js")
 
 
@@ -192,7 +192,7 @@ def _meaning_of_module(content: bytes) -> bytes:
     left: list[ast.AST] = [tree]
     while left:  # of the tree, only what can hold a definition: expressions are most of it
         node = left.pop()
-        for field in _BLOCKS:
+        for field in _STATEMENT_FIELDS:
             left += getattr(node, field, ())
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 _METADATA_KEY = b"training_maps"
 _PART = 1 << 20  # bytes of a file that are read at a time
 
-_AGAIN = "then call again"
-_GO_ON = f"{_AGAIN}: what is finished stays, and work goes on from there"
+_AGAIN = "then run the command again"
+_GO_ON = f"{_AGAIN}: what is finished is kept, and work is resumed from there"
 _SHARE = (
     "the disk or network share does not answer as it should. Check that it is there and mounted, "
     f"{_GO_ON}"

@@ -15,10 +15,10 @@ from types import FrameType
 
 @contextmanager
 def ends_soon_after_interrupt(seconds: float = 0.8) -> Iterator[None]:
-    """Within this block, Ctrl-C raises KeyboardInterrupt, and the process ends soon.
+    """In this context, Ctrl-C raises KeyboardInterrupt, and the process ends soon.
 
     If it has not ended by itself `seconds` later, the system ends it (SIGALRM), whatever it is
-    doing and without any cleaning up, so that the block must not write files. Meant for a command,
+    doing and without any cleaning up, so that it must not write files. Meant for a command,
     not for a notebook; does nothing but in a process's main thread.
     """
     if threading.current_thread() is not threading.main_thread():

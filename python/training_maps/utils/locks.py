@@ -1,4 +1,4 @@
-"""One process at a time writes a run: a second one is refused, and told who the first one is.
+"""One process at a time writes a run: a second one is refused, with a message that names the first.
 
 Snakemake locks the folder that it is started in. That does not keep a job that outlived a killed
 workflow, a command typed by hand, or a workflow started elsewhere from the same runs.
@@ -18,7 +18,7 @@ from training_maps.utils.errors import InputError
 
 @contextmanager
 def only_writer(runs: Path, seeds: Iterable[int]) -> Iterator[None]:
-    """Within this block, no other process that asks for the same may write runs of `seeds`.
+    """In this context, no other process that asks for the same may write runs of `seeds`.
 
     A file `.seed-SEED.lock` is there meanwhile, and the system holds a lock on it. What a killed
     process leaves is an unlocked file, which refuses nobody. Where the file system knows no locks,
@@ -38,7 +38,7 @@ def _held(path: Path, seed: int) -> Iterator[None]:
     """Hold the lock file of one run, and remove it in the end."""
     handle = _locked(path, seed)
     try:
-        with suppress(OSError):  # a full disk is told of by who writes results
+        with suppress(OSError):  # a full disk is reported by what writes results
             os.ftruncate(handle, 0)
             os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
         yield
@@ -60,7 +60,7 @@ def _locked(path: Path, seed: int) -> int:
             os.close(handle)
             raise InputError(
                 f"{path.parent}: the run of seed {seed} is being written by {holder}. Wait until "
-                "it ends, or end it, and call again: what it leaves unfinished is gone on with"
+                "it ends, or end it, and run the command again: unfinished work is resumed"
             ) from None
         except OSError:
             return handle

@@ -1,4 +1,4 @@
-"""Numbers and results in words, the same on the page, in the terminal and in the comparison."""
+"""Numbers and results as text, the same on the page, in the terminal and in the comparison."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 NONE = "–"
+_LEAST_P = 0.001  # smaller p-values are not told
 
 
 def plural(number: int, noun: str) -> str:
@@ -43,13 +44,12 @@ def p_value(value: float | None) -> str:
     """A p-value as papers print it: "0.469", or "<0.001"."""
     if value is None or value != value:
         return NONE
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
+    return f"<{_LEAST_P}" if value < _LEAST_P else f"{value:.3f}"
 
 
 def equals_p(value: float) -> str:
     """ "p < 0.001", "p = 0.469"."""
-    text = p_value(value)
-    return f"p < {text[1:]}" if text.startswith("<") else f"p = {text}"
+    return f"p < {_LEAST_P}" if value < _LEAST_P else f"p = {p_value(value)}"
 
 
 def sentence(clause: str) -> str:

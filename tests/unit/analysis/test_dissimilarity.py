@@ -7,15 +7,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
-from scipy.optimize import linprog
 from scipy.stats import wasserstein_distance
 
+from tests.support.transport_twin import euclidean, lp_cost
 from training_maps import cli
 from training_maps.analysis.dissimilarity import dissimilarity, trajectory_dissimilarity
-from training_maps.stats.optimal_transport import transport_cost
 from training_maps.training_map.paths import state_shares
 from training_maps.utils.errors import InputError
 
@@ -31,25 +27,6 @@ def random_runs(rng, n_runs, n_states):
         seed: rng.choice(n_states, p=rng.dirichlet(np.full(n_states, 0.4)), size=length)
         for seed, length in enumerate(rng.integers(5, 60, size=n_runs))
     }
-
-
-def lp_cost(p, q, distances):
-    """Optimal transport as the textbook linear program over the K x K plan."""
-    k = len(p)
-    leaves = np.kron(np.eye(k), np.ones(k))
-    arrives = np.kron(np.ones(k), np.eye(k))
-    solution = linprog(
-        np.asarray(distances, dtype=float).ravel(),
-        A_eq=np.vstack([leaves, arrives]),
-        b_eq=np.concatenate([p, q]),
-        method="highs",
-    )
-    assert solution.success
-    return solution.fun
-
-
-def euclidean(points):
-    return np.linalg.norm(points[:, None] - points[None, :], axis=2)
 
 
 @pytest.mark.parametrize("n_states", [1, 2, 3, 5, 8, 12])
@@ -91,52 +68,6 @@ def test_by_hand():
     assert trajectory_dissimilarity(table) == pytest.approx(
         {"index": 0.5, "discrete": 1 / 3, "means": 1.5}
     )
-
-
-def test_flow_that_must_be_undone():
-    """Moving greedily to the nearest deficit is not optimal here: plans have to be revised."""
-    distances = np.abs(np.subtract.outer([0.0, 1.0, 2.9, 1.9], [0.0, 1.0, 2.9, 1.9]))
-    p, q = np.array([0.5, 0.5, 0.0, 0.0]), np.array([0.0, 0.0, 0.5, 0.5])
-    assert transport_cost((p - q)[None], distances)[0] == pytest.approx(lp_cost(p, q, distances))
-    rng = np.random.default_rng(5)
-    points = rng.integers(0, 3, size=(300, 8, 2)).astype(float)  # many ties and equal points
-    for scattered in points:
-        p, q = rng.dirichlet(np.ones(8), size=2)
-        distances = euclidean(scattered)
-        cost = transport_cost((p - q)[None], distances)[0]
-        assert cost == pytest.approx(lp_cost(p, q, distances), abs=1e-10)
-
-
-shares_strategy = arrays(float, (3, 5), elements=st.integers(0, 9).map(float)).map(
-    lambda counts: (
-        (counts + (counts.sum(axis=1, keepdims=True) == 0))
-        / (counts + (counts.sum(axis=1, keepdims=True) == 0)).sum(axis=1, keepdims=True)
-    )
-)
-
-
-@given(shares_strategy, arrays(float, (5, 3), elements=st.floats(-5, 5)))
-@settings(max_examples=100, deadline=None)
-def test_metric_axioms(shares, points):
-    a, b, c = shares
-    distances = euclidean(points)
-    ab, ba, bc, ac, aa = transport_cost(np.array([a - b, b - a, b - c, a - c, a - a]), distances)
-    assert ab == pytest.approx(ba, abs=1e-9)
-    assert ac <= ab + bc + 1e-9
-    assert aa == 0
-    assert ab >= 0
-    # Between the distance of the mean positions and total variation times the largest distance.
-    assert ab >= np.linalg.norm(a @ points - b @ points) - 1e-9
-    assert ab <= np.abs(a - b).sum() / 2 * distances.max() + 1e-9
-
-
-def test_rows_are_independent_of_each_other():
-    rng = np.random.default_rng(1)
-    p, q = rng.dirichlet(np.ones(6), size=(2, 200))
-    distances = euclidean(rng.normal(size=(6, 3)))
-    together = transport_cost(p - q, distances)
-    alone = [transport_cost((p - q)[[i]], distances)[0] for i in range(200)]
-    np.testing.assert_allclose(together, alone, rtol=1e-12)
 
 
 def test_more_pairs_than_are_solved_at_once(monkeypatch):

@@ -1,6 +1,5 @@
 """The config: defaults, who overrides whom, and one clear message for every mistake."""
 
-import dataclasses
 import re
 from pathlib import Path
 
@@ -9,8 +8,7 @@ import yaml
 
 from tests.support.project import ROOT
 from training_maps.config.resolve import resolve
-from training_maps.config.schema import check, fill_defaults, load_schema, merge, typed
-from training_maps.training.recipe import Recipe
+from training_maps.config.schema import fill_defaults, load_schema
 from training_maps.utils.errors import InputError
 
 SCHEMA = load_schema()
@@ -28,22 +26,6 @@ def experiments(tmp_path):
 
 def resolve_tiny(experiments, **config):
     return resolve({"experiments": ["tiny"], **config}, experiments, SCHEMA).experiments["tiny"]
-
-
-def test_every_key_has_a_type_a_description_and_a_default():
-    def walk(schema, path):
-        for key, part in schema.get("properties", {}).items():
-            where = f"{path}.{key}"
-            assert "type" in part or "enum" in part, where
-            assert "description" in part, where
-            assert "default" in part, where
-            if part.get("type") == "object" and key != "task_settings":
-                # Names that users choose are no keys of ours; what they stand for is checked.
-                assert part["additionalProperties"] is False or part["additionalProperties"], where
-                assert part["additionalProperties"] is not True, where
-                walk(part, where)
-
-    walk(SCHEMA["$defs"]["experiment"], "experiment")
 
 
 def test_config_yaml_shows_every_key_with_its_default():
@@ -108,21 +90,6 @@ def test_an_experiment_cannot_extend_itself(experiments):
         resolve({"experiments": ["a"]}, experiments, SCHEMA)
 
 
-def test_the_keys_of_a_recipe_are_those_of_training():
-    training = SCHEMA["properties"]["training"]["properties"]
-    for field in dataclasses.fields(Recipe):
-        assert training[field.name]["default"] == field.default
-
-
-@pytest.mark.parametrize(
-    ("text", "value"), [("0.9", 0.9), ("null", None), ("1e-05", 1e-5), ("often", "often")]
-)
-def test_text_becomes_what_the_schema_asks_for(text, value):
-    assert typed({"x": text}, {"properties": {"x": {"type": ["number", "null"]}}}) == {"x": value}
-    of_list = {"type": "array", "items": {"type": ["number", "null"]}}
-    assert typed({"x": [text, 3]}, {"properties": {"x": of_list}}) == {"x": [value, 3]}
-
-
 def test_sparse_parities_has_the_papers_settings():
     settings = resolve({"experiments": ["sparse_parities"]}, ROOT / "experiments", SCHEMA)
     settings = settings.experiments["sparse_parities"]
@@ -149,13 +116,6 @@ def test_config_overrides_experiment_overrides_defaults(experiments):
     assert settings["training"]["batch_size"] == 32
     assert settings["seeds"] == [0, 1, 2, 3, 4]
     assert settings["training"]["task_settings"]["hidden_size"] == 128
-
-
-def test_merge_leaves_its_inputs_alone():
-    weaker, stronger = {"a": {"b": 1, "c": 2}}, {"a": {"b": 3}}
-    assert merge(weaker, stronger) == {"a": {"b": 3, "c": 2}}
-    assert weaker == {"a": {"b": 1, "c": 2}}
-    assert stronger == {"a": {"b": 3}}
 
 
 @pytest.mark.parametrize(
@@ -207,10 +167,6 @@ def test_mistakes_in_an_experiment_name_its_file(experiments):
     (experiments / "bad.yaml").write_text("just words")
     with pytest.raises(InputError, match=r"bad\.yaml: the whole: expected object"):
         resolve({"experiments": ["bad"]}, experiments, SCHEMA)
-
-
-def test_check_accepts_what_is_valid():
-    check({"experiments": ["a"]}, SCHEMA, "config")
 
 
 def test_numbers_from_the_command_line_may_be_text(experiments):
@@ -376,10 +332,3 @@ def test_metrics_that_do_not_exist_are_refused_before_training(experiments, own)
     assert chosen["metrics"]["columns"] == ["paper"]
     with pytest.raises(InputError, match=r"mine: metrics\.columns: .*did you mean lambda_max"):
         resolve_file(experiments, own(text + "metrics: {columns: [lamda_max]}\n"))
-
-
-def test_the_order_of_keys_is_the_schema_s_whoever_says_them():
-    schema = SCHEMA["$defs"]["experiment"]
-    said = fill_defaults({"seeds": "0-39", "description": "", "hmm": {"restarts": 5}}, schema)
-    assert list(said) == list(fill_defaults({}, schema))
-    assert list(said["hmm"]) == list(fill_defaults({}, schema)["hmm"])

@@ -328,7 +328,7 @@ def test_renumbering_and_number_of_parameters():
         ({"first_variance": [1.0, 0.0]}, "first_variance_ must be positive"),
         ({"first_mean": 0.0}, "expected"),
         ({"covars": np.stack([np.eye(2), -np.eye(2)])}, "positive definite"),
-        ({"dynamics": "banded"}, "'banded' is none of diagonal, full"),
+        ({"dynamics": "banded"}, "'banded' is not one of diagonal, full"),
     ],
 )
 def test_parameters_that_make_no_model_are_refused(changes, problem):

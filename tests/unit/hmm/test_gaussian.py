@@ -114,7 +114,7 @@ def test_to_hmmlearn_is_ready_to_use(kind):
         ({"covars": np.full((2, 2, 2), np.nan)}, "positive definite"),
         ({"covars": np.stack([np.eye(2), [[1, 0.5], [0, 1]]])}, "symmetric"),
         ({"covars": np.zeros((2, 2)), "covariance_type": "diag"}, "positive definite"),
-        ({"covariance_type": "banded"}, "'banded' is none of full"),
+        ({"covariance_type": "banded"}, "'banded' is not one of full"),
     ],
 )
 def test_parameters_that_make_no_model_are_refused(changes, problem):

@@ -13,10 +13,9 @@ from tests.support.hmm_twins import (
     random_model,
     random_rows,
 )
-from training_maps.hmm.covariances import log_density_of_maps
 from training_maps.hmm.gaussian import GaussianHMM
 from training_maps.hmm.inference import expectation, log_likelihood, viterbi
-from training_maps.hmm.sufficient_statistics import TrainingRows, weighted_moments
+from training_maps.hmm.sufficient_statistics import TrainingRows
 
 
 def test_scaling_that_underflows_is_redone_in_log_space():
@@ -109,31 +108,3 @@ def test_order_in_memory_does_not_matter():
     again = expectation(*fortran, np.asfortranarray(density))
     np.testing.assert_array_equal(again.posterior, found.posterior)
     np.testing.assert_array_equal(again.transitions, found.transitions)
-
-
-@pytest.mark.parametrize(
-    ("changes", "problem"),
-    [
-        ({"rows": np.zeros((5, 2))}, "rows has 10 values, expected 15"),
-        ({"centres": np.full((2, 3), np.nan)}, "centres must be finite"),
-        ({"maps": np.zeros((2, 3, 4))}, "maps has 24 values, expected 18"),
-        ({"maps": np.zeros((1, 3, 3))}, "maps has 9 values, expected 18"),
-        ({"maps": np.full((2, 3, 3), np.inf)}, "maps must be finite"),
-        ({"log_determinant": np.full(2, np.nan)}, "offsets must be finite"),
-    ],
-)
-def test_gaussians_that_are_none_are_refused(changes, problem):
-    good = {
-        "rows": np.zeros((5, 3)),
-        "centres": np.zeros((2, 3)),
-        "maps": np.zeros((2, 3, 3)),
-        "log_determinant": np.zeros(2),
-    }
-    log_density_of_maps(**good)
-    with pytest.raises(ValueError, match=problem):
-        log_density_of_maps(**{**good, **changes})
-
-
-def test_moments_want_a_weight_for_every_row():
-    with pytest.raises(ValueError, match=r"weights has 4 values, expected 6 \(rows x states\)"):
-        weighted_moments(np.zeros((3, 2)), np.zeros((2, 2)), pairs=True)

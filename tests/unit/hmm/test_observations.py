@@ -279,7 +279,7 @@ def test_bad_tables_are_refused_by_seed_step_and_column(change, problem):
         ({"max_checkpoints": 5}, "max_checkpoints: 5 is less than min_checkpoints, 10"),
         ({"validation_share": 1.0}, "validation_share: 1.0"),
         ({"validation_share": -0.1}, "validation_share: -0.1"),
-        ({"non_finite": "ignore"}, "'ignore' is none of stop, drop, cut"),
+        ({"non_finite": "ignore"}, "'ignore' is not one of stop, drop, cut"),
         ({"metrics": []}, "is empty"),
         ({"metrics": ["l1", "l1"]}, "twice"),
         ({"metrics": ["l1", "l7"]}, "seed 0: has no metric l7"),

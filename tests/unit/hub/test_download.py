@@ -86,7 +86,7 @@ def test_so_are_questions_about_a_repository(one, told, tmp_path):
 def test_after_some_tries_one_error_names_what_was_wanted(one, tmp_path, fault):
     one.faults["GET .*/resolve/"] = [fault] * 1000
     with pytest.raises(
-        InputError, match=r"^seed 3, step 10: me/net-3, revision step10: .*after 4 tries; call the"
+        InputError, match=r"^seed 3, step 10: me/net-3, revision step10: .*after 4 tries; run the"
     ):
         fetch_checkpoint(RUN, 10, tmp_path / "here")
 

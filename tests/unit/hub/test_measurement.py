@@ -19,7 +19,7 @@ from tests.support.small_models import save, small_model
 from tests.support.stand_in_hub import stand_in_hub
 from training_maps.cli import main
 from training_maps.hub import measurement as hub_module
-from training_maps.hub.measurement import Measuring, forget, measure_hub_run
+from training_maps.hub.measurement import MetricSettings, forget, measure_hub_run
 from training_maps.hub.plan import HubRun
 from training_maps.metrics.compute import run_metrics
 from training_maps.metrics.definitions import METRIC_COLUMNS
@@ -68,9 +68,13 @@ def measured_locally(folders, tmp_path, **options):
     return run_metrics(tmp_path / "local.json", **options)
 
 
-def measure(tmp_path, measuring=None, run=RUN):
+def measure(tmp_path, settings=None, run=RUN):
     return measure_hub_run(
-        run, tmp_path / "metrics.parquet", tmp_path / "scratch", measuring or Measuring(), threads=1
+        run,
+        tmp_path / "metrics.parquet",
+        tmp_path / "scratch",
+        settings or MetricSettings(),
+        threads=1,
     )
 
 
@@ -115,11 +119,11 @@ def test_never_more_than_two_checkpoints_are_on_disk(run_on_hub, monkeypatch, tm
 
 def test_distances_between_checkpoints(run_on_hub, tmp_path):
     columns = ("paper", "distance_from_start", "distance_from_previous")
-    table = measure(tmp_path, Measuring(columns))
+    table = measure(tmp_path, MetricSettings(columns))
     local = measured_locally(run_on_hub, tmp_path, columns=columns)
     pd.testing.assert_frame_equal(table, local, check_exact=True)
     assert (table["distance_from_start"][1:] > 0).all()
-    only = measure(tmp_path, Measuring(("l2", "distance_from_previous")))
+    only = measure(tmp_path, MetricSettings(("l2", "distance_from_previous")))
     assert list(only) == ["step", "l2", "distance_from_previous"]
     assert only["distance_from_previous"].tolist() == local["distance_from_previous"].tolist()
 
@@ -128,16 +132,16 @@ def test_distances_after_a_checkpoint_that_turned_up_late(run_on_hub, hub, tmp_p
     """What came after it was compared with the one before it, and is measured again."""
     columns = ("distance_from_start", "distance_from_previous")
     late = hub.folders.pop(("me/net-3", "step2"))
-    assert len(measure(tmp_path, Measuring(columns, unreadable="skip"))) == 4
+    assert len(measure(tmp_path, MetricSettings(columns, unreadable="skip"))) == 4
     hub.add("me/net-3", "step2", late)
-    table = measure(tmp_path, Measuring(columns))
+    table = measure(tmp_path, MetricSettings(columns))
     local = measured_locally(run_on_hub, tmp_path, columns=columns)
     pd.testing.assert_frame_equal(table, local, check_exact=True)
 
 
 def test_patterns_say_what_counts(run_on_hub, tmp_path):
     overrides = Overrides(left_out=("fc2.*",))
-    table = measure(tmp_path, Measuring(overrides=overrides))
+    table = measure(tmp_path, MetricSettings(overrides=overrides))
     weights = {s: load_file(f / "model.safetensors")["fc1.weight"] for s, f in run_on_hub.items()}
     expected = [np.abs(w.astype(float)).sum() for w in weights.values()]
     assert table["l1"].to_numpy() == pytest.approx(expected, rel=1e-12)
@@ -180,12 +184,12 @@ def test_what_is_finished_is_not_fetched_again(run_on_hub, hub, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "measuring", [Measuring(("l1",)), Measuring(overrides=Overrides(left_out=("fc2.*",)))]
+    "settings", [MetricSettings(("l1",)), MetricSettings(overrides=Overrides(left_out=("fc2.*",)))]
 )
-def test_other_settings_begin_anew(run_on_hub, hub, tmp_path, measuring):
+def test_other_settings_begin_anew(run_on_hub, hub, tmp_path, settings):
     measure(tmp_path)
     hub.requests.clear()
-    table = measure(tmp_path, measuring)
+    table = measure(tmp_path, settings)
     assert len(hub.downloads()) == len(STEPS)
     assert len(table) == len(STEPS)
 
@@ -208,7 +212,7 @@ def test_a_missing_revision_stops_or_is_left_out(run_on_hub, hub, tmp_path):
     hub.requests.clear()
     # Another policy, and a mirror of the hub: the rows that are there are as good.
     mirror = dataclasses.replace(RUN, endpoint=hub.endpoint)
-    table = measure(tmp_path, Measuring(unreadable="skip"), mirror)
+    table = measure(tmp_path, MetricSettings(unreadable="skip"), mirror)
     assert table["step"].tolist() == [0, 1, 512, 1000]
     assert len(hub.downloads()) == 2
     (left_out,) = table.attrs["unreadable"]
@@ -221,14 +225,14 @@ def test_a_corrupt_checkpoint_stops_or_is_left_out(run_on_hub, tmp_path):
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(InputError, match=r"step-512.*model\.safetensors"):
         measure(tmp_path)
-    table = measure(tmp_path, Measuring(unreadable="skip"))
+    table = measure(tmp_path, MetricSettings(unreadable="skip"))
     assert table["step"].tolist() == [0, 1, 2, 1000]
     assert [left["step"] for left in table.attrs["unreadable"]] == [512]
 
 
 def test_nothing_at_all_is_an_error_whatever_the_policy(hub, tmp_path):
     with pytest.raises(InputError, match=r"none of the run's checkpoints; .*no such repository"):
-        measure(tmp_path, Measuring(unreadable="skip"))
+        measure(tmp_path, MetricSettings(unreadable="skip"))
 
 
 def test_a_run_that_diverges(run_on_hub, hub, tmp_path):
@@ -238,13 +242,13 @@ def test_a_run_that_diverges(run_on_hub, hub, tmp_path):
     save_file(tensors, path)
     with pytest.raises(InputError, match=r"seed 3, step 2: .*fc1.weight.*training diverged"):
         measure(tmp_path)
-    table = measure(tmp_path, Measuring(non_finite="cut"))
+    table = measure(tmp_path, MetricSettings(non_finite="cut"))
     assert table["step"].tolist() == [0, 1]
     assert table.attrs["non_finite"] == {"step": 2, "tensor": "fc1.weight"}
     assert not any(hub.commit("me/net-3", "step1000") in asked for asked in hub.downloads())
     path.rename(run_on_hub[0] / "model.safetensors")
     (tmp_path / ".unfinished-metrics.parquet").unlink()
-    table = measure(tmp_path, Measuring(non_finite="cut"))
+    table = measure(tmp_path, MetricSettings(non_finite="cut"))
     assert (len(table), list(table)) == (0, ["step", *METRIC_COLUMNS])
 
 

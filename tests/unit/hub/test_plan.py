@@ -65,7 +65,7 @@ def test_a_repository_for_each_seed():
     [
         ({}, [0], "hub.repository: is missing; give a preset (multiberts, pythia, polypythias)"),
         ({"repository": "a/b"}, [0], "hub.steps: is missing"),
-        ({"preset": "bert"}, [0], "hub.preset: 'bert' is none of"),
+        ({"preset": "bert"}, [0], "hub.preset: 'bert' is not one of"),
         ({"preset": "multiberts", "repository": "a/b"}, [0], "the preset has its own"),
         ({"preset": "multiberts"}, [4, 5, 6], "multiberts has no seed 5,6; its seeds are 0-4"),
         ({"preset": "pythia"}, [0], "hub.size: is missing"),
@@ -88,11 +88,11 @@ def test_what_cannot_be(section, seeds, fault):
     [
         ("", "neither a whole number"),
         ([], "empty"),
-        ("5-3", "no steps"),
-        ("0-9:0", "no steps"),
+        ("5-3", "runs backwards"),
+        ("0-9:0", "stride must be at least 1"),
         ("-3", "neither"),
         ("1,1", "1 is given more than once"),
-        ("0-1000000", "give a stride"),
+        ("0-1000000", "give a larger stride"),
         ("1.5", "neither"),
     ],
 )

@@ -12,20 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from matplotlib.mathtext import MathTextParser
 from safetensors.torch import load_file, save_file
 
 from tests.support.checkpoint_forms import FORMS, network, twin_of_distance, write
 from training_maps import _rust_metrics
 from training_maps.cli import main
-from training_maps.figures.symbols import metric_symbol
 from training_maps.metrics.compute import run_metrics
 from training_maps.metrics.definitions import (
-    ALL_METRICS,
-    EXTRA_METRICS,
     METRIC_COLUMNS,
-    METRICS,
-    metric_columns,
 )
 from training_maps.runs.checkpoints import Checkpoint, Run, file_state, write_manifest
 from training_maps.runs.formats import check_files
@@ -114,7 +108,7 @@ def test_a_run_may_be_both_unreadable_and_not_finite(tmp_path):
 
 def test_unknown_policies_are_refused(tmp_path):
     manifest, _ = write_run(tmp_path, [network(0)])
-    with pytest.raises(InputError, match="unreadable: 'ignore' is none of stop, skip"):
+    with pytest.raises(InputError, match="unreadable: 'ignore' is not one of stop, skip"):
         run_metrics(manifest, unreadable="ignore")
 
 
@@ -190,32 +184,6 @@ def test_pairs_that_do_not_exist_are_refused(tmp_path):
 def test_arrays_that_are_not_what_they_are_said_to_be(entry, message):
     with pytest.raises((TypeError, ValueError), match=message):
         _rust_metrics.run_metrics([(None, {"w": entry})], [("w", 1, 6, 4)], [], 1)
-
-
-def test_names_of_columns():
-    paper = METRIC_COLUMNS
-    assert metric_columns([]) == metric_columns(["paper"]) == paper
-    assert metric_columns(["l2", "trace"]) == ("l2", "trace")
-    extra = tuple(metric.column for metric in EXTRA_METRICS)
-    assert metric_columns(["paper", *extra]) == (*paper, *extra)
-    assert metric_columns([extra[0], "paper"]) == (extra[0], *paper)
-    for names, message in (
-        (["distance_from_strat"], r"no metric distance_from_strat \(did you mean distance_from_s"),
-        (["Paper"], r"did you mean paper\?"),
-        (["x" * 20], r"there is no metric xxx.*x; the metrics are l1, .*distance_from_previous"),
-        (["l2", "paper"], "l2 is there twice"),
-    ):
-        with pytest.raises(InputError, match=rf"^metrics\.columns: .*{message}"):
-            metric_columns(names)
-
-
-def test_all_metrics_have_a_column_a_symbol_and_words_of_their_own():
-    assert (*METRICS, *EXTRA_METRICS) == ALL_METRICS
-    for part in ("column", "symbol", "mathtext", "formula", "meaning"):
-        assert len({getattr(metric, part) for metric in ALL_METRICS}) == len(ALL_METRICS)
-    for metric in ALL_METRICS:
-        MathTextParser("agg").parse(metric.mathtext)
-        assert metric_symbol(metric.column) == metric.symbol.replace("_max", "ₘₐₓ")
 
 
 def test_the_command(tmp_path, capsys):

@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from itertools import combinations, permutations, product
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from training_maps.hmm.observations import Observations, observations
+from tests.support.known_phases import phases, unscaled
 from training_maps.model_selection.criteria import (
     AGGREGATES,
     CRITERIA,
-    MODEL_NAMES,
     Candidate,
     choose,
     judged,
 )
-from training_maps.model_selection.fit import MODELS, fit_hmm
 from training_maps.model_selection.restarts import (
     OWN_SPLIT,
     Restarts,
-    from_arrays,
-    other_splits,
-    to_arrays,
 )
 from training_maps.model_selection.select import DOUBTFUL_CHOICE, select_hmm
 from training_maps.model_selection.stability import (
@@ -38,58 +31,8 @@ from training_maps.model_selection.stability import (
     values_on,
     values_over,
 )
-from training_maps.model_selection.stability_sentences import candidate_name
-from training_maps.stats.agreement import adjusted_rand_index, contingency, matched_share
+from training_maps.stats.agreement import adjusted_rand_index
 from training_maps.utils.notes import Note
-
-SEQUENCES = st.integers(2, 30).flatmap(
-    lambda n: st.tuples(*[st.lists(st.integers(0, 3), min_size=n, max_size=n)] * 2)
-)
-
-
-def rand_of_pairs(a, b):
-    """The adjusted Rand index by counting pairs one by one (Hubert and Arabie 1985, section 2)."""
-    pairs = list(combinations(range(len(a)), 2))
-    in_a = np.array([a[i] == a[j] for i, j in pairs])
-    in_b = np.array([b[i] == b[j] for i, j in pairs])
-    both, expected = (in_a & in_b).sum(), in_a.sum() * in_b.sum() / len(pairs)
-    most = (in_a.sum() + in_b.sum()) / 2
-    return 1.0 if most == expected else (both - expected) / (most - expected)
-
-
-@settings(deadline=None)  # the first call imports scikit-learn
-@given(SEQUENCES)
-def test_the_adjusted_rand_index_is_that_of_pairs_and_of_sklearn(two):
-    from sklearn.metrics import adjusted_rand_score
-
-    a, b = map(np.array, two)
-    found = adjusted_rand_index(a, b)
-    assert found == pytest.approx(rand_of_pairs(a, b), abs=1e-12)
-    assert found == pytest.approx(adjusted_rand_score(a, b), abs=1e-12)
-
-
-def test_numbers_of_states_do_not_matter():
-    path = np.array([0, 0, 1, 1, 1, 2, 2, 0])
-    assert adjusted_rand_index(path, np.array([2, 0, 1])[path]) == 1.0
-    assert adjusted_rand_index(np.zeros(5, int), np.zeros(5, int)) == 1.0
-    draw = np.random.default_rng(0)
-    unrelated = [adjusted_rand_index(*draw.integers(0, 3, (2, 2000))) for _ in range(20)]
-    assert abs(np.mean(unrelated)) < 0.002
-
-
-def test_contingency():
-    counts = contingency(np.array([0, 0, 1, 2]), np.array([1, 1, 0, 1]), 3)
-    assert counts.tolist() == [[0, 2, 0], [1, 0, 0], [0, 1, 0]]
-
-
-@settings(deadline=None)  # the first call imports scipy.optimize
-@given(SEQUENCES)
-def test_states_are_matched_so_that_most_checkpoints_agree(two):
-    a, b = map(np.array, two)
-    best = max((np.array(order)[b] == a).sum() for order in permutations(range(4)))
-    shares, sizes = matched_share(a, b, 4), np.bincount(a, minlength=4)
-    assert np.isnan(shares).tolist() == (sizes == 0).tolist()
-    assert np.nansum(shares * sizes) == pytest.approx(best)
 
 
 def hand_made(
@@ -316,37 +259,6 @@ def test_a_stable_choice_says_why():
     )
 
 
-def test_kinds_of_model_are_named_where_there_are_several():
-    rows = [{"model": model, "n_states": k} for model in MODEL_NAMES for k in (1, 2)]
-    names = [candidate_name(row, rows) for row in rows]
-    assert names == [
-        "1 Gaussian state", "2 Gaussian states", "1 autoregressive state",
-        "2 autoregressive states",
-    ]  # fmt: skip
-    assert candidate_name(rows[3], rows[2:]) == "2 states"
-    assert tuple(MODELS) == MODEL_NAMES
-
-
-def unscaled(tables):
-    """Observations of the values themselves: z-scores of each run would move its phases."""
-    split = observations(tables).table["split"]
-    table = pd.concat([t.assign(seed=s) for s, t in tables.items()], ignore_index=True)
-    return Observations(table.assign(split=split), ("l1", "l2"))
-
-
-def phases(seed, n_runs=20, length=40, spread=0.15):
-    """Three phases far apart, gone through in order by every run, at its own pace."""
-    draw = np.random.default_rng(seed)
-    means = np.array([[-1.0, 0.0], [0.0, 1.5], [1.0, 0.0]])
-    tables = {}
-    for run in range(n_runs):
-        cuts = np.sort(draw.choice(np.arange(8, length - 8), 2, replace=False))
-        path = np.repeat([0, 1, 2], np.diff([0, *cuts, length]))
-        values = means[path] + spread * draw.normal(size=(length, 2))
-        tables[run] = pd.DataFrame(values, columns=["l1", "l2"]).assign(step=np.arange(length))
-    return unscaled(tables)
-
-
 def blurred(gap, seed, n_runs=20, length=40):
     """Two phases that overlap: in one of two metrics their means are `gap` spreads apart."""
     draw = np.random.default_rng(seed)
@@ -407,16 +319,6 @@ def test_several_splits_judge_together():
     np.testing.assert_allclose(values_over(splits, counts, "log_likelihood", "mean"), expected)
 
 
-@pytest.fixture(scope="module")
-def obs():
-    return phases(1, n_runs=15)
-
-
-@pytest.fixture(scope="module")
-def fits(obs):
-    return {Candidate("gaussian", k): fit_hmm(obs, k, restarts=3, resplits=2) for k in (1, 2, 3)}
-
-
 @pytest.mark.parametrize("criterion", CRITERIA)
 @pytest.mark.parametrize("aggregate", AGGREGATES)
 def test_parts_add_up_to_the_scores(fits, criterion, aggregate):
@@ -426,59 +328,6 @@ def test_parts_add_up_to_the_scores(fits, criterion, aggregate):
         everyone = np.ones((1, int(judges(fit.restarts).sum())))
         value = values_over(fit.restarts, everyone, criterion, aggregate)
         assert value == pytest.approx([of_scores[candidate]], rel=1e-9)
-
-
-def test_every_run_of_every_restart_is_scored_and_decoded(obs, fits):
-    fit = fits[Candidate("gaussian", 3)]
-    own = fit.restarts[0]
-    x, lengths, seeds = obs.sequences()
-    assert own.seeds.tolist() == seeds
-    assert own.seeds[own.judging].tolist() == obs.sequences("validation")[2]
-    assert own.best == fit.restart
-    plain = fit.hmm.to_hmmlearn()
-    for run, rows in enumerate(np.split(x, np.cumsum(lengths)[:-1])):
-        assert own.log_likelihood[fit.restart, run] == pytest.approx(plain.score(rows), rel=1e-8)
-    np.testing.assert_array_equal(own.paths[fit.restart], plain.predict(x, lengths))
-    again = from_arrays(to_arrays(fit.restarts))
-    for before, after in zip(fit.restarts, again, strict=True):
-        for name, value in vars(before).items():
-            np.testing.assert_array_equal(getattr(after, name), value)
-    with pytest.raises(ValueError, match="restarts_seeds has shape"):
-        from_arrays(to_arrays(fit.restarts) | {"restarts_seeds": np.zeros((1, 2))})
-
-
-def test_other_splits_are_those_of_the_seed_and_are_fitted_anew(obs, fits):
-    tables = dict(iter(obs.table.groupby("seed")))
-    splits = other_splits(obs, 4)
-    assert len(splits) == 4
-    drawn = [frozenset(split.sequences("validation")[2]) for _, split in splits]
-    own = frozenset(obs.sequences("validation")[2])
-    assert len({own, *drawn}) == 5
-    for (seed, split), held_out in zip(splits, drawn, strict=True):
-        same = observations(
-            {s: t.drop(columns="split") for s, t in tables.items()}, split_seed=seed
-        )
-        assert frozenset(same.sequences("validation")[2]) == held_out
-        pd.testing.assert_frame_equal(
-            split.table.drop(columns="split"), obs.table.drop(columns="split")
-        )
-    for (seed, split), there in zip(
-        splits[:2], fits[Candidate("gaussian", 2)].restarts[1:], strict=True
-    ):
-        assert there.split_seed == seed
-        direct = fit_hmm(split, 2, restarts=3).restarts[0]
-        np.testing.assert_array_equal(there.log_likelihood, direct.log_likelihood)
-        np.testing.assert_array_equal(there.paths, direct.paths)
-
-
-def test_splits_run_out_where_there_are_few_runs(obs):
-    table = obs.table[obs.table["seed"] < 3].assign(split="train")
-    assert other_splits(Observations(table, obs.metrics), 3) == []
-    table.loc[table["seed"] == 0, "split"] = "validation"
-    held_out = [
-        s.sequences("validation")[2] for _, s in other_splits(Observations(table, obs.metrics), 9)
-    ]
-    assert sorted(held_out) == [[1], [2]]
 
 
 def test_the_choice_is_that_of_the_scores(fits):

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
-import yaml
 
-from tests.support.project import ROOT
 from tests.support.synthetic_results import write_results
 from tests.unit.report.test_page import HOSTILE, Page
 from tests.unit.report.test_summary import summary_file
 from training_maps import cli
-from training_maps.config.resolve import prepare
-from training_maps.config.schema import fill_defaults, load_schema
 from training_maps.report.comparison import (
     Compared,
     comparison_table,
@@ -25,20 +19,10 @@ from training_maps.report.comparison import (
     read_experiments,
     render_comparison,
 )
-from training_maps.report.paper import PAPER, SETTINGS, paper_setting
 from training_maps.report.summary import summarise
 from training_maps.results import ExperimentResults
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import write_json
-
-
-@pytest.fixture(scope="module")
-def schema() -> dict[str, Any]:
-    return load_schema()
-
-
-def settings_of(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return prepare(config, ROOT / "experiments", schema).experiments
 
 
 def experiment(folder: Path, name: str, **options: Any) -> Path:
@@ -47,81 +31,6 @@ def experiment(folder: Path, name: str, **options: Any) -> Path:
     summary = folder / name / "summary.json"
     write_json(summarise(ExperimentResults.read(folder / name)), summary)
     return summary
-
-
-def test_compare_command(tmp_path: Path) -> None:
-    fragile = {"verdict": "fragile", "sentence": "The choice of 6 states is fragile: & why."}
-    paths = [
-        summary_file(tmp_path, "sparse_parities"),
-        summary_file(tmp_path, "my own", r_squared=None, selection=fragile),
-    ]
-    csv, html = tmp_path / "comparison.csv", tmp_path / "comparison.html"
-    about = json.dumps({"sparse_parities": {"paper": "sparse_parities"}, "my own": {"paper": None}})
-    command = ["compare", "--summaries", *map(str, paths), "--csv", str(csv), "--html", str(html)]
-    assert cli.main([*command, "--about", about]) == 0
-    table = pd.read_csv(csv).set_index("experiment")
-    assert table.loc["sparse_parities", "r_squared"] == 0.9614
-    assert table.loc["sparse_parities", "paper_r_squared"] == 0.961
-    assert table.loc["sparse_parities", "detour_states"] == "0 3"
-    assert table["choice"].to_dict() == {"sparse_parities": "stable", "my own": "fragile"}
-    assert pd.isna(table.loc["my own", "r_squared"])
-    assert pd.isna(table.loc["my own", "paper_r_squared"])
-    assert "nan" not in csv.read_text().lower()
-    page = Page(html.read_text(encoding="utf-8"))
-    links = [value for tag, name, value in page.attributes if (tag, name) == ("a", "href")]
-    assert links == ["sparse_parities/report.html", "my%20own/report.html"]
-    assert "my own 40 39 6 fragile" in page.text
-    assert "sparse_parities: The choice of 6 states is stable: it is." in page.text
-    assert "my own: The choice of 6 states is fragile: & why." in page.text
-    assert "not a setting of the paper" in page.text
-    assert "0.961 <0.001 0.183 yes" in page.text
-
-
-def test_the_papers_name_alone_does_not_bring_its_row(tmp_path: Path) -> None:
-    (one,) = read_experiments([summary_file(tmp_path, "sparse_parities")])
-    assert one.paper is None
-    assert comparison_table([one])["paper_r_squared"].tolist() == [None]
-    assert "Table 1)" not in Page(render_comparison([one], tmp_path / "c.html")).text
-
-
-def test_the_papers_settings_are_known_whatever_they_are_called(
-    tmp_path: Path, schema: dict[str, Any]
-) -> None:
-    of_paper = settings_of({"experiments": ["paper"]}, schema)
-    assert {name: paper_setting(settings) for name, settings in of_paper.items()} == {
-        name: name for name in PAPER
-    }
-    own = tmp_path / "own.yaml"
-    own.write_text(
-        yaml.safe_dump({"extends": str(ROOT / "experiments/mnist.yaml"), "seeds": "0-3"})
-    )
-    assert paper_setting(settings_of({"experiments": [str(own)]}, schema)["own"]) == "mnist"
-    # What a setting's name promises, a change takes back.
-    namesake = tmp_path / "mnist.yaml"
-    namesake.write_text("training: {task: mnist}\n")
-    assert paper_setting(settings_of({"experiments": [str(namesake)]}, schema)["mnist"]) is None
-    others = {"length": 4000, "weight_decay": 0.5, "batch_size": 64, "stop_above": 0.95}
-    for key, value in others.items():
-        changed = {"experiments": ["mnist"], "training": {key: value}}
-        assert paper_setting(settings_of(changed, schema)["mnist"]) is None, key
-    changed = {"experiments": ["mnist"], "semantics": {"threshold": 0.9}}
-    assert paper_setting(settings_of(changed, schema)["mnist"]) is None
-    same = {"experiments": ["mnist"], "hmm": {"restarts": 2}, "training": {"device": "cpu"}}
-    assert paper_setting(settings_of(same, schema)["mnist"]) == "mnist"
-
-
-def test_no_other_experiment_of_the_project_has_the_papers_settings(schema: dict[str, Any]) -> None:
-    named = [path.stem for path in (ROOT / "experiments").glob("*.yaml")]
-    settings = settings_of({"experiments": sorted(named)}, schema)
-    assert {name for name in settings if paper_setting(settings[name])} == set(PAPER)
-
-
-def test_settings_of_the_paper_name_every_setting_of_their_tasks() -> None:
-    from training_maps.training.tasks import settings_schema
-
-    for name, setting in SETTINGS.items():
-        own = setting["task_settings"]
-        assert fill_defaults({}, settings_schema(setting["task"])).keys() == own.keys(), name
 
 
 @pytest.mark.parametrize(
@@ -240,28 +149,8 @@ def test_same_experiment_twice_is_refused(tmp_path: Path) -> None:
         read_experiments(paths)
 
 
-def test_paper_rows_are_those_of_its_table(tmp_path: Path) -> None:
-    # Hu et al. 2023, Table 1.
-    assert [row.r_squared for row in PAPER.values()] == [0.977, 0.514, 0.094, 0.905, 0.961, 0.049]
-    assert [row.dissimilarity for row in PAPER.values()] == [
-        0.496, 0.038, 0.028, 0.806, 0.183, 0.063
-    ]  # fmt: skip
-    assert {name: row.coefficients for name, row in PAPER.items() if row.coefficients} == {
-        "modular_addition": (-0.15, 0.98, 1.19, -0.20, 0.18, 0.95),
-        "sparse_parities": (0.77, 0.41, 0.98, -0.23, 0.58, 1.13),
-        "cifar100_destabilized": (0.66, 1.20, 0.28, 1.91, 1.12),
-    }  # Table 2
-    # The paper's dissimilarities and forks agree: those that fork differ most.
-    assert {n for n, row in PAPER.items() if row.forking} == {
-        n for n, row in PAPER.items() if row.dissimilarity > 0.1
-    }
-    path = summary_file(tmp_path, "mnist")
-    table = comparison_table(read_experiments([path], {"mnist": {"paper": "mnist"}}))
-    assert table.loc[0, "paper_p_value"] == "0.611"
-
-
 def test_other_outcomes_forks_and_outliers_have_their_columns(tmp_path: Path) -> None:
-    outcome = {"name": HOSTILE, "is_time": False, "larger_means": "worse"}
+    outcome = {"kind": "table", "name": HOSTILE, "is_time": False, "larger_means": "worse"}
     paths = [
         summary_file(tmp_path, "a", outcome=outcome, outlier_seeds=[1, 2]),
         summary_file(tmp_path, "b", outcome=None, forks=None, outlier_seeds=None),

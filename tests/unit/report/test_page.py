@@ -30,6 +30,8 @@ from training_maps.utils.files import read_json, write_json
 from training_maps.utils.notes import Note
 
 HOSTILE = """<script>alert("x")</script>'&{{ 7 * 7 }}$\\frac{"""
+
+
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 
 
@@ -368,20 +370,7 @@ def test_metrics_of_any_name_are_plain_text(
     for name in ODD:  # whole in the glossary, cut to fit elsewhere
         assert re.sub(r"\s+", " ", name) in page.text
     assert page.text.count("a metric of your own") == len(ODD)
-    assert cli.main(["figures", "--results", str(folder), "--output", str(folder / "drawn")]) == 0
-    assert len(list((folder / "drawn" / "page").iterdir())) == 3 * len(FIGURES)
-
-
-def test_report_command_writes_the_same_page_each_time(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_results(tmp_path / "x", 3, 2)
-    output = tmp_path / "report.html"
-    command = ["report", "--results", str(tmp_path / "x"), "--output", str(output)]
-    assert cli.main([*command, "--settings", '{"a": 1}']) == 0
-    again = render_report(ExperimentResults.read(tmp_path / "x"), "epoch", {"a": 1})
-    assert output.read_text(encoding="utf-8") == again
-    assert cli.main([*command, "--settings", "{"]) == 1
-    assert "--settings: is not valid JSON" in capsys.readouterr().err
-    assert cli.main([*command, "--settings", "[]"]) == 1
-    assert "must be a JSON object" in capsys.readouterr().err
+    drawn = folder / "drawn"
+    command = ["figures", "--results", str(folder), "--formats", "pdf", "--output", str(drawn)]
+    assert cli.main(command) == 0
+    assert len(list(drawn.glob("*/*.pdf"))) == 2 * len(FIGURES)

@@ -179,7 +179,8 @@ def test_a_tobit_model_is_named(tmp_path: Path) -> None:
 
 def test_another_outcome_is_called_by_its_name(tmp_path: Path) -> None:
     name = f"final {HOSTILE}"
-    outcome = {"name": name, "unit": "as logged", "is_time": False, "larger_means": "worse"}
+    outcome = {"kind": "final", "name": name, "unit": "as logged", "is_time": False}
+    outcome["larger_means"] = "worse"
     results = _with_regression(
         tmp_path,
         outcome=outcome,
@@ -274,18 +275,3 @@ def test_results_of_before_have_no_new_blocks(folder: Path, tmp_path: Path) -> N
     summary = summarise(results)
     assert summary["forks"] is None
     assert summary["outlier_seeds"] is None
-
-
-def test_words() -> None:
-    assert (
-        wording.interval(None)
-        == wording.interval((None, 1.0))
-        == wording.interval((1.0, float("nan")))
-    )
-    assert wording.interval((-1056.2, 41.23)) == "−1,056 to 41.2"
-    assert wording.interval((-0.25, 0.5), 2) == "−0.25 to 0.50"
-    assert wording.true_minus("-0.5 (-1 to 2), 3-1-2, seeds 96-99, x-1") == (
-        "−0.5 (−1 to 2), 3-1-2, seeds 96-99, x-1"
-    )
-    assert wording.numbered("state", [3]) == "state 3"
-    assert wording.numbered("seed", [3, 4]) == "seeds 3 and 4"

@@ -11,13 +11,10 @@ import pytest
 
 from tests.support.synthetic_results import write_results
 from training_maps import cli
-from training_maps.report.headline import headline, map_shape
 from training_maps.report.summary import summarise, terminal_table
 from training_maps.results import ExperimentResults
-from training_maps.utils import wording
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_json, write_json
-from training_maps.utils.wording import listing, p_value, plural
 
 
 def test_summary_agrees_with_the_tables(tmp_path: Path) -> None:
@@ -57,7 +54,12 @@ def summary_file(tmp_path: Path, name: str, **changes: object) -> Path:
         "n_states": 6,
         "r_squared": 0.9614,
         "p_value": 0.00001,
-        "outcome": {"name": "convergence time", "is_time": True, "larger_means": "later"},
+        "outcome": {
+            "kind": "convergence_time",
+            "name": "convergence time",
+            "is_time": True,
+            "larger_means": "later",
+        },
         "dissimilarity": {"index": 0.1834, "discrete": 0.1, "means": None},
         "forking": True,
         "forks": {"states": [0, 2], "tested": [0, 2], "predicting": [2]},
@@ -104,22 +106,6 @@ def test_terminal_table_is_aligned(tmp_path: Path, capsys: pytest.CaptureFixture
         assert second[at] != " "
 
 
-def test_a_map_without_a_fork_is_not_called_forking(tmp_path: Path) -> None:
-    """Where runs only end early or go back, it is not linear by the letter all the same."""
-    none = {"states": [], "tested": [], "predicting": []}
-    path = summary_file(tmp_path, "x", forks=none)
-    assert "  no fork  " in terminal_table([path])
-    assert map_shape(read_json(path)) == "no fork"
-    assert map_shape(read_json(summary_file(tmp_path, "y"))) == "forking"
-    assert map_shape(read_json(summary_file(tmp_path, "z", forks=None))) == "forking"
-    assert map_shape(read_json(summary_file(tmp_path, "w", forking=False, forks=none))) == "linear"
-
-
-def test_summary_command_wants_something_to_do(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["summary"]) == 1
-    assert "--show" in capsys.readouterr().err
-
-
 def test_broken_summaries_are_named(tmp_path: Path) -> None:
     path = tmp_path / "summary.json"
     write_json({"experiment": "x"}, path)
@@ -132,47 +118,3 @@ def test_broken_summaries_are_named(tmp_path: Path) -> None:
     write_json({k: v for k, v in read_json(whole).items() if k != "selection"}, whole)
     with pytest.raises(InputError, match="has no selection; rerun the summary stage"):
         terminal_table([whole])
-
-
-def test_words() -> None:
-    assert [plural(n, "run") for n in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]
-    assert listing([1]) == "1"
-    assert listing([1, 3, 4]) == "1, 3 and 4"
-    assert [wording.first_of(range(n), 2) for n in (0, 1, 2, 4)] == [
-        "",
-        "0",
-        "0, 1",
-        "0, 1 and 2 more",
-    ]
-    assert [wording.amount(x) for x in (None, 0.04, -46.94, 1040.2)] == [
-        "–",
-        "0.0",
-        "−46.9",
-        "1,040",
-    ]
-    assert [wording.share(x) for x in (None, 0.9, 0.4051)] == ["–", "90 %", "40.5 %"]
-    assert [p_value(p) for p in (None, 0.0009, 0.001, 0.4691)] == ["–", "<0.001", "0.001", "0.469"]
-
-
-def test_headline_does_not_interpret_what_is_not_significant(tmp_path: Path) -> None:
-    summary = read_json(summary_file(tmp_path, "x", p_value=0.4, detour_states=[]))
-    said = " ".join(headline(summary, significant=False))
-    assert "p = 0.400" in said
-    assert "not significant" in said
-    assert "No state is a detour" not in said
-    summary = {**summary, "detour_states": [2], "p_value": 1e-5}
-    assert "State 2 is a detour" in " ".join(headline(summary, significant=True))
-
-
-def test_headline_finds_why_a_map_is_not_linear_by_the_note_s_kind(tmp_path: Path) -> None:
-    """However the note is worded, and whatever other notes say."""
-    notes = [
-        {"kind": "given_numbers", "text": "The map is not linear, but only because of that."},
-        {"kind": "why_not_linear", "text": "One run ends early."},
-    ]
-    summary = read_json(summary_file(tmp_path, "x", notes=notes))
-    assert "One run ends early." in headline(summary, significant=True)
-    assert notes[0]["text"] not in headline(summary, significant=True)
-    assert "One run ends early." not in headline({**summary, "forking": False}, significant=True)
-    said = headline({**summary, "notes": notes[:1]}, significant=True)
-    assert "The map forks: runs take different ways through it." in said

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from training_maps import cli
 from training_maps.metrics.compute import run_metrics
 from training_maps.runs.checkpoints import file_state, read_manifest
-from training_maps.runs.discovery import Pattern, collect_run, find_runs, run_digest
+from training_maps.runs.discovery import Pattern, find_runs, list_run, run_digest
 from training_maps.utils.errors import InputError
 
 
@@ -77,7 +77,7 @@ def test_steps_are_in_the_order_of_their_numbers(here):
     touch(*(f"run1/step_{step}" for step in ("9", "10", "0100", "2", "020")))
     (steps,) = find_runs(Pattern.read("run{seed}/step_{step}")).values()
     assert list(steps) == [2, 9, 10, 20, 100]
-    assert [c.step for c in collect_run(Pattern.read("run{seed}/step_{step}"), 1).checkpoints] == [
+    assert [c.step for c in list_run(Pattern.read("run{seed}/step_{step}"), 1).checkpoints] == [
         2, 9, 10, 20, 100,
     ]  # fmt: skip
 
@@ -152,7 +152,7 @@ def test_two_files_of_one_step_are_both_named(here):
 def test_missing_checkpoints_are_explained(here, files, told):
     touch(*files)
     with pytest.raises(InputError, match="no checkpoints of seed 3") as error:
-        collect_run(Pattern.read("runs/seed{seed}/step_{step}.pt"), 3)
+        list_run(Pattern.read("runs/seed{seed}/step_{step}.pt"), 3)
     assert "runs/seed3/step_*.pt" in str(error.value)
     for words in told:
         assert words in str(error.value)

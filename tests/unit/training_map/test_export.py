@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.known_chains import METRICS, model_of, paths_of, run_of
-from training_maps import cli
 from training_maps.training_map.export import flat_graph, write_dot, write_graphml
 from training_maps.training_map.map import TrainingMap
 from training_maps.utils.errors import InputError
@@ -205,32 +204,6 @@ class TestDot:
         assert name == (clean.graph["experiment"] or "training map")
         assert nodes[1]["label"].replace("&amp;", "&") == f"1\n{clean.nodes[1]['name']}"
         assert edges[0, 1]["tooltip"].replace("&amp;", "&") == f"{clean.nodes[1]['name']} -0.25"
-
-
-class TestCommand:
-    @pytest.mark.parametrize("suffix", ["graphml", "dot"])
-    def test_converts(self, tmp_path, suffix):
-        tmap = a_map()
-        tmap.to_json(tmp_path / "map.json")
-        assert cli.main(["convert", str(tmp_path / "map.json"), f"{tmp_path}/out.{suffix}"]) == 0
-        tmap_writes = tmap.to_graphml if suffix == "graphml" else tmap.to_dot
-        tmap_writes(tmp_path / "expected")
-        assert (tmp_path / f"out.{suffix}").read_bytes() == (tmp_path / "expected").read_bytes()
-
-    @pytest.mark.parametrize(
-        ("text", "output", "words"),
-        [
-            ("{}", "out.png", "must end in .graphml or .dot"),
-            ("{}", "out.dot", "map.json: this is not a training map"),
-            ("[]", "out.graphml", "map.json: this is not a training map"),
-            ("{", "out.dot", "map.json: is not valid JSON"),
-        ],
-    )
-    def test_bad_input(self, tmp_path, capsys, text, output, words):
-        (tmp_path / "map.json").write_text(text)
-        assert cli.main(["convert", str(tmp_path / "map.json"), str(tmp_path / output)]) == 1
-        assert words in capsys.readouterr().err
-        assert not (tmp_path / output).exists()
 
 
 def test_not_a_map():

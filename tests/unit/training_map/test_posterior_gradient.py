@@ -193,5 +193,5 @@ class TestMap:
         assert edge.feature_changes[-1].posterior_gradient is None
 
     def test_unknown_ranking(self):
-        with pytest.raises(InputError, match="features: 'size' is none of"):
+        with pytest.raises(InputError, match="features: 'size' is not one of"):
             TrainingMap.from_model(model_of([run_of(0, 1)]), features="size")

@@ -1,6 +1,9 @@
 """Every module that decides a stage's results counts among that stage's sources."""
 
 import ast
+import functools
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,7 @@ PACKAGE = Path(training_maps.__file__).parent
 RUST = ROOT / "rust_metrics"
 
 
+@functools.cache
 def imports(path):
     """The files of the package that the module at `path` imports, anywhere in it."""
     found = set()
@@ -82,6 +86,30 @@ def test_nothing_is_listed_that_a_stage_does_not_import(stage):
     assert not python_files(STAGE_MODULES[stage]) - needed - folders
 
 
+# What each rule's `code` is, by the stage that its command runs.
+CODE_OF_RULES = {
+    stage: code
+    for file in (ROOT / "workflow/rules").glob("*.smk")
+    for code, stage in re.findall(
+        r'^ *code=(.*),\n *shell:\n *"training-maps (\w+) ', file.read_text(), re.M
+    )
+}
+
+
+@pytest.mark.parametrize("stage", sorted(set(STAGES) - {"inspect", "convert", "spread"}))
+def test_a_stage_s_rule_has_the_digest_of_its_code(stage):
+    """So that it runs again when that changes: tests/workflow/test_rerunning.py."""
+    code = CODE_OF_RULES[stage]
+    if stage == "train":  # its digest depends on the task; tests/workflow/test_rerunning.py has it
+        assert code == "code"
+    elif stage in STAGE_RUST:
+        assert code == f'stage_digest("{stage}", rust=RUST)'
+    elif stage == "hub":
+        assert code == f'stage_digest("hub") + {CODE_OF_RULES["metrics"]}'
+    else:
+        assert code == f'stage_digest("{stage}")'
+
+
 def test_every_command_is_a_stage():
     commands = {path.stem for path in (PACKAGE / "commands").glob("*.py")} - {"__init__"}
     assert commands == set(STAGE_MODULES) == set(STAGES)
@@ -109,6 +137,52 @@ def test_code_counts(package):
     assert stage_digest("train") != before
     package.write_text('def f(x):\n    y = "not a docstring"\n    return 2 * x\n')
     assert stage_digest("train") != before
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory):
+    """A copy of the package, which the digests are of."""
+    folder = tmp_path_factory.mktemp("copied") / PACKAGE.name
+    shutil.copytree(PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training_maps.utils.code_digest._PACKAGE", folder)
+        yield folder
+
+
+def digests():
+    """The digest of each stage, and of the training of two tasks."""
+    found = {stage: stage_digest(stage) for stage in ORDER}
+    return found | {
+        f"train {task}": stage_digest("train", task=task) for task in ("sparse_parities", "cifar")
+    }
+
+
+@pytest.mark.parametrize(
+    ("module", "stages"),
+    [
+        ("training/networks", {"train", "train sparse_parities", "train cifar"}),
+        ("training/models/mlp", {"train sparse_parities"}),
+        ("training/models/resnet", {"train cifar"}),
+        ("training/tasks/sparse_parities", {"train sparse_parities"}),
+        ("metrics/compute", {"metrics", "inspect"}),
+        ("hmm/gaussian", {"hmm"}),
+        ("model_selection/stability", {"map"}),
+        ("analysis/semantics/regression", {"semantics"}),
+        ("figures/style", {"figures", "report", "compare"}),
+        ("cli", set()),
+    ],
+)
+def test_a_changed_line_changes_the_digests_of_its_stages_alone(copied, module, stages):
+    source = copied / f"{module}.py"
+    content, before = source.read_text(), digests()
+    try:
+        source.write_text(content + "\n\n# a comment changes nothing\n")
+        assert digests() == before
+        source.write_text(content + "\n_changed = 1\n")
+        after = digests()
+    finally:
+        source.write_text(content)
+    assert {stage for stage, digest in after.items() if digest != before[stage]} == stages
 
 
 @pytest.fixture

@@ -36,7 +36,9 @@ def other(tmp_path):
 
 
 def test_a_second_writer_is_refused_and_told_who_the_first_is(other, tmp_path):
-    expected = rf"the run of seed 4 is being written by process {other.pid} on .* call again"
+    expected = (
+        rf"the run of seed 4 is being written by process {other.pid} on .* run the command again"
+    )
     with pytest.raises(InputError, match=expected), only_writer(tmp_path, [4, 5]):
         pass
     with only_writer(tmp_path, [0, 5]):  # other runs of the same folder

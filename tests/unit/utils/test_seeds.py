@@ -44,6 +44,7 @@ def test_parse(written, seeds):
         ("0-5,3-7", "3-5 is given more than once"),
         ("0-999999999999", "more than 100000 numbers"),
         ("１", "neither a whole number"),
+        ("0-8:2", "neither a whole number"),  # only steps have strides
     ],
 )
 def test_parse_refuses(written, problem):

@@ -32,7 +32,7 @@ from training_maps.analysis.early_warning.features import state_features
 from training_maps.analysis.forks import Fork, find_forks
 from training_maps.analysis.semantics.outcomes import Outcome
 from training_maps.hmm.base import HMM
-from training_maps.hmm.observations import CONSTANT, Observations
+from training_maps.hmm.observations import Observations, Standards
 from training_maps.model_selection.fit import fit_hmm
 from training_maps.result_tables import EARLY_WARNING_COLUMNS, typed
 from training_maps.settings.sections import EarlyWarningSettings
@@ -183,10 +183,10 @@ def early_features(
     progress = Progress(int(folds.max()) + 1, "fold", "early warning")
     for fold in range(int(folds.max()) + 1):
         others = [run for run, of in zip(runs, folds, strict=True) if of != fold]
-        standards = _Standards.of(pd.concat(others))
+        standards = Standards.of(_metrics_of(pd.concat(others)))
         hmm = _fit(others, standards, n_states, settings)
         for last, features in zip(last_steps, found, strict=True):
-            begun = [standards.z_scores(run[: _n_begun(run, last)]) for run in runs]
+            begun = [standards.z_scores(_metrics_of(run[: _n_begun(run, last)])) for run in runs]
             features["states"].append(_by_states(hmm, begun))
             features["metrics"].append(np.array([_means(z) for z in begun]))
         progress.update(fold + 1)
@@ -299,40 +299,20 @@ def _class_skill(
     }
 
 
-@dataclass(frozen=True, eq=False)
-class _Standards:
-    """Mean and standard deviation of each of the d metrics over all checkpoints of some runs."""
-
-    metrics: tuple[str, ...]
-    scale: Floats
-    mean: Floats
-    spread: Floats
-
-    @classmethod
-    def of(cls, rows: pd.DataFrame) -> _Standards:
-        metrics = tuple(rows.columns[2:])
-        values = rows[list(metrics)].to_numpy(dtype=np.float64)
-        size = np.nanmax(np.abs(values), axis=0)
-        flat = np.nanmax(values, axis=0) - np.nanmin(values, axis=0) <= CONSTANT * size
-        # Scaled by their size first, so that neither huge nor tiny values overflow when squared.
-        scale = np.where(size > 0, size, 1.0)
-        scaled = values / scale
-        spread = np.where(flat, np.inf, np.nanstd(scaled, axis=0))  # constant: 0 when divided
-        return cls(metrics, scale, np.nanmean(scaled, axis=0), spread)
-
-    def z_scores(self, rows: pd.DataFrame) -> Floats:
-        values = rows[list(self.metrics)].to_numpy(dtype=np.float64)
-        return (values / self.scale - self.mean) / self.spread
-
-
 def _fit(
-    runs: Sequence[pd.DataFrame], standards: _Standards, n_states: int, settings: Mapping[str, Any]
+    runs: Sequence[pd.DataFrame], standards: Standards, n_states: int, settings: Mapping[str, Any]
 ) -> HMM:
     """The model of whole runs, the best of its restarts by the likelihood of these."""
     rows = pd.concat(runs, ignore_index=True)
-    table = pd.DataFrame(standards.z_scores(rows), columns=list(standards.metrics))
+    metrics = [str(name) for name in rows.columns[2:]]
+    table = pd.DataFrame(standards.z_scores(_metrics_of(rows)), columns=metrics)
     table = pd.concat([rows[["seed", "step"]].assign(split="train"), table], axis=1)
-    return fit_hmm(Observations(table, standards.metrics), n_states, **settings).hmm
+    return fit_hmm(Observations(table, tuple(metrics)), n_states, **settings).hmm
+
+
+def _metrics_of(rows: pd.DataFrame) -> Floats:
+    """The metrics (n, d) in rows of `raw_metrics`, behind their seed and step."""
+    return rows.iloc[:, 2:].to_numpy(dtype=np.float64)
 
 
 def _n_begun(run: pd.DataFrame, last_step: int) -> int:

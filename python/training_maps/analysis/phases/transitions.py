@@ -28,8 +28,8 @@ from training_maps.analysis.phases.curves import (
     plateau,
 )
 from training_maps.result_tables import PHASE_COLUMNS, typed
+from training_maps.runs.training_logs import log_values
 from training_maps.settings.sections import PhaseTransitionsSettings
-from training_maps.utils.errors import InputError
 from training_maps.utils.notes import Note
 from training_maps.utils.numbers import Floats
 from training_maps.utils.seeds import named_seeds
@@ -39,6 +39,7 @@ PHASES = {
     "memorisation": ("train_accuracy", "train_loss"),
     "generalisation": ("eval_accuracy", "eval_loss"),
 }
+_ACCURACIES, _LOSSES = zip(*PHASES.values(), strict=True)
 NO_LOG = "no log"
 ORDERS = (
     "memorisation first",
@@ -126,12 +127,7 @@ def _curve(seed: int, log: pd.DataFrame, columns: Sequence[str]) -> tuple[str | 
     """The first of the columns that a log has with a number in it, and its values (n,)."""
     for column in columns:
         if column in log:
-            try:
-                values = log[column].to_numpy(dtype=float, na_value=np.nan)
-            except (TypeError, ValueError) as error:
-                raise InputError(
-                    f"the training log of seed {seed}: column {column} is not numeric"
-                ) from error
+            values = log_values(seed, log, column)
             if np.isfinite(values).any():
                 return column, values
     return None, np.empty(0)
@@ -146,10 +142,8 @@ def _heights(
         Heights (n,) by seed, and the chance and plateau of the accuracies; None where there is
         none.
     """
-    accuracies = {
-        s: values for s, (name, values) in curves.items() if name and name.endswith("accuracy")
-    }
-    losses = {s: values for s, (name, values) in curves.items() if name and name.endswith("loss")}
+    accuracies = {s: values for s, (name, values) in curves.items() if name in _ACCURACIES}
+    losses = {s: values for s, (name, values) in curves.items() if name in _LOSSES}
     heights = {}
     levels: dict[str, float | None] = {"chance": None, "plateau": None}
     if accuracies:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
 from training_maps.result_tables import CONVERGENCE_COLUMNS, typed
+from training_maps.runs.training_logs import log_values
 from training_maps.settings.sections import OutcomeKind, SemanticsSettings
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_table
@@ -23,14 +24,16 @@ from training_maps.utils.seeds import format_seeds
 
 Direction = Literal["above", "below"]
 
+# The kind of the paper's outcome.
+CONVERGENCE_TIME: Final = "convergence_time"
 OUTCOME_KINDS = get_args(OutcomeKind)
-TIMES = ("convergence_time", "first_crossing")
+TIMES = (CONVERGENCE_TIME, "first_crossing")
 DIRECTIONS = ("above", "below")
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """An outcome of each run, and the words for it.
+    """An outcome of each run, and what it is called.
 
     Attributes:
         kind: one of `OUTCOME_KINDS`.
@@ -138,7 +141,7 @@ def time_outcome(
     crossing = f"first crossing of {column} {direction} {threshold:g}"
     return Outcome(
         kind=kind,
-        name="convergence time" if kind == "convergence_time" else crossing,
+        name="convergence time" if kind == CONVERGENCE_TIME else crossing,
         unit="fraction of the longest run's steps",
         larger_means="later",
         per_run=pd.DataFrame(
@@ -254,13 +257,8 @@ def _column_of_log(seed: int, log: pd.DataFrame, column: str) -> tuple[pd.DataFr
         )
     if log.empty:
         raise InputError(f"the training log of seed {seed} is empty; expected a row a checkpoint")
-    # Logs that are brought along need not count epochs.
+    # Logs of existing runs need not count epochs.
     if not np.isfinite(log["step"].to_numpy(dtype=float)).all():
         raise InputError(f"the training log of seed {seed} has a null step")
     log = log.sort_values("step", kind="stable")
-    try:
-        return log, log[column].to_numpy(dtype=float, na_value=np.nan)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"the training log of seed {seed}: column {column} is not numeric"
-        ) from error
+    return log, log_values(seed, log, column)

@@ -65,6 +65,8 @@ N_PERMUTATIONS = 1999
 # Each takes a fit by maximum likelihood, so fewer.
 N_TOBIT_PERMUTATIONS = 199
 LEVEL = 0.95
+# The methods of regression.
+LEAST_SQUARES, TOBIT = "ordinary least squares", "Tobit"
 
 
 def _no_coefficients() -> pd.DataFrame:
@@ -86,7 +88,7 @@ class Regression:
         n_converged: runs among them that converged; None if the outcome is not a time.
         significance: level that the p-value must be below to interpret coefficients.
         censored: what is done with runs that do not converge: "last_step", "drop" or "tobit".
-        method: "ordinary least squares" or "Tobit".
+        method: `LEAST_SQUARES` or `TOBIT`.
         r_squared: centred coefficient of determination, in [0, 1]; of a Tobit model that of
             McKelvey and Zavoina.
         r_squared_interval: 95 % interval over resampled runs.
@@ -101,7 +103,7 @@ class Regression:
         bootstrap: `level`, `n_resamples`, `n_degenerate` (resamples without R²), `random_state`.
         shuffled: the same regression on shuffled outcomes: `n_permutations`, `mean_r_squared`,
             `p_value` (the share of permutations that do as well), `random_state`.
-        alternatives: ridge and random forest beside it; see `alternatives.compare_alternatives`.
+        alternatives: ridge and random forest beside it; see `nonlinear.compare_alternatives`.
         coefficients: table of the columns `COEFFICIENT_COLUMNS`, a row a state; a coefficient is
             the outcome that a run spending all its time in the state would have. Header only where
             there is no regression.
@@ -288,7 +290,7 @@ def _least_squares_estimates(
     shuffled = shuffled_r_squared(x, y, N_PERMUTATIONS, random_state)
     predicted = left_out_predictions(x, y)
     numbers = {
-        "method": "ordinary least squares",
+        "method": LEAST_SQUARES,
         "r_squared": fit.r_squared,
         "adjusted_r_squared": fit.adjusted_r_squared,
         "leave_one_out_r_squared": predictive_r_squared(y, predicted),
@@ -312,7 +314,7 @@ def _tobit_estimates(
     resampled, r_squared = resampled_tobit(x, y, censored, n_resamples, random_state)
     statistics, shuffled = shuffled_statistics(x, y, censored, N_TOBIT_PERMUTATIONS, random_state)
     numbers = {
-        "method": "Tobit",
+        "method": TOBIT,
         "r_squared": fit.r_squared,
         "likelihood_ratio": fit.statistic,
         "p_value": fit.p_value,
@@ -329,7 +331,7 @@ def _tobit_estimates(
 
 
 def _resampling(r_squared: np.ndarray, random_state: int) -> dict[str, Any]:
-    """The interval of R² over resamples, (n_resamples,), and how it was come by."""
+    """The interval of R² over resamples, (n_resamples,), and how it was made."""
     known = r_squared[np.isfinite(r_squared)]
     interval = None
     if len(known):

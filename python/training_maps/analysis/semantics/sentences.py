@@ -1,4 +1,4 @@
-"""The regression in words: why there is none, what to know of it, and each state's sentence."""
+"""The regression in sentences: why there is none, what to know of it, and what each state does."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def why_no_regression(
     if n_runs == 0 and not outcome.is_time:
         return f"No run has a {outcome.name}."
     if censored.all():
-        return _nobody_gets_there(outcome)
+        return _none_converges(outcome)
     if n_states == 1:
         return f"Every run stays in state {shares.columns[0]}, so shares of time explain nothing."
     if n_runs <= n_states:
@@ -60,7 +60,7 @@ def why_no_regression(
     return None
 
 
-def _nobody_gets_there(outcome: Outcome) -> str:
+def _none_converges(outcome: Outcome) -> str:
     beyond = "exceeds" if outcome.direction == "above" else "falls below"
     return f"No run converges: none {beyond} the threshold at any checkpoint."
 

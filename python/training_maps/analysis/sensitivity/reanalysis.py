@@ -1,6 +1,6 @@
 """How much states, and what they mean, hang on which metrics the model sees, and how it is fitted.
 
-The number of states is selected and the states are found anew with other metrics or other settings
+The number of states is selected and the states are found again with other metrics or other settings
 of the fits, and compared with the experiment's own, the reference. Z-scores are per metric, so that
 leaving one out changes no other. The paper chooses its 14 metrics by hand; the authors compared a
 few subsets. How often it restarts, how it judges and which runs it holds out, it leaves open.
@@ -117,9 +117,9 @@ def read_outcome(
         about = fit["outcome"]
         if about is None:
             return None
-        words = {name: value for name, value in about.items() if name != "is_time"}
+        described = {name: value for name, value in about.items() if name != "is_time"}
         table = read_table(outcomes, ("seed", "outcome", "censored"))
-        return Outcome(**words, per_run=table[["seed", "outcome", "censored"]])
+        return Outcome(**described, per_run=table[["seed", "outcome", "censored"]])
     except (KeyError, TypeError) as error:
         raise InputError(
             f"{regression}: does not say what the outcome is (at {error}); make it again with "
@@ -134,13 +134,13 @@ def with_metrics(
 
     Args:
         obs: observations.
-        keep: metrics to keep; all if None. Those that the observations do not have are passed over:
+        keep: metrics to keep; all if None. Those that the observations do not have are ignored:
             a network may have no biases, and a metric that is constant in every run is left out.
         leave_out: a metric to leave out.
 
     Returns:
         The observations, and what to know of them; None if no metric is left, or if the one to
-        leave out is not there, so that there is nothing to find anew: the note says so.
+        leave out is not there, so that there is nothing to find again: the note says so.
     """
     has = ", ".join(obs.metrics)
     if leave_out is not None and leave_out not in obs.metrics:

@@ -49,7 +49,7 @@ class Variant:
         name: what it is called in files.
         kept: the metrics that are kept; None for all.
         left_out: the metric that is left out, if it is one.
-        changes: settings of `hmm.select_hmm` that are others; and `split_seed`, which draws the
+        changes: settings of `select_hmm` that are others; and `split_seed`, which draws the
             validation runs.
     """
 

@@ -232,10 +232,10 @@ def _spread(angles: np.ndarray) -> np.ndarray:
 
     separation = min(_PORT_SEPARATION, 2 * _STEEPEST_PORT / max(len(angles) - 1, 1))
     steps = separation * np.arange(len(angles))
-    # What is left of the angles beside their due distances must not fall.
-    spread = isotonic_regression(np.clip(angles, -_STEEPEST_PORT, _STEEPEST_PORT) - steps).x + steps
-    spread += max(0.0, -_STEEPEST_PORT - spread[0])
-    return spread - max(0.0, spread[-1] - _STEEPEST_PORT)
+    # What is left of the angles beside their due distances must not fall, and clipped it is still
+    # the nearest that keeps between the limits.
+    rest = isotonic_regression(angles - steps).x
+    return np.clip(rest, -_STEEPEST_PORT, _STEEPEST_PORT - steps[-1]) + steps
 
 
 def _on_circle(centre: np.ndarray, radius: float, degrees: float) -> np.ndarray:

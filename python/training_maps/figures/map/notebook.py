@@ -101,7 +101,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _cells(cells: Sequence[str]) -> list[str]:
-    words, numbers = cells[:-2], cells[-2:]
-    return [f"<td>{cell}</td>" for cell in words] + [
+    texts, numbers = cells[:-2], cells[-2:]
+    return [f"<td>{cell}</td>" for cell in texts] + [
         f'<td class="number">{cell}</td>' for cell in numbers
     ]

@@ -16,10 +16,10 @@ FEWEST_ROWS = 8
 _ROW = 0.145
 _HEAD = 0.26
 _POINTS = 6.2
-_BLOCK = 3.15
+_PANEL = 3.15
 _GAP = 0.08
-# Of a table in one block, margins and all.
-TABLE_WIDTH = _BLOCK + 0.2
+# Of a table in one panel, margins and all.
+TABLE_WIDTH = _PANEL + 0.2
 
 
 def shown_transitions(
@@ -48,36 +48,36 @@ def table_height(
     if not transitions or not rows:
         return 0.0
     more = len(transitions) > rows
-    rows = _rows_per_block(min(len(transitions), rows), width)
+    rows = _rows_per_panel(min(len(transitions), rows), width)
     return _HEAD + rows * _ROW + (_ROW if more else 0.0) + 0.1
 
 
 def draw_table(
     ax: Axes, transitions: Sequence[Mapping[str, Any]], width: float, rows: int = MOST_ROWS
 ) -> None:
-    """Draw the table on axes of that width, in one block or two beside each other."""
+    """Draw the table on axes of that width, in one panel or two beside each other."""
     height = table_height(transitions, width, rows)
     ax.set_xlim(0, width)
     ax.set_ylim(-height, 0)
     ax.set_axis_off()
     shown = shown_transitions(transitions, rows)
-    per_block = _rows_per_block(len(shown), width)
-    blocks = [shown[i : i + per_block] for i in range(0, len(shown), per_block)]
-    block_width = min(_BLOCK, width - 0.2)
-    left = (width - block_width * len(blocks) - 0.2 * (len(blocks) - 1)) / 2
-    for i, block in enumerate(blocks):
-        _draw_block(ax, block, left + i * (block_width + 0.2), block_width)
+    per_panel = _rows_per_panel(len(shown), width)
+    panels = [shown[i : i + per_panel] for i in range(0, len(shown), per_panel)]
+    panel_width = min(_PANEL, width - 0.2)
+    left = (width - panel_width * len(panels) - 0.2 * (len(panels) - 1)) / 2
+    for i, panel in enumerate(panels):
+        _draw_panel(ax, panel, left + i * (panel_width + 0.2), panel_width)
     if len(transitions) > len(shown):
         note = f"and {len(transitions) - len(shown)} rarer transitions (in training_map.json)"
         ax.text(left, -height + 0.12, note, fontsize=_POINTS, color=GREY, va="center")
 
 
-def _rows_per_block(n_rows: int, width: float) -> int:
-    n_blocks = 2 if n_rows > 4 and width >= 2 * _BLOCK + 0.4 else 1
-    return -(-n_rows // n_blocks)
+def _rows_per_panel(n_rows: int, width: float) -> int:
+    n_panels = 2 if n_rows > 4 and width >= 2 * _PANEL + 0.4 else 1
+    return -(-n_rows // n_panels)
 
 
-def _draw_block(ax: Axes, rows: Sequence[Mapping[str, Any]], left: float, width: float) -> None:
+def _draw_panel(ax: Axes, rows: Sequence[Mapping[str, Any]], left: float, width: float) -> None:
     columns = [left + 0.04, left + 0.72, left + 0.95]
     by_gradient = any(gradient_arrow(change) for row in rows for change in row["feature_changes"])
     whose = "metrics that tell it" if by_gradient else "new state's top features"

@@ -114,7 +114,7 @@ def _scalars(file: Path) -> Iterator[tuple[int, tuple[int, str, float]]]:
 
 
 def _check_rest(file: Path, read: int, size: int) -> None:
-    """A last record that was cut off is passed over, as a killed job leaves it; others are not."""
+    """A last record that was cut off is skipped, as a killed job leaves it; others are not."""
     with file.open("rb") as stream:
         stream.seek(read)
         head = stream.read(_LENGTH)

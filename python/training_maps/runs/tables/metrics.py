@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from training_maps.runs.tables.runs import (
     SEED_NAME,
     LoggedRun,
-    is_clock,
+    is_time_column,
     known_column,
     listed,
     read_runs,
@@ -51,7 +51,7 @@ def read_metrics(
         seed: the column of seeds; "seed" if None.
         step: the column of steps; that of `STEP_NAMES` which is there if None.
         metrics: the columns that are metrics, in order; if there are none, every column of numbers
-            that is no seed, step, clock or column of the training log.
+            that is no seed, step, time or column of the training log.
         leave_out: columns that are no metrics where `metrics` names none.
         repeated_steps: which of two different values at one step counts.
         incomplete_steps: "keep" or "drop" steps at which some of the metrics have no value.
@@ -94,7 +94,7 @@ def _metric_columns(run: LoggedRun, leave_out: Collection[str]) -> list[str]:
         name
         for name, column in run.sheet.columns.items()
         if name not in others
-        and not is_clock(name)
+        and not is_time_column(name)
         and column.has_numbers
         and column.present[run.rows].any()
     ]

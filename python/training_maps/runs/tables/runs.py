@@ -28,8 +28,8 @@ from training_maps.utils.seeds import format_seeds
 
 STEP_NAMES = ("step", "_step", "global_step", "iteration")
 SEED_NAME = "seed"
-# Clocks and counters of the usual loggers, and row numbers that pandas wrote along.
-_CLOCKS = (
+# Times and counters of the usual loggers, and row numbers that pandas wrote along.
+_TIME_COLUMNS = (
     "epoch",
     "trainer/global_step",
     "train/global_step",
@@ -232,9 +232,9 @@ def known_column(sheet: Sheet, name: str, what: str) -> Column:
     )
 
 
-def is_clock(name: str) -> bool:
+def is_time_column(name: str) -> bool:
     """Whether a column of this name counts or times rows, and so is no quantity of a network's."""
-    return name in STEP_NAMES or name in _CLOCKS or _ROW_NUMBERS.fullmatch(name) is not None
+    return name in STEP_NAMES or name in _TIME_COLUMNS or _ROW_NUMBERS.fullmatch(name) is not None
 
 
 def listed(names: Iterable[str], most: int = 30) -> str:

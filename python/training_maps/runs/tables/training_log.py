@@ -1,4 +1,4 @@
-"""Training logs of one's own: what a run logged, under the names that this project has for it."""
+"""Training logs of existing runs: what a run logged, under the names that this project uses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from training_maps.runs.tables.runs import (
     SEED_NAME,
     LoggedRun,
-    is_clock,
+    is_time_column,
     known_column,
     listed,
     read_runs,
@@ -102,7 +102,7 @@ def _log_of_run(
             )
     taken = {*own.values(), *own, *leave_out, run.step_column}
     for name in has_values:
-        if name not in taken and not is_clock(name) and columns[name].n_texts == 0:
+        if name not in taken and not is_time_column(name) and columns[name].n_texts == 0:
             found |= _if_usable(run, name)
     if not found:
         raise InputError(f"{run.sheet.path}: seed {run.seed}: nothing was logged at any step")
@@ -116,7 +116,7 @@ def _log_of_run(
 def _if_usable(
     run: LoggedRun, name: str
 ) -> dict[str, tuple[NDArray[np.float64], NDArray[np.bool_]]]:
-    """A column that nobody asked for: what is wrong with it costs that column alone."""
+    """A column that was not asked for: if something is wrong with it, it alone is left out."""
     try:
         return {name: run.column(name)}
     except InputError as error:

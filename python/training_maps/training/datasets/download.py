@@ -97,7 +97,7 @@ def _check_found(files: Sequence[File]) -> None:
                 f"and MD5 {md5}, expected {file.size} bytes and MD5 {file.md5}"
             )
     if wrong:
-        advice = "Move or delete what is wrong, and it is fetched anew; nothing was changed."
+        advice = "Move or delete what is wrong, and it is fetched again; nothing was changed."
         raise InputError("\n".join([*wrong, advice]))
 
 
@@ -194,7 +194,7 @@ def _how_to_fetch(title: str, files: Sequence[File], failed: File, error: Except
             f"{title}: {failed.path.name} could not be fetched: {_reason(error)}.",
             "Without a network, fetch these files on another machine and put them here:",
             *lines,
-            "Then call again. --data-dir, data_dir in config.yaml or the environment variable "
-            f"{VARIABLE} names another folder than {data_folder()}.",
+            "Then run the command again. --data-dir, data_dir in config.yaml or the environment "
+            f"variable {VARIABLE} names another folder than {data_folder()}.",
         ]
     )

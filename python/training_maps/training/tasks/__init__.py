@@ -75,7 +75,7 @@ class Task:
         raise NotImplementedError
 
     def augmentation(self, generator: np.random.Generator, n: int) -> np.ndarray | None:
-        """What is drawn for each of the `n` training examples, anew in each epoch: (n, ...).
+        """What is drawn for each of the `n` training examples, in each epoch again: (n, ...).
 
         None if training inputs are used as they are.
         """

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-
 import numpy as np
 import pytest
 
@@ -83,11 +81,20 @@ def test_lines_run_from_circle_to_circle_and_touch_no_other() -> None:
 
 
 def test_lines_that_leave_one_state_leave_it_apart() -> None:
+    """Here all but one would leave it almost straight up or down."""
+    weights = {(0, k): 1 for k in range(1, 6)} | {(k, 6): 1 for k in range(1, 6)}
+    radii = dict.fromkeys(range(7), 0.1)
+    extents = {state: Extent(0.5, 0.5) for state in radii}
+    layout = lay_out(weights, [[0, 1, 6]], radii, extents, 0.3, "horizontal", lambda n: 0.01)
+    starts = [layout.curves[0, k][0] - layout.positions[0] for k in range(1, 6)]
+    angles = np.sort(np.degrees([np.arctan2(y, x) for x, y in starts]))
+    assert np.diff(angles).min() > 16.9
+    assert np.abs(angles).max() < 68.1
+
+
+def test_what_passes_over_states_goes_above_and_returns_below() -> None:
     layout = layout_of("horizontal")
-    starts = {edge: curve[0] for edge, curve in layout.curves.items() if edge[0] == 0}
-    assert len(starts) == 3
-    for one, other in combinations(starts.values(), 2):
-        assert np.linalg.norm(one - other) > 0.03
+    assert layout.lanes[0, 4] > 0 > layout.lanes[4, 0]
 
 
 def test_a_sample_is_the_bezier_curve() -> None:

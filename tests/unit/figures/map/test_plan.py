@@ -51,6 +51,13 @@ def test_states_are_as_large_as_their_share_and_say_when_they_come(
     by_share = sorted(shares, key=lambda state: shares[state])
     radii = [found.layout.radii[state] for state in by_share]
     assert radii == sorted(radii)
+    # Areas are as the shares, but for states that would be too small to hold their number.
+    for state, share in shares.items():
+        area = (found.layout.radii[state] / radii[-1]) ** 2
+        assert area == pytest.approx(share / max(shares.values())) or (
+            found.layout.radii[state] == radii[0]
+        )
+    assert radii[0] < radii[-2]
     said = {state: label.split("\n")[-1] for state, label in found.labels.items()}
     assert said[0] == "step 0"
     assert said[1] == "step 8,470"

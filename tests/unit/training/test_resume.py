@@ -1,5 +1,6 @@
 """A training that was killed goes on, and ends as if nothing had happened."""
 
+import json
 import os
 import random
 import signal
@@ -154,7 +155,7 @@ def test_what_is_not_of_this_training_is_not_gone_on_from(change, tmp_path, monk
     run(PARITIES, seeds, tmp_path / "undisturbed", recipe)
     assert outcome(tmp_path, 0)[0] == outcome(tmp_path / "undisturbed", 0)[0]
     told = "\n".join(record.getMessage() for record in caplog.records)
-    assert change == "seeds" or "training starts anew" in told
+    assert change == "seeds" or "training starts from the beginning" in told
     assert "going on from" not in told
 
 
@@ -225,3 +226,49 @@ def test_working_folders_have_names_that_any_file_system_takes(tmp_path):
     names = {resume.working_folder(tmp_path, seeds).name for seeds in (odd, odd + ",5000")}
     assert len(names) == 2
     assert all(len(name) < 100 for name in names)
+
+
+IDENTITY = {"seeds": [0, 1], "recipe": {"length": 3}}
+
+
+def test_what_is_saved_is_there_for_the_same_training_alone(tmp_path, caplog):
+    caplog.set_level("INFO")
+    assert resume.load(tmp_path, IDENTITY, "cpu") is None
+    resume.save(tmp_path, IDENTITY, {"step": 4, "networks": {"w": torch.arange(3)}})
+    found = resume.load(tmp_path, dict(reversed(IDENTITY.items())), "cpu")
+    assert found["step"] == 4
+    assert found["networks"]["w"].tolist() == [0, 1, 2]
+    assert resume.load(tmp_path, IDENTITY | {"seeds": [0]}, "cpu") is None
+    assert "training starts from the beginning" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
+    resume.clear(tmp_path)
+    assert not tmp_path.exists()
+    resume.clear(tmp_path)  # nothing is there to remove
+
+
+def test_a_block_hands_what_it_has_to_its_parts(tmp_path):
+    identity = {"recipe": {"length": 3}}
+    state = {
+        "step": 4,
+        "networks": {"w": torch.arange(6.0).reshape(3, 2)},
+        "noise": {"cpu": torch.arange(4)},
+        "records": json.dumps(["of 0", "of 3", "of 7"]),
+        "positions": json.dumps([{"at": seed} for seed in (0, 3, 7)]),
+    }
+    resume.save(tmp_path, identity | {"seeds": [0, 3, 7]}, state)
+    (tmp_path / "seed-3").mkdir()
+    assert resume.parts(tmp_path, identity) is None
+    resume.split(tmp_path, identity, [0, 3, 7], [[0, 3], [7]])
+    assert resume.parts(tmp_path, identity) == [[0, 3], [7]]
+    assert resume.parts(tmp_path, {"recipe": {"length": 4}}) is None
+    assert not (tmp_path / "state.pt").exists()
+    own = resume.working_folder(tmp_path, "0,3")
+    assert (own / "seed-3").is_dir()
+    first = resume.load(own, identity | {"seeds": [0, 3]}, "cpu")
+    assert first["networks"]["w"].tolist() == [[0, 1], [2, 3]]
+    assert json.loads(first["records"]) == ["of 0", "of 3"]
+    second = resume.load(resume.working_folder(tmp_path, "7"), identity | {"seeds": [7]}, "cpu")
+    assert second["networks"]["w"].tolist() == [[4, 5]]
+    assert json.loads(second["positions"]) == [{"at": 7}]
+    assert second["step"] == 4
+    assert second["noise"]["cpu"].tolist() == [0, 1, 2, 3]

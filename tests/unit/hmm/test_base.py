@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from tests.support.hmm_twins import random_covars, random_model, random_rows, simulate
+from tests.support.hmm_twins import (
+    LENGTHS,
+    brute_force,
+    random_autoregression,
+    random_model,
+    random_rows,
+    simulate,
+)
 from training_maps.hmm.autoregressive import AutoregressiveHMM
 from training_maps.hmm.base import COVARIANCE_FLOOR
 from training_maps.hmm.covariances import COVARIANCES, floored
@@ -52,23 +59,6 @@ def test_a_bound_fit_is_a_maximum_among_covariances_above_the_floor(kind):
     for _ in range(50):
         model._covars_ = floored(covars + 0.05 * draw.normal(size=covars.shape), floor, kind)
         assert model.score(x, lengths) + model._log_prior() <= best + 1e-6
-
-
-def test_floor_is_the_constrained_maximum():
-    draw = np.random.default_rng(0)
-    scatter = random_covars(draw, "full", 1, 3)[0] * np.array([1, 1e-3, 1e-6])[:, None]
-    scatter = (scatter + scatter.T) / 2 + 1e-9 * np.eye(3)
-    floor = 0.05
-
-    def objective(sigma):  # of one state's covariance, per row
-        return -np.linalg.slogdet(sigma)[1] - np.trace(np.linalg.solve(sigma, scatter))
-
-    best = floored(scatter[None], floor, "full")[0]
-    assert np.linalg.eigvalsh(best).min() == pytest.approx(floor)
-    for _ in range(300):
-        other = best + draw.normal(size=(3, 3)) * draw.choice([1e-4, 1e-2, 1])
-        other = floored((other + other.T)[None] / 2, floor, "full")[0]
-        assert objective(other) <= objective(best) + 1e-12
 
 
 def test_log_prior_is_what_the_m_step_maximises():
@@ -213,3 +203,86 @@ def test_fits_repeat_bit_for_bit_whatever_the_threads(make, start):
         np.testing.assert_array_equal(path, fits[0][1])
         assert scores == fits[0][2]
         np.testing.assert_array_equal(posterior, fits[0][3])
+
+
+@pytest.mark.parametrize("make", [random_model, random_autoregression])
+def test_filtered_probabilities_are_those_of_the_rows_so_far(make):
+    """Of each beginning of a run, the last row's posterior, by the sum over all its paths."""
+    model = make("full", states=3, d=2)
+    lengths = np.array([5, 1, 3])
+    x = random_rows(lengths, 2)
+    filtered = np.exp(model.log_filtered(x, lengths))
+    np.testing.assert_allclose(filtered.sum(axis=1), 1)
+    for rows, found in zip(
+        np.split(x, np.cumsum(lengths)[:-1]),
+        np.split(filtered, np.cumsum(lengths)[:-1]),
+        strict=True,
+    ):
+        for n in range(1, len(rows) + 1):
+            _, posterior, *_ = brute_force(model, rows[:n])
+            np.testing.assert_allclose(found[n - 1], posterior[-1], rtol=1e-9)
+        np.testing.assert_allclose(found[-1], model.posteriors(rows)[-1], rtol=1e-9)
+
+
+@pytest.mark.parametrize("make", [random_model, random_autoregression])
+def test_scores_paths_and_posteriors_are_those_of_all_state_paths(make):
+    model = make("diag", states=3, d=2)
+    lengths = np.array([4, 2])
+    x = random_rows(lengths, 2)
+    likelihoods, paths, posteriors, best = [], [], [], []
+    for rows in np.split(x, np.cumsum(lengths)[:-1]):
+        total, posterior, _, path, probability = brute_force(model, rows)
+        likelihoods.append(total)
+        posteriors.append(posterior)
+        paths.append(path)
+        best.append(np.log(probability))
+    assert model.score(x, lengths) == pytest.approx(sum(likelihoods))
+    np.testing.assert_allclose(model.posteriors(x, lengths), np.vstack(posteriors), rtol=1e-9)
+    score, path = model.decode(x, lengths)
+    assert score == pytest.approx(sum(best))
+    np.testing.assert_array_equal(path, np.concatenate(paths))
+    np.testing.assert_array_equal(model.predict(x, lengths), path)
+
+
+def test_renumbered_states_are_the_same_states():
+    model = random_model("full", states=4)
+    x = random_rows(LENGTHS, 2)
+    score, path = model.score(x, LENGTHS), model.predict(x, LENGTHS)
+    means, transitions = model.means_.copy(), model.transmat_.copy()
+    order = np.array([2, 0, 3, 1])
+    model.renumber(order)
+    assert model.score(x, LENGTHS) == pytest.approx(score)
+    np.testing.assert_array_equal(order[model.predict(x, LENGTHS)], path)
+    np.testing.assert_array_equal(model.means_, means[order])
+    assert model.transmat_[0, 1] == transitions[2, 0]
+
+
+def test_a_fit_may_go_on_from_the_parameters_set():
+    x, lengths = simulate(random_model("full", 2, 2), 4, 30)
+    model = GaussianHMM(2, random_state=0, n_iter=3, tol=1e-9).fit(x, lengths)
+    reached = model.fit_report_.objective[-1]
+    again = model.fit(x, lengths, draw_start=False).fit_report_
+    assert again.objective[0] == pytest.approx(reached, rel=1e-12)
+    assert again.objective[-1] > reached
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"X": np.array([[np.inf, 0.0]]), "lengths": [1]}, "infinite|finite"),
+        ({"X": np.zeros((3, 2)), "lengths": [1, 1]}, "lengths"),
+    ],
+)
+def test_rows_that_make_no_sense_are_refused(change, problem):
+    model = random_model("full")
+    for ask in (model.score, model.decode, model.posteriors, model.log_filtered, model.fit):
+        with pytest.raises(ValueError, match=problem):
+            ask(**change)
+
+
+def test_one_row_and_one_state():
+    model = random_model("full", states=1)
+    x = random_rows([1], 2)
+    assert model.predict(x).tolist() == [0]
+    assert model.posteriors(x).tolist() == [[1.0]]
+    assert model.score(x) == pytest.approx(model.log_densities(x)[0, 0])

@@ -1,6 +1,5 @@
 """The metrics of a run's files: reading, manifests, policies, threads, and the command."""
 
-import hashlib
 import json
 import os
 import signal
@@ -16,38 +15,14 @@ from multiprocessing import get_context
 import numpy as np
 import pandas as pd
 import pytest
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from tests.support.metrics_twin import assert_close, twin
+from tests.support.small_runs import STEPS, checkpoint_file, diverge, network, write_run
 from training_maps import _rust_metrics
-from training_maps.cli import main
 from training_maps.metrics.compute import run_metrics
 from training_maps.metrics.definitions import BIAS_COLUMNS, METRIC_COLUMNS
-from training_maps.runs.checkpoints import (
-    Checkpoint,
-    Run,
-    step_file,
-    write_checkpoint,
-    write_manifest,
-)
 from training_maps.utils.errors import InputError
-from training_maps.utils.files import table_metadata
-
-STEPS = (0, 5, 10, 100, 1000)
-
-
-def network(step, dtype=np.float32):
-    """A perceptron's tensors, and some that do not count."""
-    rng = np.random.default_rng(step)
-    return {
-        "hidden.weight": rng.normal(size=(30, 20)).astype(dtype),
-        "hidden.bias": rng.normal(size=30).astype(dtype),
-        "output.weight": rng.normal(size=(1, 30)).astype(dtype),
-        "output.bias": rng.normal(size=1).astype(dtype),
-        "norm.weight": np.full(20, 7, dtype),
-        "norm.bias": np.full(20, 7, dtype),
-        "steps": np.array([step]),
-    }
 
 
 def expected(tensors):
@@ -55,33 +30,9 @@ def expected(tensors):
     return twin(weights, [tensors["hidden.bias"], tensors["output.bias"]])
 
 
-def write_run(folder, networks):
-    """Write networks, by step, as the run of seed 3; return the manifest's path."""
-    checkpoints = []
-    for step, tensors in networks.items():
-        path = folder / "checkpoints" / step_file(step, max(networks))
-        digest = write_checkpoint(path, tensors, seed=3, step=step)
-        checkpoints.append(Checkpoint(step, step / 5, path, digest))
-    manifest = folder / "checkpoints.json"
-    write_manifest(Run(3, tuple(checkpoints), "task"), manifest)
-    return manifest
-
-
 @pytest.fixture
 def manifest(tmp_path):
     return write_run(tmp_path, {step: network(step) for step in STEPS})
-
-
-def checkpoint_file(manifest, step):
-    return manifest.parent / "checkpoints" / step_file(step, max(STEPS))
-
-
-def diverge(manifest, *steps, tensor="output.weight"):
-    """Put a NaN into a tensor of some steps, and write the manifest anew."""
-    networks = {step: load_file(checkpoint_file(manifest, step)) for step in STEPS}
-    for step in steps:
-        networks[step][tensor].flat[-1] = np.nan
-    write_run(manifest.parent, networks)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7, None])
@@ -216,7 +167,7 @@ def test_a_non_finite_bias_counts_and_a_tensor_left_out_does_not(manifest):
 
 
 def test_an_unknown_policy_is_refused(manifest):
-    with pytest.raises(InputError, match="'ignore' is none of stop, drop, cut"):
+    with pytest.raises(InputError, match="'ignore' is not one of stop, drop, cut"):
         run_metrics(manifest, non_finite="ignore")
 
 
@@ -378,42 +329,3 @@ def test_tensors_are_listed_by_name(manifest):
     assert ("steps", "I64", [1]) in listed
     with pytest.raises(OSError, match="cannot be read"):
         _rust_metrics.tensors([os.devnull + "/none"])
-
-
-def test_the_command(manifest, tmp_path, capsys):
-    output = tmp_path / "metrics.parquet"
-    arguments = [
-        "metrics",
-        "--checkpoints",
-        str(manifest),
-        "--threads",
-        "2",
-        "--output",
-        str(output),
-    ]
-    assert main(arguments) == 0
-    pd.testing.assert_frame_equal(pd.read_parquet(output), run_metrics(manifest), check_exact=True)
-    assert table_metadata(output)["seed"] == 3
-    assert table_metadata(output)["non_finite"] is None
-    assert "metrics of seed 3: 5 checkpoints in " in capsys.readouterr().err
-    first = hashlib.sha256(output.read_bytes()).hexdigest()
-    assert main(arguments) == 0
-    assert hashlib.sha256(output.read_bytes()).hexdigest() == first
-
-
-def test_the_command_on_a_diverged_run(manifest, tmp_path, capsys):
-    diverge(manifest, 100)
-    output = tmp_path / "metrics.parquet"
-    arguments = ["metrics", "--checkpoints", str(manifest), "--output", str(output)]
-    assert main(arguments) == 1
-    assert not output.exists()
-    message = capsys.readouterr().err
-    assert "seed 3, step 100" in message
-    assert "'output.weight' holds NaN" in message
-    assert "Traceback" not in message
-    assert main([*arguments, "--non-finite", "cut"]) == 0
-    assert table_metadata(output)["non_finite"] == {"step": 100, "tensor": "output.weight"}
-    table = pd.read_parquet(output)
-    assert table["step"].tolist() == [0, 5, 10]
-    assert table.notna().all(axis=None)
-    assert "is not finite at step 100; the table ends before it" in capsys.readouterr().err

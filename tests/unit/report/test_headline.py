@@ -1,0 +1,110 @@
+"""The headline: what ran, what was found, and nothing that is not significant."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.unit.report.test_summary import summary_file
+from training_maps.report.headline import headline, map_shape
+from training_maps.report.summary import terminal_table
+from training_maps.training_map.paths import WHY_NOT_LINEAR
+from training_maps.utils.files import read_json
+
+
+def test_a_map_without_a_fork_is_not_called_forking(tmp_path: Path) -> None:
+    """Where runs only end early or go back, it is not linear by the letter all the same."""
+    none = {"states": [], "tested": [], "predicting": []}
+    path = summary_file(tmp_path, "x", forks=none)
+    assert "  no fork  " in terminal_table([path])
+    assert map_shape(read_json(path)) == "no fork"
+    assert map_shape(read_json(summary_file(tmp_path, "y"))) == "forking"
+    assert map_shape(read_json(summary_file(tmp_path, "z", forks=None))) == "forking"
+    assert map_shape(read_json(summary_file(tmp_path, "w", forking=False, forks=none))) == "linear"
+
+
+def test_headline_does_not_interpret_what_is_not_significant(tmp_path: Path) -> None:
+    summary = read_json(summary_file(tmp_path, "x", p_value=0.4, detour_states=[]))
+    said = " ".join(headline(summary, significant=False))
+    assert "p = 0.400" in said
+    assert "not significant" in said
+    assert "No state is a detour" not in said
+    summary = {**summary, "detour_states": [2], "p_value": 1e-5}
+    assert "State 2 is a detour" in " ".join(headline(summary, significant=True))
+
+
+def test_headline_finds_why_a_map_is_not_linear_by_the_note_s_kind(tmp_path: Path) -> None:
+    """However the note is worded, and whatever other notes say."""
+    notes = [
+        {"kind": "given_numbers", "text": "The map is not linear, but only because of that."},
+        {"kind": "why_not_linear", "text": "One run ends early."},
+    ]
+    summary = read_json(summary_file(tmp_path, "x", notes=notes))
+    assert "One run ends early." in headline(summary, significant=True)
+    assert notes[0]["text"] not in headline(summary, significant=True)
+    assert "One run ends early." not in headline({**summary, "forking": False}, significant=True)
+    said = headline({**summary, "notes": notes[:1]}, significant=True)
+    assert "The map forks: runs take different ways through it." in said
+
+
+def told(tmp_path: Path, **changes: object) -> str:
+    summary = read_json(summary_file(tmp_path, "x", **changes))
+    return " ".join(headline(summary, significant=True))
+
+
+@pytest.mark.parametrize(
+    ("n_runs", "n_converged", "said"),
+    [
+        (40, 40, "all of them converged"),
+        (40, 0, "none of them converged"),
+        (40, 37, "37 of them converged"),
+        (1, 1, "1 run of training .*it converged"),
+        (1, 0, "it did not converge"),
+        (40, None, "convergence is not defined"),
+    ],
+)
+def test_how_many_converged(
+    tmp_path: Path, n_runs: int, n_converged: int | None, said: str
+) -> None:
+    assert re.search(said, told(tmp_path, n_runs=n_runs, n_converged=n_converged))
+
+
+def test_the_shape_of_the_map_is_told(tmp_path: Path) -> None:
+    assert "single state" in told(tmp_path, n_states=1)
+    assert "The map forks" in told(tmp_path, n_states=3, forking=True, notes=[])
+    assert "The map is linear" in told(tmp_path, n_states=3, forking=False)
+    note = {"kind": WHY_NOT_LINEAR, "text": "1 of 2 runs ends early."}
+    other = {"kind": "another", "text": "Another."}
+    said = told(tmp_path, n_states=3, forking=True, notes=[other, note])
+    assert note["text"] in said
+    assert other["text"] not in said
+    assert "The map forks" not in said
+
+
+def test_no_more_is_said_than_is_known(tmp_path: Path) -> None:
+    summary = read_json(summary_file(tmp_path, "x"))
+    unknown = summary | {
+        "r_squared": None, "forks": None, "outlier_seeds": [], "selection": None,
+        "dissimilarity": {"index": None},
+    }  # fmt: skip
+    said = headline(unknown, significant=False)
+    assert len(said) == 3  # what ran, the map's shape, and that there is no regression
+    assert "could not be related" in said[-1]
+
+
+def test_a_fragile_choice_and_outliers_are_told(tmp_path: Path) -> None:
+    fragile = {"verdict": "fragile"}
+    assert "fragile" in told(tmp_path, selection=fragile)
+    assert "fragile" not in told(tmp_path, selection={"verdict": "stable"})
+    assert "1 run (seed 3) does not behave" in told(tmp_path, outlier_seeds=[3])
+    assert "2 runs (seeds 3 and 5) do not behave" in told(tmp_path, outlier_seeds=[3, 5])
+
+
+def test_outcomes_that_are_no_times_have_no_detours(tmp_path: Path) -> None:
+    outcome = {"name": "final accuracy", "is_time": False}
+    said = told(tmp_path, outcome=outcome, detour_states=[2], r_squared=0.25, p_value=0.01)
+    assert "25.0% of the variance in final accuracy" in said
+    assert "detour" not in said
+    assert "0.0% of" in told(tmp_path, r_squared=-0.5)
