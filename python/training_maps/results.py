@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 Time = Literal["epoch", "step"]
 
+# What is read of each file, and must be there for that; a stage may write more.
 _FORK_KEYS = ("forks", "significance", "notes")
 _PHASE_KEYS = ("phases", "order", "tolerance", "reason", "notes")
 _SENSITIVITY_KEYS = ("sentences", "reference", "variants")

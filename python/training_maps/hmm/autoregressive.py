@@ -229,11 +229,7 @@ class AutoregressiveHMM(HiddenMarkovModel[LaggedRows, LaggedStatistics]):
 
     def arrays(self) -> dict[str, Floats]:
         """The parameters by the names of `from_parameters`."""
-        return {
-            "startprob": self.startprob_,
-            "transmat": self.transmat_,
-            "means": self.means_,
-            "covars": self.covariance_parameters(),
+        return super().arrays() | {
             "intercepts": self.intercepts_,
             "coefficients": self.coefficients_,
             "first_mean": self.first_mean_,

@@ -320,9 +320,14 @@ class HiddenMarkovModel(ABC, Generic[Rows, Seen]):
             empty = sorted(number[k] for k in self.fit_report_.empty_states)
             self.fit_report_ = replace(self.fit_report_, empty_states=tuple(empty))
 
-    @abstractmethod
     def arrays(self) -> dict[str, Floats]:
         """The parameters by name, from which `from_parameters` makes the model again."""
+        return {
+            "startprob": self.startprob_,
+            "transmat": self.transmat_,
+            "means": self.means_,
+            "covars": self.covariance_parameters(),
+        }
 
     @abstractmethod
     def _n_emission_parameters(self) -> int:

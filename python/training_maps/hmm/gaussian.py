@@ -92,15 +92,6 @@ class GaussianHMM(HiddenMarkovModel[TrainingRows, Statistics]):
         hmm.covars_ = covars
         return hmm
 
-    def arrays(self) -> dict[str, Floats]:
-        """The parameters by the names of `from_parameters`."""
-        return {
-            "startprob": self.startprob_,
-            "transmat": self.transmat_,
-            "means": self.means_,
-            "covars": self.covariance_parameters(),
-        }
-
     def to_hmmlearn(self) -> Any:
         """This model as an `hmmlearn.hmm.GaussianHMM`, all parameters set, ready to be used.
 

@@ -43,25 +43,39 @@ def adjusted_rand_index(a: Ints, b: Ints) -> float:
     return float(adjusted_rand_score(a, b))
 
 
+def match_states(a: Ints, b: Ints) -> dict[int, int]:
+    """States of `b` matched one to one with those of `a`, so that most checkpoints match.
+
+    Source: the Hungarian method, Kuhn 1955.
+
+    Args:
+        a: (n,) states, counted from 0.
+        b: (n,) states of the same checkpoints, counted from 0.
+
+    Returns:
+        By state of `b`, the state of `a`; only pairs that share a checkpoint.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    counts = contingency(a, b, int(max(a.max(), b.max())) + 1)
+    rows, columns = linear_sum_assignment(counts, maximize=True)
+    pairs = zip(rows.tolist(), columns.tolist(), strict=True)
+    return {of_b: of_a for of_a, of_b in pairs if counts[of_a, of_b] > 0}
+
+
 def matched_share(reference: Ints, other: Ints, n_states: int) -> Floats:
     """Share of each state's checkpoints that another sequence has in the matching state.
 
-    States are matched one to one so that as many checkpoints as possible are in matching states
-    (the Hungarian method, Kuhn 1955).
-
     Args:
         reference: (n,) states, from 0 to n_states - 1.
-        other: (n,) states of the same checkpoints, under numbers of their own.
+        other: (n,) states of the same checkpoints, under numbers of their own (`match_states`).
         n_states: number of states K.
 
     Returns:
         (K,) shares of the checkpoints of each state of `reference`; NaN where it has none.
     """
-    from scipy.optimize import linear_sum_assignment
-
     counts = contingency(reference, other, n_states)
-    rows, columns = linear_sum_assignment(counts, maximize=True)
-    total = counts.sum(axis=1)
-    shares = np.full(n_states, np.nan)
-    np.divide(counts[rows, columns], total, out=shares, where=total > 0)
+    shares = np.where(counts.any(axis=1), 0.0, np.nan)
+    for of_other, state in match_states(reference, other).items():
+        shares[state] = counts[state, of_other] / counts[state].sum()
     return shares

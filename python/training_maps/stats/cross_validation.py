@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training_maps.stats.permutation_test import shuffled
 from training_maps.utils.numbers import Floats, Ints
 
 #: Ridge penalties to choose from, as multiples of the number of runs; features are standardised.
@@ -45,9 +46,7 @@ def deal(seeds: Sequence[int], n_folds: int, random_state: int) -> Ints:
 
 def with_shuffled(values: NDArray[Any], n_permutations: int, random_state: int) -> NDArray[Any]:
     """Outcomes (n,) as the first of 1 + n_permutations columns, the others shuffled; (n, B)."""
-    columns = np.tile(values, (n_permutations, 1))
-    np.random.default_rng(random_state).permuted(columns, axis=1, out=columns)
-    return np.column_stack([values, columns.T])
+    return np.column_stack([values, shuffled(values, n_permutations, random_state).T])
 
 
 def ridge_predictions(x: Floats, y: Floats, folds: Ints) -> tuple[Floats, Floats]:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import fdtrc, stdtr
 
+from training_maps.stats.permutation_test import shuffled
+
 # Shares and fractions are quotients of small integers. Differences below this are rounding.
 ROUNDING = 1e-12
 # A null vector's entry below this does not touch its coefficient.
@@ -132,9 +134,8 @@ def shuffled_r_squared(
     """R² of the same regression on outcomes shuffled among the runs; (n_permutations,)."""
     basis = decompose(x)[0]
     centred = y - y.mean()
-    shuffled = np.tile(centred, (n_permutations, 1))
-    np.random.default_rng(random_state).permuted(shuffled, axis=1, out=shuffled)
-    return ((shuffled @ basis) ** 2).sum(axis=1) / (centred @ centred)
+    outcomes = shuffled(centred, n_permutations, random_state)
+    return ((outcomes @ basis) ** 2).sum(axis=1) / (centred @ centred)
 
 
 def permutation_p_value(observed: float, shuffled: np.ndarray) -> float:

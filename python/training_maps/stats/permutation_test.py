@@ -87,11 +87,16 @@ def permutation_test(
         p = float((found >= explained - _ROUNDING).mean())
         smallest = float((found >= found.max() - _ROUNDING).mean())
         return PermutationTest(f, p, True, ways, smallest)
-    shuffled = np.tile(centred, (n_permutations, 1))
-    np.random.default_rng(random_state).permuted(shuffled, axis=1, out=shuffled)
-    extreme = int((_explained(shuffled, labels) >= explained - _ROUNDING).sum())
+    found = _explained(shuffled(centred, n_permutations, random_state), labels)
+    extreme = int((found >= explained - _ROUNDING).sum())
     tried = n_permutations + 1
     return PermutationTest(f, (1 + extreme) / tried, False, n_permutations, 1 / tried)
+
+
+def shuffled(values: np.ndarray, n_permutations: int, random_state: int) -> np.ndarray:
+    """Random permutations of values (n,), one a row; (n_permutations, n)."""
+    rows = np.tile(values, (n_permutations, 1))
+    return np.random.default_rng(random_state).permuted(rows, axis=1, out=rows)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

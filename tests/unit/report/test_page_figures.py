@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -10,6 +11,8 @@ from tests.support.synthetic_results import write_path_results, write_results
 from training_maps.figures.map.svg import colour_variable, ink_variable
 from training_maps.report.page_figures import figures, maps, swatch
 from training_maps.results import ExperimentResults
+
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +53,21 @@ def test_without_a_model_there_are_no_curves_of_its_choice(
 
 def test_a_state_s_number_has_its_colours() -> None:
     assert swatch(2) == {"background": colour_variable(2), "ink": ink_variable(2)}
+
+
+def test_each_figure_is_there_for_its_screens_and_names_itself(results: ExperimentResults) -> None:
+    drawn = figures(results, "epoch")
+    assert len(drawn) == 8
+    ids: list[str] = []
+    for name, html in drawn.items():
+        if not html:
+            continue
+        root = ElementTree.fromstring(f"<div>{html}</div>")
+        classes = [part.get("class") for part in root]
+        assert classes in (["page", "column"], ["any"]), name
+        for svg in root.iter(f"{SVG}svg"):
+            assert svg.get("role") == "img"
+            assert svg.get("aria-label")
+        ids += [node.get("id", "") for node in root.iter() if node.get("id")]
+    assert len(set(ids)) == len(ids)
+    assert "var(--s0," in drawn["state_timelines"]

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.known_chains import MEANS, METRICS, VARIANCES, model_of, paths_of, run_of
@@ -28,6 +28,7 @@ RUNS = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=12), min_size=1
 
 
 @given(RUNS)
+@settings(max_examples=50, deadline=None)
 def test_states_and_transitions_of_paths_are_counted(runs):
     paths = paths_of(*runs)
     follow = [pair for run in runs for pair in pairwise(run)]
@@ -56,6 +57,7 @@ def test_states_and_transitions_of_paths_are_counted(runs):
 
 
 @given(RUNS)
+@settings(max_examples=50, deadline=None)
 def test_entered_rows_are_those_after_a_move(runs):
     paths = paths_of(*runs)
     edges = used_transitions(paths)

@@ -33,7 +33,7 @@ from training_maps.analysis.sensitivity.variants import OTHER_STARTS, Variant
 from training_maps.hmm.observations import BOOKKEEPING, Observations
 from training_maps.model_selection.restarts import with_split
 from training_maps.model_selection.select import select_hmm
-from training_maps.stats.agreement import adjusted_rand_index, contingency
+from training_maps.stats.agreement import adjusted_rand_index, match_states
 from training_maps.training_map.extraction import viterbi_paths
 from training_maps.training_map.paths import find_routes, read_state_paths, state_shares
 from training_maps.utils.errors import InputError
@@ -218,24 +218,6 @@ def reanalyse(
         "reason": None,
         "notes": [note.to_dict() for note in notes],
     }
-
-
-def match_states(a: Ints, b: Ints) -> dict[int, int]:
-    """States of `b` matched one to one with those of `a`, so that most checkpoints match.
-
-    Args:
-        a: (n,) states, counted from 0.
-        b: (n,) states of the same checkpoints, counted from 0.
-
-    Returns:
-        By state of `b`, the state of `a`; only pairs that share a checkpoint.
-    """
-    from scipy.optimize import linear_sum_assignment
-
-    counts = contingency(a, b, int(max(a.max(), b.max())) + 1)
-    rows, columns = linear_sum_assignment(counts, maximize=True)
-    pairs = zip(rows.tolist(), columns.tolist(), strict=True)
-    return {of_b: of_a for of_a, of_b in pairs if counts[of_a, of_b] > 0}
 
 
 def compare_detours(
