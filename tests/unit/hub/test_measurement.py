@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tests.support.small_models import save, small_model
 from tests.support.stand_in_hub import stand_in_hub
 from training_maps.cli import main
 from training_maps.hub import measurement as hub_module
+from training_maps.hub import prefetch
 from training_maps.hub.measurement import MetricSettings, forget, measure_hub_run
 from training_maps.hub.plan import HubRun
 from training_maps.metrics.compute import run_metrics
@@ -163,7 +165,9 @@ def test_a_killed_job_goes_on_behind_what_is_finished(run_on_hub, hub, monkeypat
         patch.setattr(hub_module, "_measure", killed_at_512)
         with pytest.raises(Killed):
             measure(tmp_path)
-    time.sleep(0.5)  # what was arriving is a thread of the killed process
+    for thread in threading.enumerate():  # what was arriving would be killed with its process
+        if isinstance(thread, prefetch._Arriving):
+            thread.join()
     hub.requests.clear()
     table = measure(tmp_path)
     fetched = {asked.rpartition("/resolve/")[2][:40] for asked in hub.downloads()}
