@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -50,7 +52,10 @@ logger = logging.getLogger("training_maps")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one stage; return the exit status (0, or 1 after an error that has been reported)."""
+    """Run one stage; return the exit status: 0, or 1 after an error that has been reported.
+
+    Interrupted it is 130, and 141 where nobody reads on what is printed.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     stage = arguments[0] if arguments else None
     if stage not in STAGES:
@@ -68,6 +73,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _configure_logging(options.log)
         command.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Who reads has seen enough, as `head` has. The rest goes nowhere, so that Python's last
+        # flush is quiet too; the status is the one that shells know.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except InputError as error:
         logger.error("%s", error)
         return 1

@@ -5,7 +5,9 @@ import subprocess
 import sys
 import textwrap
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from training_maps import cli
 
@@ -64,3 +66,16 @@ def test_analysis_stages_do_not_import_torch():
         check=True,
         env={**os.environ},
     )
+
+
+def test_it_ends_quietly_where_nobody_reads_on(tmp_path):
+    tensors = {f"layer{i}.weight": np.ones((4, 4), np.float32) for i in range(3000)}
+    save_file(tensors, tmp_path / "wide.safetensors")
+    command = (sys.executable, "-m", "training_maps.cli", "inspect", "wide.safetensors")
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 141
