@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 
-from tests.support.workflow_project import TINY, Project
+from tests.support.workflow_project import FEW_FIGURES, TINY, Project
 
-MINE = f"{TINY}figures: {{formats: [png], widths: [page]}}\n"
+MINE = TINY.replace(FEW_FIGURES, "figures: {formats: [png], widths: [page]}\n")
 OUTER = """\
 configfile: "config.yaml"
 
