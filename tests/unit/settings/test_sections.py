@@ -1,4 +1,4 @@
-"""The sections that say how runs are analysed: each key has words, and a default it allows."""
+"""Every section, of analyses and of runs: each key has words, and a default that it allows."""
 
 import dataclasses
 import inspect
@@ -7,19 +7,20 @@ import jsonschema
 import pytest
 
 from training_maps.config.schema import check
-from training_maps.settings import sections
+from training_maps.settings import sections, sources
 from training_maps.settings.fields import defaults_of, fields_schema, section_schema
 from training_maps.utils.errors import InputError
 
 SECTIONS = [
     cls
-    for _, cls in inspect.getmembers(sections, dataclasses.is_dataclass)
-    if cls.__module__ == sections.__name__
+    for module in (sections, sources)
+    for _, cls in inspect.getmembers(module, dataclasses.is_dataclass)
+    if cls.__module__ == module.__name__
 ]
 
 
 def test_there_are_some():
-    assert len(SECTIONS) > 3
+    assert len(SECTIONS) > 12
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda cls: cls.__name__)
