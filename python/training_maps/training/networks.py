@@ -29,7 +29,13 @@ _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 
 # Of errors that are no `torch.OutOfMemoryError`: what a CPU's allocator and CUDA's libraries say.
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "ALLOC_FAILED",
+    "ALLOCATION_FAILED",  # cuDNN 9
+    "CUBLAS_STATUS_NOT_INITIALIZED",  # cuBLAS, where it finds no room for its workspace
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -38,6 +44,11 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     text = str(error)
     return isinstance(error, RuntimeError) and any(words in text for words in _OUT_OF_MEMORY)
+
+
+def is_of_device(error: BaseException) -> bool:
+    """Whether an error is the device's, or its libraries', and tells nothing of a network."""
+    return isinstance(error, torch.AcceleratorError) or str(error).startswith(("CUDA", "cuDNN"))
 
 
 class Networks(Protocol):
@@ -132,7 +143,7 @@ class SideBySide:
         try:
             return traced(gradients, arguments, compiled=self._compile)
         except RuntimeError as error:  # dropout, or a branch on a value: what cannot be stacked
-            if is_out_of_memory(error):
+            if is_out_of_memory(error) or is_of_device(error):
                 raise
             raise InputError(
                 f"task {type(self._task).__name__}: its networks cannot be trained side by side "

@@ -132,6 +132,25 @@ def test_what_cannot_be_stacked_is_said():
         train_epochs(Dropping(n_bits=10, n_train=45), RECIPE, [0, 1], 1)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.AcceleratorError("device-side assert triggered"),
+        RuntimeError("CUDA error: an illegal memory access was encountered"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+    ],
+    ids=["accelerator", "CUDA", "cuDNN"],
+)
+def test_an_error_of_the_device_is_not_laid_at_the_network_s_door(monkeypatch, error):
+    def failing(*_, **__):
+        raise error
+
+    monkeypatch.setattr("training_maps.training.networks.traced", failing)
+    with pytest.raises(RuntimeError) as told:
+        train_epochs(TASK, RECIPE, [0, 1], 1)
+    assert told.value is error
+
+
 def test_a_loss_is_one_number(tmp_path):
     task = Odd(n_bits=10, n_train=45, n_eval=20)
     with pytest.raises(InputError, match=r"Odd: expected the loss of a batch as one number"):
@@ -147,6 +166,8 @@ def test_what_says_that_memory_is_full():
         MemoryError(),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
         RuntimeError("CUDA error: out of memory"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate`"),
     ):
         assert is_out_of_memory(error)
     with pytest.raises(RuntimeError) as cpu:
