@@ -58,7 +58,7 @@ test: setup ## run all tests, Rust's and Python's
 
 test-slurm: slurm ## run the workflow on a real SLURM of this machine, which root installs (Debian)
 	tools/slurm-packages.sh
-	pytest tests/slurm tests/workflow/test_slurm_profile.py
+	pytest -n 2 --dist loadfile tests/slurm tests/workflow/test_slurm_profile.py
 
 lint: setup ## check format, lint and types of everything, warnings as errors
 	@tools/system-packages.sh lint
