@@ -12,6 +12,12 @@ from training_maps.settings.sections import Numbers, Text, Texts
 RepeatedSteps = Literal["stop", "first", "last"]
 IncompleteSteps = Literal["keep", "drop"]
 
+# What tables of metrics and training logs have both.
+_SEED_COLUMN = "the column of seeds, where one table holds all runs; null for seed"
+_STEP_COLUMN = (
+    "the column of steps; null for whichever of step, _step, global_step and iteration is there"
+)
+
 
 @dataclass(frozen=True)
 class CheckpointsSettings:
@@ -75,14 +81,8 @@ class TablesSettings:
         "number is and * for anything else within a name, a table or a folder of TensorBoard event "
         "files for each seed. Relative to the folder that the workflow runs in",
     )
-    seed: str | None = setting(
-        None, "the column of seeds, where one table holds all runs; null for seed"
-    )
-    step: str | None = setting(
-        None,
-        "the column of steps; null for whichever of step, _step, global_step and iteration is "
-        "there",
-    )
+    seed: str | None = setting(None, _SEED_COLUMN)
+    step: str | None = setting(None, _STEP_COLUMN)
     metrics: Texts = setting(
         (),
         "the columns that are metrics; empty means every column of numbers that is no seed, step, "
@@ -109,14 +109,8 @@ class TrainingLogSettings:
         "a table or one for each seed, as tables.path; null, with source metrics, for the tables "
         "of metrics",
     )
-    seed: str | None = setting(
-        None, "the column of seeds, where one table holds all runs; null for seed"
-    )
-    step: str | None = setting(
-        None,
-        "the column of steps; null for whichever of step, _step, global_step and iteration is "
-        "there",
-    )
+    seed: str | None = setting(None, _SEED_COLUMN)
+    step: str | None = setting(None, _STEP_COLUMN)
     repeated_steps: RepeatedSteps = setting(
         "stop",
         "where a run has two different values of a column at one step; stop with an error, or keep "
