@@ -203,8 +203,10 @@ proptest! {
     }
 }
 
+/// Each call has a file of its own: the tests of this file run side by side.
 fn reason(content: &[u8]) -> String {
-    let path = folder().path().join("fixed");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fixed");
     std::fs::write(&path, content).unwrap();
     let source = Source { path: None, content: Content::Files(vec![path]) };
     describe(&source).unwrap_err().to_string()
