@@ -77,6 +77,7 @@ wildcard_constraints:
     experiment=any_of(EXPERIMENTS),
     seed=r"\d+",
     n_states=r"\d+",
+    half=r"\d+",
     kind=r"(autoregressive_)?",
     variant=r"[A-Za-z0-9_.-]+",
 

@@ -16,6 +16,7 @@ from training_maps.settings.sections import (
     Numbers,
     ObservationsSettings,
     PhaseTransitionsSettings,
+    ReproducibilitySettings,
     SemanticsSettings,
     SensitivitySettings,
     Text,
@@ -93,6 +94,7 @@ class SettingsOfRuns:
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     observations: ObservationsSettings = field(default_factory=ObservationsSettings)
     hmm: HmmSettings = field(default_factory=HmmSettings)
+    reproducibility: ReproducibilitySettings = field(default_factory=ReproducibilitySettings)
     training_map: TrainingMapSettings = field(default_factory=TrainingMapSettings)
     forks: ForksSettings = field(default_factory=ForksSettings)
     phase_transitions: PhaseTransitionsSettings = field(default_factory=PhaseTransitionsSettings)

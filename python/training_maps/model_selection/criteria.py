@@ -8,6 +8,7 @@ ways into training and validation runs, this is averaged over the splits. Inside
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
 import numpy as np
@@ -35,6 +36,24 @@ class Candidate(NamedTuple):
     def order(self) -> tuple[int, int]:
         """Sorts candidates: fewest states first, then in the order of `MODEL_NAMES`."""
         return self.n_states, MODEL_NAMES.index(self.model)
+
+
+def all_candidates(model: str | Sequence[str], n_states: Iterable[int]) -> list[Candidate]:
+    """All kinds of model with all numbers of states, in their order.
+
+    Raises:
+        InputError: if there is none, or a kind of model that there is not.
+    """
+    models = [model] if isinstance(model, str) else list(model)
+    for name in models:
+        if name not in MODEL_NAMES:
+            raise InputError(f"model: {name!r} is not one of {', '.join(MODEL_NAMES)}")
+    numbers = [int(k) for k in n_states]
+    candidates = {Candidate(name, k) for name in models for k in numbers}
+    if not candidates:
+        missing = "n_states: no number of states" if models else "model: no kind of model"
+        raise InputError(f"{missing} to try")
+    return sorted(candidates, key=lambda candidate: candidate.order)
 
 
 def check_choice(criterion: str, aggregate: str) -> None:

@@ -24,6 +24,7 @@ from training_maps.hmm.observations import Observations
 from training_maps.model_selection.criteria import (
     MODEL_NAMES,
     Candidate,
+    all_candidates,
     by_candidate,
     check_choice,
     choose,
@@ -117,7 +118,7 @@ def select_hmm(
             random_state=random_state,
             **fit,
         )
-        for candidate in _candidates(model, n_states)
+        for candidate in all_candidates(model, n_states)
     }
     scores = pd.concat([fit.scores for fit in fits.values()], ignore_index=True)
     return _selected(obs, fits, scores, criterion, aggregate)
@@ -145,7 +146,7 @@ def load_selected(
     """
     check_choice(criterion, aggregate)
     fits, tables = {}, []
-    for candidate in _candidates(model, n_states):
+    for candidate in all_candidates(model, n_states):
         stem = file_stem(candidate)
         path = Path(folder, f"{stem}.csv")
         table = read_table(path, columns=SCORE_COLUMNS)
@@ -194,20 +195,6 @@ def _load_matching(
             "'training-maps hmm'"
         )
     return fitted
-
-
-def _candidates(model: str | Sequence[str], n_states: Iterable[int]) -> list[Candidate]:
-    """All kinds with all numbers of states, in their order."""
-    models = [model] if isinstance(model, str) else list(model)
-    for name in models:
-        if name not in MODEL_NAMES:
-            raise InputError(f"model: {name!r} is not one of {', '.join(MODEL_NAMES)}")
-    numbers = [int(k) for k in n_states]
-    candidates = {Candidate(name, k) for name in models for k in numbers}
-    if not candidates:
-        missing = "n_states: no number of states" if models else "model: no kind of model"
-        raise InputError(f"{missing} to try")
-    return sorted(candidates, key=lambda candidate: candidate.order)
 
 
 def _selected(

@@ -137,6 +137,20 @@ class HmmSettings(FitSettings, SelectionSettings):
 
 
 @dataclass(frozen=True)
+class ReproducibilitySettings:
+    """Whether other seeds show the same map; docs/concepts.md."""
+
+    halves: int = setting(
+        5,
+        "random pairs of halves of the runs, on each of which everything is fitted and chosen "
+        "anew; with fewer than 10 runs, some are left out one at a time instead. 0 leaves this out",
+        minimum=0,
+    )
+    restarts: int = setting(2, "fits of each model to a half", minimum=1)
+    random_state: int = setting(0, "seed of the halves, and of those fits", minimum=0)
+
+
+@dataclass(frozen=True)
 class TrainingMapSettings:
     """The map's labels."""
 
