@@ -1,8 +1,8 @@
 """From latent curves and times to tables of metrics and training logs.
 
 Lengths are in checkpoints. Latent curves and noise are in units of a curve's standard deviation
-over a run; a metric is its usual size times e to the power of a quarter of them, so that it is
-positive and all but linear in them.
+over a run; a metric is its usual size times e to the power of about a seventh of them, so that it
+is positive and all but linear in them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _METRICS: dict[str, tuple[float, int, str | None]] = {
     "var_lambda": (0.1, 4, None),
 }
 METRICS = tuple(_METRICS)
-_SWING = 0.25  # how far a metric goes, in its logarithm, for one unit of a latent curve
+_SWING = 0.15  # how far a metric goes, in its logarithm, for one unit of a latent curve
 
 
 @dataclass(frozen=True)

@@ -180,7 +180,7 @@ def _relax(rng: np.random.Generator, states: Ints, targets: Floats) -> Floats:
 def _move(rng: np.random.Generator, states: Ints, targets: Floats) -> Floats:
     """Latent curves that go in their state's direction, at its pace."""
     n_checkpoints = states.shape[1]
-    velocity = (targets - targets.mean(axis=0)) * 3 / n_checkpoints
+    velocity = (targets - targets.mean(axis=0)) * 8 / n_checkpoints
     shake = _SHAKE * rng.normal(size=(*states.shape, N_LATENT))
     return np.cumsum(velocity[states] + shake, axis=1)
 
