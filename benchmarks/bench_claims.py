@@ -109,6 +109,9 @@ def compute(wanted: Iterable[Set], output: Path, processes: int) -> None:
     logging.getLogger("training_maps").setLevel(logging.INFO)
     progress = Progress(len(wanted), "set", "claims", done=len(has), interval=30)
     output.parent.mkdir(parents=True, exist_ok=True)
+    if output.exists() and not output.read_text().endswith("\n"):
+        with output.open("a") as file:  # after a line that a crash cut off
+            file.write("\n")
     context = multiprocessing.get_context("spawn")
     with context.Pool(processes, _quiet) as pool, output.open("a") as file:
         for done, line in enumerate(pool.imap_unordered(judged, missing), start=len(has) + 1):
