@@ -168,20 +168,22 @@ def show(lines: Iterable[Mapping[str, Any]], n_runs: Iterable[int], by_kind: boo
         of_claim = made[made["claim"] == claim.name]
         for name in of_claim["of"].drop_duplicates().sort_values(key=_place):
             of_kind = of_claim[of_claim["of"] == name]
-            cells = [rate(of_kind.loc[of_kind["n_runs"] == n, "made"].tolist()) for n in n_runs]
-            rows.append([claim.name, claim.wanted, name, *cells])
-    print_table(["claim", "is", "runs that", *(f"{n} runs" for n in n_runs)], rows)
+            cells = [of_kind.loc[of_kind["n_runs"] == n, "made"].tolist() for n in n_runs]
+            sets = sorted({len(cell) for cell in cells})
+            sizes = f"{sets[0]} to {sets[-1]}" if len(sets) > 1 else sets[0]
+            rows.append([claim.name, claim.wanted, name, sizes, *map(rate, cells)])
+    print_table(["claim", "is", "runs that", "sets", *(f"{n} runs" for n in n_runs)], rows)
 
 
 def rate(made: Collection[bool]) -> str:
-    """A share with its 95 % interval: "3 of 40, 8 % (3 to 20)"."""
+    """A share in percent with its 95 % interval: "8 % (3 to 20)"."""
     if not made:
         return "–"
     from scipy.stats import binomtest
 
     interval = binomtest(sum(made), len(made)).proportion_ci(method="wilson")
     within = f"{100 * interval.low:.0f} to {100 * interval.high:.0f}"
-    return f"{sum(made)} of {len(made)}, {sum(made) / len(made):.0%} ({within})"
+    return f"{100 * sum(made) / len(made):.0f} % ({within})"
 
 
 def group_of(kind: str) -> str:
