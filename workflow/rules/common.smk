@@ -78,7 +78,7 @@ wildcard_constraints:
     seed=r"\d+",
     n_states=r"\d+",
     half=r"\d+",
-    kind=r"(autoregressive_)?",
+    kind=r"((vector_)?autoregressive_)?",
     variant=r"[A-Za-z0-9_.-]+",
 
 

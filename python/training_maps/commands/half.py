@@ -42,13 +42,15 @@ def run(arguments: argparse.Namespace) -> None:
     """Write what the models fitted to the half say of all runs."""
     from training_maps.hmm.observations import Observations
     from training_maps.model_selection.criteria import all_candidates
+    from training_maps.reproducibility.rates import ON_LADDER
     from training_maps.reproducibility.refit import fit_half
 
     if arguments.half < 0:
         raise InputError(f"--half {arguments.half}: halves are counted from 0")
     told = read_options(arguments, "half")
     fit = dict(told)
-    candidates = all_candidates(fit.pop("model"), parse_seeds(fit.pop("n_states"), "--n-states"))
+    tried = all_candidates(fit.pop("model"), parse_seeds(fit.pop("n_states"), "--n-states"))
+    candidates = sorted({*tried, *ON_LADDER}, key=lambda candidate: candidate.order)
     obs = Observations.load(arguments.observations)
     begin = time.perf_counter()
     half = fit_half(obs, arguments.half, candidates, **fit)

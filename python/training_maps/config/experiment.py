@@ -12,6 +12,7 @@ from training_maps.settings.sections import (
     FiguresSettings,
     ForksSettings,
     HmmSettings,
+    Method,
     MetricsSettings,
     Numbers,
     ObservationsSettings,
@@ -83,6 +84,12 @@ class SettingsOfRuns:
         "leaving it out, takes every run that is there where source is checkpoints, metrics or "
         "state_paths",
         minimum=0,
+    )
+    method: Method | None = setting(
+        None,
+        "what holds where hmm.model, hmm.criterion and observations.scale are not given; paper is "
+        "gaussian, bic and run, and recommended is all kinds of model, found_again and pooled. null "
+        "is paper for runs that are trained here, and recommended for existing ones",
     )
     training: TrainingSettings = field(default_factory=TrainingSettings)
     checkpoints: CheckpointsSettings = field(default_factory=CheckpointsSettings)

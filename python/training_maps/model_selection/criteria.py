@@ -20,7 +20,10 @@ from training_maps.utils.numbers import Floats
 if TYPE_CHECKING:
     import pandas as pd
 
-CRITERIA = get_args(Criterion)
+#: Chooses by what halves of the runs agree on (`training_maps.structure.choice`), not by the scores.
+FOUND_AGAIN = "found_again"
+#: The criteria that choose by the scores.
+CRITERIA = tuple(name for name in get_args(Criterion) if name != FOUND_AGAIN)
 AGGREGATES = get_args(Aggregate)
 #: The kinds of model; of equals, the first named is chosen.
 MODEL_NAMES = get_args(KindOfModel)

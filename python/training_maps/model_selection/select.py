@@ -51,7 +51,7 @@ class SelectedModel:
             `hmm.to_hmmlearn()` gives it as an `hmmlearn.hmm.GaussianHMM`.
         observations: what it was fitted to.
         scores: every restart of every candidate, with `SCORE_COLUMNS`.
-        kind: the chosen kind of model, "gaussian" or "autoregressive".
+        kind: the chosen kind of model, "gaussian", "autoregressive" or "vector_autoregressive".
         n_states: the chosen K.
         restart: the chosen restart of that K.
         criterion: "bic", "aic" or "log_likelihood".
@@ -95,7 +95,7 @@ def select_hmm(
         n_states: numbers of states to try.
         restarts: random starts of each.
         random_state: seed of the starts.
-        model: kind of model, or several to choose between: "gaussian", "autoregressive".
+        model: kind of model, or several to choose between (`fit_hmm`).
         criterion: "bic", "aic" (the lowest is chosen) or "log_likelihood" (the highest), all of
             the validation runs.
         aggregate: see `training_maps.model_selection.criteria.choose`.
@@ -234,7 +234,7 @@ def _notes(
         notes.append(
             Note("one_state", "The selected model has one state: no separate phases were found.")
         )
-    if chosen.model == "autoregressive":
+    if chosen.model != "gaussian":
         notes.append(
             Note(
                 "autoregressive",

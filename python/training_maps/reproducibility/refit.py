@@ -4,11 +4,8 @@ Every candidate, a kind of model with a number of states, is fitted as in the ex
 each is kept how its restarts are judged by the half's own validation runs, the most likely path of
 every run, seen or not, under the restart that is kept, and how well it foretells every run.
 
-**One-step-ahead predictive log density.** A model foretells a run x_1..x_T checkpoint by
-checkpoint, each from those before it: sum over t = 2..T of log p(x_t | x_1..x_{t-1}), in nats. This
-is the run's log-likelihood less that of its first checkpoint, log p(x_1..x_T) - log p(x_1). The
-first does not count, as models that describe how training goes on need not say where it begins.
-Missing entries count for nothing, as in the log-likelihood.
+How well is the one-step-ahead predictive log density (`training_maps.hmm.predictive`), in nats.
+Models that have no states are judged by it too (`training_maps.structure.field`).
 """
 
 from __future__ import annotations
@@ -16,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -24,20 +21,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from training_maps.hmm.base import HMM
 from training_maps.hmm.observations import Observations
+from training_maps.hmm.predictive import foretold
 from training_maps.model_selection.criteria import Candidate
 from training_maps.model_selection.fit import fit_hmm
 from training_maps.model_selection.fitted import SCORE_COLUMNS
 from training_maps.model_selection.restarts import numbered_path
 from training_maps.reproducibility.halves import Scheme, observations_of, runs_of, scheme_of
+from training_maps.settings.sections import FitSettings
+from training_maps.structure.field import foretold_by_fields
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, replace_when_whole
 from training_maps.utils.numbers import Floats
-
-#: Fits a model without states to the training runs of the first observations, and returns the
-#: one-step-ahead predictive log density (M,) of each run of the second, by ascending seed, in nats.
-Foretelling = Callable[[Observations, Observations], Floats]
 
 _ARRAYS = ("seeds", "lengths", "inside", "paths", "predictive")
 
@@ -166,7 +161,6 @@ def fit_half(
     *,
     validation_share: float,
     random_state: int = 0,
-    others: Mapping[str, Foretelling] | None = None,
     **fit: Any,
 ) -> HalfFit:
     """Fit all candidates to one half of the runs.
@@ -178,7 +172,6 @@ def fit_half(
             checkpoints for is left out.
         validation_share: share of the half's runs held out to judge the fits.
         random_state: seed of halves, of their validation runs and of the fits' starts.
-        others: models that have no states, by name.
         fit: how each candidate is fitted, as `fit_hmm` takes it.
 
     Returns:
@@ -194,7 +187,8 @@ def fit_half(
     fits = [
         fit_hmm(half, c.n_states, model=c.model, random_state=random_state, **fit) for c in able
     ]
-    runs = np.split(x, np.cumsum(lengths)[:-1])
+    seen = half.sequences("train")[:2] if able else (x, lengths)
+    floor = fit.get("covariance_floor", FitSettings.covariance_floor)
     return HalfFit(
         number=number,
         scheme=scheme_of(len(seeds)),
@@ -203,23 +197,13 @@ def fit_half(
         inside=np.isin(seeds, inside),
         candidates=tuple(able),
         paths=np.array([numbered_path(f.hmm, x, lengths) for f in fits]).reshape(len(fits), len(x)),
-        predictive=np.array([predictive_log_density(f.hmm, runs) for f in fits]).reshape(
-            len(fits), len(runs)
+        predictive=np.array([foretold(f.hmm, seen, (x, lengths)) for f in fits]).reshape(
+            len(fits), len(lengths)
         ),
         scores=_joined([found.scores for found in fits]),
-        others={name: foretell(half, obs) for name, foretell in (others or {}).items()}
-        if reason is None
-        else {},
+        others=foretold_by_fields(half, obs, floor) if able else {},
         reason=reason,
     )
-
-
-def predictive_log_density(hmm: HMM, runs: Sequence[Floats]) -> Floats:
-    """One-step-ahead predictive log density (M,) of each run (T, d), in nats.
-
-    A run of one checkpoint has 0: there is nothing to foretell.
-    """
-    return np.array([hmm.score(run) - hmm.score(run[:1]) for run in runs])
 
 
 def _able(
