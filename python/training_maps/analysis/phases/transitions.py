@@ -288,7 +288,7 @@ def _which_first(
 
 
 def _goes_with(found_at: Sequence[Coincidence]) -> dict[str, Any]:
-    """The transition that a phase goes with, if any; and whether the times are too alike to tell."""
+    """The transition that a phase goes with, if any; or whether times are too alike to tell."""
     told = _told(found_at)
     edge = told.transition if told is not None and told.is_finding else None
     return {

@@ -70,7 +70,7 @@ class TestChance:
     def test_p_values_at_random_are_adjusted_for_all_that_is_looked_at(self):
         paths = {0: np.repeat([0, 1], [10, 10]), 1: np.repeat([0, 1], [5, 15])}
         found = {c.transition or c.state: c for c in coincidences(paths, {0: 10, 1: 5}, 0)}
-        assert found[0, 1].p_value_at_random == pytest.approx(3 / 20**2)  # the smallest of three, by Holm
+        assert found[0, 1].p_value_at_random == pytest.approx(3 / 20**2)  # of three, by Holm
 
     def test_random_times_are_rarely_significant(self):
         """The probability that anything is, without any relation, is at most 5 %."""
@@ -161,7 +161,8 @@ class TestPermutation:
             known = coincidences(*chain_and_events(seed, n_runs, 6, together=True), 3)
             (edge,) = [c for c in known if c.transition == (0, 1)]
             found += edge.is_finding
-            assert not edge.at_same_times
+            # One of few runs that are not found may be of times too alike, no found one is.
+            assert not (edge.at_same_times and edge.is_finding)
         assert found / n_sets >= 0.9
 
     def test_equal_times_are_said_to_tell_nothing(self):
