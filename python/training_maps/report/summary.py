@@ -64,6 +64,7 @@ def summarise(results: ExperimentResults) -> dict[str, Any]:
         "detour_states": results.detour_states,
         "outlier_seeds": _outliers(results),
         "selection": _selection(results.stability),
+        "choice": _choice(results.stability),
         "notes": [note.to_dict() for note in results.notes],
         "made_by": made_by(),
     }
@@ -121,6 +122,13 @@ def _selection(stability: dict[str, Any]) -> dict[str, Any] | None:
         "sentence": stability["sentence"],
         "share_of_resamples": own["share"],
     }
+
+
+def _choice(stability: dict[str, Any]) -> str | None:
+    """ "stable" or "fragile", as what is not known to be stable is too; None without a choice."""
+    if not stability:
+        return None
+    return "stable" if stability["verdict"] == "stable" else "fragile"
 
 
 def read_summary(path: str | os.PathLike[str]) -> dict[str, Any]:

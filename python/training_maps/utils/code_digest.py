@@ -49,7 +49,13 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "convert": ("commands/convert",),
     # In place of the map stage, so its modules are named again.
     "state_paths": ("commands/state_paths", "training_map/*", WORDING, NOTES, TABLES),
-    "forks": ("commands/forks", "analysis/forks", "stats/permutation_test", "runs/training_logs"),
+    "forks": (
+        "commands/forks",
+        "analysis/forks",
+        "stats/mean_interval",
+        "stats/permutation_test",
+        "runs/training_logs",
+    ),
     "phase_transitions": ("commands/phase_transitions", "analysis/phases/*"),
     "semantics": (
         "commands/semantics",

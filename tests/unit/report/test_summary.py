@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.synthetic_results import write_results
 from training_maps import cli
-from training_maps.report.summary import summarise, terminal_table
+from training_maps.report.summary import _choice, summarise, terminal_table
 from training_maps.results import ExperimentResults
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_json, write_json
@@ -118,3 +118,12 @@ def test_broken_summaries_are_named(tmp_path: Path) -> None:
     write_json({k: v for k, v in read_json(whole).items() if k != "selection"}, whole)
     with pytest.raises(InputError, match="has no selection; rerun the summary stage"):
         terminal_table([whole])
+
+
+@pytest.mark.parametrize(
+    ("verdict", "choice"),
+    [("stable", "stable"), ("fragile", "fragile"), ("not known", "fragile")],
+)
+def test_choice_is_firm_or_not(verdict: str, choice: str) -> None:
+    assert _choice({"verdict": verdict}) == choice
+    assert _choice({}) is None
