@@ -48,6 +48,7 @@ STAGES: dict[str, tuple[tuple[str, type, tuple[str, ...]], ...]] = {
         ("hmm", HmmSettings, ("n_states", "model", *_AS_ALL_RUNS)),
         ("observations", ObservationsSettings, ("validation_share",)),
     ),
+    "structure": (("hmm", SelectionSettings, ("n_states", "model")),),
     "map": (("hmm", SelectionSettings, ()), ("training_map", TrainingMapSettings, ())),
     "semantics": (("semantics", SemanticsSettings, ()),),
     "forks": (("forks", ForksSettings, ()),),

@@ -429,9 +429,7 @@ class Standards:
         return (values / self.scale - self.mean) / self.deviation + 0.0
 
 
-def _common_standards(
-    tables: Mapping[int, pd.DataFrame], columns: Sequence[str]
-) -> Standards:
+def _common_standards(tables: Mapping[int, pd.DataFrame], columns: Sequence[str]) -> Standards:
     """Standards common to all runs: the mean of their means, and their deviation within a run.
 
     The variance is the mean over the runs of that within a run; a run where the metric is constant
