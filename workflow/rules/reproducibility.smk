@@ -19,3 +19,26 @@ rule half:
     shell:
         "training-maps half --observations {input:q} --half {wildcards.half} {params.settings:q}"
         " --output {output:q} --log {log:q}"
+
+
+rule reproducibility:
+    input:
+        halves=ask(Jobs.halves),
+        observations="<results>/{experiment}/observations.parquet",
+        paths="<results>/{experiment}/state_paths.csv",
+    output:
+        "<results>/{experiment}/reproducibility.json",
+    log:
+        "<results>/{experiment}/logs/reproducibility.log",
+    benchmark:
+        "<results>/{experiment}/benchmarks/reproducibility.jsonl"
+    wildcard_constraints:
+        experiment=any_of(WITH_MODEL),
+    threads: 1
+    params:
+        settings=told("reproducibility"),
+        code=stage_digest("reproducibility"),
+    shell:
+        "training-maps reproducibility --halves {input.halves:q}"
+        " --observations {input.observations:q} --state-paths {input.paths:q}"
+        " {params.settings:q} --output {output:q} --log {log:q}"

@@ -49,6 +49,7 @@ STAGES: dict[str, tuple[tuple[str, type, tuple[str, ...]], ...]] = {
         ("observations", ObservationsSettings, ("validation_share",)),
     ),
     "map": (("hmm", SelectionSettings, ()), ("training_map", TrainingMapSettings, ())),
+    "reproducibility": (("hmm", SelectionSettings, ("criterion", "aggregate")),),
     "semantics": (("semantics", SemanticsSettings, ()),),
     "forks": (("forks", ForksSettings, ()),),
     "phase_transitions": (("phase_transitions", PhaseTransitionsSettings, ()),),

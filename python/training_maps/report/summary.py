@@ -29,6 +29,7 @@ _KEYS = (
     "detour_states",
     "outlier_seeds",
     "selection",
+    "reproducibility",
 )
 
 _HEADER = (
@@ -37,6 +38,7 @@ _HEADER = (
     "converged",
     "states",
     "choice",
+    "found again",
     "R²",
     "p",
     "dissimilarity",
@@ -64,6 +66,7 @@ def summarise(results: ExperimentResults) -> dict[str, Any]:
         "detour_states": results.detour_states,
         "outlier_seeds": _outliers(results),
         "selection": _selection(results.stability),
+        "reproducibility": _reproducibility(results.reproducibility),
         "notes": [note.to_dict() for note in results.notes],
         "made_by": made_by(),
     }
@@ -123,6 +126,16 @@ def _selection(stability: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
+def _reproducibility(found: dict[str, Any]) -> dict[str, float | None]:
+    """How far halves of the runs agree, from 0 to 1; None where that is not known.
+
+    Adjusted Rand indices below 0 are less than chance gives, and count as 0.
+    """
+    agreement = found.get("agreement") or {}
+    values = {name: agreement.get(name) for name in ("states", "routes", "n_states")}
+    return {name: None if one is None else max(0.0, one) for name, one in values.items()}
+
+
 def read_summary(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a summary file.
 
@@ -148,6 +161,7 @@ def terminal_table(paths: Sequence[Path]) -> str:
                 NONE if summary["n_converged"] is None else str(summary["n_converged"]),
                 str(summary["n_states"]),
                 summary["selection"]["verdict"] if summary["selection"] else NONE,
+                decimal(summary["reproducibility"]["states"], 2),
                 decimal(summary["r_squared"]),
                 p_value(summary["p_value"]),
                 decimal(summary["dissimilarity"]["index"]),
@@ -159,7 +173,7 @@ def terminal_table(paths: Sequence[Path]) -> str:
             )
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    right = {1, 2, 3, 5, 6, 7, 11}  # the columns of numbers
+    right = {1, 2, 3, 5, 6, 7, 8, 12}  # the columns of numbers
     return "\n".join(
         "  ".join(
             cell.rjust(width) if i in right else cell.ljust(width)

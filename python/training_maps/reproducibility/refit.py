@@ -25,6 +25,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from training_maps.hmm.base import HMM
+from training_maps.hmm.inference import log_likelihood
 from training_maps.hmm.observations import Observations
 from training_maps.model_selection.criteria import Candidate
 from training_maps.model_selection.fit import fit_hmm
@@ -166,6 +167,7 @@ def fit_half(
     *,
     validation_share: float,
     random_state: int = 0,
+    resplits: int = 0,
     others: Mapping[str, Foretelling] | None = None,
     **fit: Any,
 ) -> HalfFit:
@@ -178,6 +180,7 @@ def fit_half(
             checkpoints for is left out.
         validation_share: share of the half's runs held out to judge the fits.
         random_state: seed of halves, of their validation runs and of the fits' starts.
+        resplits: as `fit_hmm` takes it, for all runs; half of the runs are split half as often.
         others: models that have no states, by name.
         fit: how each candidate is fitted, as `fit_hmm` takes it.
 
@@ -191,10 +194,8 @@ def fit_half(
     inside = runs_of(seeds, number, random_state)
     half = observations_of(obs, inside, validation_share, [random_state, number, 1])
     able, reason = _able(half, candidates, len(seeds), number)
-    fits = [
-        fit_hmm(half, c.n_states, model=c.model, random_state=random_state, **fit) for c in able
-    ]
-    runs = np.split(x, np.cumsum(lengths)[:-1])
+    fit |= {"random_state": random_state, "resplits": resplits // 2}
+    fits = [fit_hmm(half, c.n_states, model=c.model, **fit) for c in able]
     return HalfFit(
         number=number,
         scheme=scheme_of(len(seeds)),
@@ -203,8 +204,8 @@ def fit_half(
         inside=np.isin(seeds, inside),
         candidates=tuple(able),
         paths=np.array([numbered_path(f.hmm, x, lengths) for f in fits]).reshape(len(fits), len(x)),
-        predictive=np.array([predictive_log_density(f.hmm, runs) for f in fits]).reshape(
-            len(fits), len(runs)
+        predictive=np.array([predictive_log_density(f.hmm, x, lengths) for f in fits]).reshape(
+            len(fits), len(seeds)
         ),
         scores=_joined([found.scores for found in fits]),
         others={name: foretell(half, obs) for name, foretell in (others or {}).items()}
@@ -214,12 +215,24 @@ def fit_half(
     )
 
 
-def predictive_log_density(hmm: HMM, runs: Sequence[Floats]) -> Floats:
-    """One-step-ahead predictive log density (M,) of each run (T, d), in nats.
+def predictive_log_density(hmm: HMM, x: Floats, lengths: NDArray[np.int64]) -> Floats:
+    """One-step-ahead predictive log density (M,) of each run, in nats.
 
-    A run of one checkpoint has 0: there is nothing to foretell.
+    Args:
+        hmm: a fitted model.
+        x: (n, d) rows of all runs, concatenated; NaN where one is missing.
+        lengths: (M,) checkpoints of each run. One of one checkpoint has 0: nothing is foretold.
     """
-    return np.array([hmm.score(run) - hmm.score(run[:1]) for run in runs])
+    density = hmm.log_densities(x, lengths)
+    with np.errstate(divide="ignore"):  # the logarithm of 0 is minus infinity
+        log_start = np.log(hmm.startprob_)
+    return np.array(
+        [
+            log_likelihood(np.array([len(run)]), hmm.startprob_, hmm.transmat_, run)
+            - np.logaddexp.reduce(log_start + run[0])
+            for run in np.split(density, np.cumsum(lengths)[:-1])
+        ]
+    )
 
 
 def _able(
