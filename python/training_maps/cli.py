@@ -37,6 +37,7 @@ STAGES = {
     "convert": "convert a training map to GraphML or DOT",
     "forks": "say how runs split at each fork of the map, and whether it tells when they converge",
     "phase_transitions": "find when runs memorise and generalise, and in which states they do",
+    "reproducibility": "say what halves of the runs agree on, and so other seeds would show",
     "semantics": "relate states to convergence time, or another outcome; find detours",
     "dissimilarity": "compute trajectory dissimilarity between runs",
     "outliers": "find runs that do not go the way of the rest",

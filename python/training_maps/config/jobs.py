@@ -266,7 +266,7 @@ class Jobs:
         """What the analysis writes: the first is in the folder of the experiment's results."""
         names = [*_OF_STATE_PATHS, *(_OF_MODEL if self.has_model() else ())]
         if self.halves():
-            names.append("structure.json")
+            names += ["structure.json", "reproducibility.json"]
         if self.variants():
             names += ["sensitivity.csv", "sensitivity.json"]
         if self.settings.get("early_warning", {}).get("fractions"):

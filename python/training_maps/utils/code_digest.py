@@ -75,6 +75,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
         "stats/least_squares",
         "stats/tobit",
     ),
+    "reproducibility": ("commands/reproducibility", "analysis/reproducibility/*"),
     "dissimilarity": (
         "commands/dissimilarity",
         "analysis/dissimilarity",
