@@ -45,6 +45,8 @@ def findings_of(numbers: Mapping[str, Any]) -> list[Finding]:
         else:
             findings += [_margin(numbers), _resampling(numbers), _single_runs(numbers)]
         findings += [_aggregates(numbers), _limit(numbers)]
+    if numbers.get("one_state"):
+        findings.append(_one_state(numbers))
     findings.append(_restarts(numbers))
     if numbers["resplits"]:
         findings.append(_resplits(numbers))
@@ -167,6 +169,17 @@ def _limit(numbers: Mapping[str, Any]) -> Finding:
             f"{chosen} is the largest number of states tried, and more may fit better",
         )
     return Finding("limit", False, "larger numbers of states were tried")
+
+
+def _one_state(numbers: Mapping[str, Any]) -> Finding:
+    more = numbers["one_state"]
+    return Finding(
+        "one state",
+        True,
+        f"{_name(more, numbers)} fit the training runs far better (by "
+        f"{_amount(more['train_gain'])} nats a checkpoint) and fail on the validation runs; "
+        "raise hmm.covariance_floor, or set hmm.covariance to diagonal, before you trust one state",
+    )
 
 
 def _restarts(numbers: Mapping[str, Any]) -> Finding:
