@@ -364,8 +364,8 @@ class TestOneState:
         told = finding(found, "one state")
         assert told.clause == (
             "2 states fit the training runs far better (by 4 nats a checkpoint) and fail on the "
-            "validation runs; raise hmm.covariance_floor, or set hmm.covariance to diagonal, before "
-            "you trust one state"
+            "validation runs; raise hmm.covariance_floor, or set hmm.covariance to diagonal, "
+            "before you trust one state"
         )
         assert found.numbers["one_state"]["validation_loss"] == 3
         json.dumps(found.to_dict(), allow_nan=False)
@@ -396,15 +396,15 @@ class TestOneState:
 
     def test_parameters_outnumber_checkpoints(self):
         rng = np.random.default_rng(0)
-        columns = [f"l{i}" for i in range(6)]
+        columns = [f"l{i}" for i in range(8)]
         tables = {
-            s: pd.DataFrame(rng.normal(size=(4, 6)), columns=columns).assign(step=range(4))
+            s: pd.DataFrame(rng.normal(size=(10, 8)), columns=columns).assign(step=range(10))
             for s in range(5)
         }
         model = select_hmm(observations(tables), n_states=[1], restarts=1, random_state=0)
         (note,) = [note for note in model.notes if note.kind == "many_parameters"]
-        # 6 means and 21 covariances; 4 of 5 runs train.
+        # 8 means and 36 covariances; 4 of 5 runs train.
         assert note.text == (
-            "The model has 27 free parameters, more than the 16 checkpoints that it was fitted to; "
+            "The model has 44 free parameters, more than the 40 checkpoints that it was fitted to; "
             "its states may be chance."
         )
