@@ -273,12 +273,16 @@ def _model(
         covariance=fitted.hmm.covariance_type,
         value=-value if criterion == "log_likelihood" else value,
         stability=stability,
-        notes=tuple(_notes(chosen, restart, scores, stability)),
+        notes=tuple(_notes(chosen, restart, scores, stability, fits[chosen])),
     )
 
 
 def _notes(
-    chosen: Candidate, restart: int, scores: pd.DataFrame, stability: Stability
+    chosen: Candidate,
+    restart: int,
+    scores: pd.DataFrame,
+    stability: Stability,
+    fitted: FittedHMM,
 ) -> list[Note]:
     """What a reader must know of a choice."""
     notes = []
@@ -297,6 +301,7 @@ def _notes(
         )
     if stability.verdict != "stable":
         notes.append(Note(DOUBTFUL_CHOICE, stability.sentence))
+    notes += parameter_notes(fitted)
     rows = by_candidate(scores[scores["split"] == 0])[chosen].set_index("restart")
     reason = rows.loc[restart, "reason"]
     if reason == "iteration limit":
@@ -324,3 +329,21 @@ def _notes(
             )
         )
     return notes
+
+
+def parameter_notes(fitted: FittedHMM) -> list[Note]:
+    """A warning where the model has more free parameters than checkpoints that it was fitted to."""
+    if not fitted.restarts:
+        return []
+    own = fitted.restarts[0]
+    held_out = not own.judging.all()
+    n_checkpoints = int(own.lengths[~own.judging].sum() if held_out else own.lengths.sum())
+    if own.n_parameters <= n_checkpoints:
+        return []
+    return [
+        Note(
+            "many_parameters",
+            f"The model has {own.n_parameters:,} free parameters, more than the "
+            f"{n_checkpoints:,} checkpoints that it was fitted to; its states may be chance.",
+        )
+    ]

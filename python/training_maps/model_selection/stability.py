@@ -23,7 +23,9 @@ with the one kept, or if one that is as good on the runs that judge (within `MAR
 errors) does not.
 
 **Rules.** It is fragile if the mean over restarts and the best restart choose differently, and if
-it is the largest number of states tried.
+it is the largest number of states tried. One state is fragile too if more states fit the training
+runs far better and fail on the validation runs, as narrow states do at the floor of their
+covariance: nothing says then that there is one state only.
 
 With fewer than `LEAST_RUNS` runs to judge by, or one restart, the answer is that it is not known.
 """
@@ -62,6 +64,8 @@ RESAMPLES = 1000
 SHARE = 0.9
 SAME_STATES = 0.9
 LEAST_RUNS = 3
+# A difference of BIC from which evidence is very strong (Kass and Raftery 1995).
+FAR_BETTER = 10.0
 RANDOM_STATE = 0
 
 
@@ -144,6 +148,7 @@ def measure_stability(
         ],
         "restarts": _restart_agreement(own[chosen], chosen.n_states, restart),
         "resplits": _resplits(restarts, candidates, chosen, restart, criterion, aggregate),
+        "one_state": _fail_on_validation(own, candidates, chosen),
         "limits": {
             "margin": MARGIN,
             "resamples": RESAMPLES,
@@ -327,6 +332,39 @@ def _equally_good(restarts: Restarts, kept: int) -> list[int] | None:
     behind = likelihood[kept] - likelihood
     errors = (resampled_counts(n_runs, RESAMPLES, RANDOM_STATE) @ behind.T).std(axis=0, ddof=1)
     return np.flatnonzero(behind.sum(axis=1) <= MARGIN * errors).tolist()
+
+
+def _fail_on_validation(
+    own: Mapping[Candidate, Restarts], candidates: Sequence[Candidate], chosen: Candidate
+) -> dict[str, Any] | None:
+    """More states than the one chosen that training runs ask for and validation runs refuse.
+
+    Of the kind of model that was chosen, the one with the lowest BIC of the training runs (of each,
+    the restart that fits them best), if it is lower than that of one state by `FAR_BETTER`, and the
+    validation runs are less likely under it, parameters not counted. That is what narrow states do
+    that hold the training runs only, down to the floor of their covariance.
+    """
+    judging = own[chosen].judging
+    if chosen.n_states != 1 or judging.all():
+        return None
+    one, fitted = own[chosen], {}
+    n_train = int(one.lengths[~judging].sum())
+    for candidate in candidates:
+        if candidate.model == chosen.model:
+            of_train = own[candidate].log_likelihood[:, ~judging].sum(axis=1)
+            best = int(of_train.argmax())
+            bic = -2 * of_train[best] + np.log(n_train) * own[candidate].n_parameters
+            of_validation = own[candidate].log_likelihood[best, judging].sum()
+            fitted[candidate] = (float(bic), float(of_train[best]), float(of_validation))
+    more = min(fitted, key=lambda candidate: fitted[candidate][0])
+    bic, of_train, of_validation = np.subtract(fitted[more], fitted[chosen])
+    if more == chosen or bic > -FAR_BETTER or of_validation >= 0:
+        return None
+    return {
+        **more._asdict(),
+        "train_gain": float(of_train) / n_train,
+        "validation_loss": -float(of_validation) / int(one.lengths[judging].sum()),
+    }
 
 
 def _resplits(

@@ -45,6 +45,8 @@ def findings_of(numbers: Mapping[str, Any]) -> list[Finding]:
         else:
             findings += [_margin(numbers), _resampling(numbers), _single_runs(numbers)]
         findings += [_aggregates(numbers), _limit(numbers)]
+    if numbers.get("one_state"):
+        findings.append(_one_state(numbers))
     findings.append(restarts_agree(numbers))
     if numbers["resplits"]:
         findings.append(_resplits(numbers))
@@ -176,6 +178,17 @@ def halves_agree(choice: Mapping[str, Any]) -> Finding:
         return Finding("halves", False, f"halves of the runs agree on its states ({how_far})")
     clause = f"halves of the runs agree on no number of states, and on these most ({how_far})"
     return Finding("halves", True, clause)
+
+
+def _one_state(numbers: Mapping[str, Any]) -> Finding:
+    more = numbers["one_state"]
+    return Finding(
+        "one state",
+        True,
+        f"{_name(more, numbers)} fit the training runs far better (by "
+        f"{_amount(more['train_gain'])} nats a checkpoint) and fail on the validation runs; "
+        "raise hmm.covariance_floor, or set hmm.covariance to diag, before you trust one state",
+    )
 
 
 def restarts_agree(numbers: Mapping[str, Any]) -> Finding:

@@ -8,6 +8,9 @@ from training_maps.report.delays import what_delays
 from training_maps.training_map.paths import WHY_NOT_LINEAR
 from training_maps.utils.wording import equals_p, numbered, plural
 
+#: From this share of runs on that might take another way, it is weak evidence that none did.
+WEAK_EVIDENCE = 0.1
+
 
 def headline(summary: dict[str, Any], significant: bool) -> list[str]:
     """What the runs of a summary did, in a few sentences.
@@ -67,7 +70,33 @@ def _what_shape(summary: dict[str, Any]) -> str:
     if summary["forking"]:
         reasons = [n["text"] for n in summary["notes"] if n["kind"] == WHY_NOT_LINEAR]
         return reasons[0] if reasons else "The map forks: runs take different ways through it."
-    return "The map is linear: every run passes through the same states in the same order."
+    return (
+        f"The map is linear: {same_way(summary['n_runs'])}"
+        if summary["n_runs"] > 1
+        else "The map is linear: there is one run."
+    )
+
+
+def unseen_share(n_runs: int) -> float:
+    """The upper 95 % bound of the share of runs that take a way which none of n runs took.
+
+    Clopper and Pearson 1934, one-sided, of 0 of n; about 3 / n (the rule of three).
+    """
+    return float(1 - 0.05 ** (1 / n_runs))
+
+
+def same_way(n_runs: int) -> str:
+    """That all of two runs or more pass the same states in the same order, and how much that is."""
+    share = unseen_share(n_runs)
+    if share >= WEAK_EVIDENCE:
+        return (
+            f"all {n_runs} runs take the same way. That is weak evidence: another way that up to "
+            f"{share:.0%} of runs take may not have been seen (95 % bound)."
+        )
+    return (
+        f"all {n_runs} runs take the same way; another way is taken by {share:.1%} of runs at most "
+        "(95 % bound)."
+    )
 
 
 def _what_forks(summary: dict[str, Any]) -> list[str]:

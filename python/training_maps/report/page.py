@@ -23,6 +23,7 @@ from training_maps.model_selection.stability_sentences import (
 )
 from training_maps.report import sections
 from training_maps.report.headline import headline
+from training_maps.report.notes import first_sentences, full_notes
 from training_maps.report.page_data import page_data, to_script
 from training_maps.report.page_figures import figures, maps, swatch
 from training_maps.report.rendering import render, source
@@ -36,6 +37,7 @@ from training_maps.report.theme import state_variables
 from training_maps.results import ExperimentResults, Time
 from training_maps.training_map.posterior_gradient import POSTERIOR_GRADIENT
 from training_maps.utils.files import package_version
+from training_maps.utils.notes import Note
 
 _PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "hmmlearn", "matplotlib")
 _MOST_ROUTES = 30
@@ -94,9 +96,10 @@ def render_report(
         called: what the config calls the experiment, if that is not its name.
     """
     axis = results.time_axis(time)
-    notes = [note.text for note in results.notes]
+    notes = list(results.notes)
     if axis != time and results.logs:
-        notes.append("Time is in steps, because not every run has a training log with epochs.")
+        text = "Time is in steps, because not every run has a training log with epochs."
+        notes.append(Note("time_in_steps", text))
     material = _Material(
         results=results,
         time=axis,
@@ -105,16 +108,25 @@ def render_report(
         data=page_data(results, axis),
         figures=figures(results, axis),
     )
-    shown = [
-        _explore(material, notes),
+    following = [
         *(section for make in _SECTIONS if (section := make(material)) is not None),
         _made(material, called or results.experiment),
     ]
+    anchors = {anchor for section in following for anchor, _ in section.contents}
+    told = full_notes(notes, anchors)
+    shown = [_explore(material, first_sentences(notes, anchors)), *following]
     return render(
         "report.html.j2",
         page=_page(material),
         header=_header(material, shown),
-        sections=[(section.template, section.shows) for section in shown],
+        sections=[
+            (
+                section.template,
+                section.shows,
+                [(anchor, told[anchor]) for anchor, _ in section.contents if anchor in told],
+            )
+            for section in shown
+        ],
     )
 
 
@@ -144,7 +156,7 @@ def _header(material: _Material, shown: Sequence[Section]) -> dict[str, Any]:
     }
 
 
-def _explore(material: _Material, notes: Sequence[str]) -> Section:
+def _explore(material: _Material, notes: Sequence[Mapping[str, str]]) -> Section:
     """Map, curves and timelines, with the controls for all of them, and the notes."""
     results, data = material.results, material.data
     has_metrics = bool(data["metrics"])

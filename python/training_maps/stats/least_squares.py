@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import fdtrc, stdtr
+from scipy.special import fdtrc, stdtr, stdtrit
 
 from training_maps.stats.permutation_test import shuffled
 
@@ -184,6 +184,25 @@ def _fit_many(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     unexplained = 1 - np.minimum(explained / np.where(defined, total, 1), 1)
     adjusted = 1 - unexplained * (n - 1) / np.maximum(free, 1)
     return coefficients, np.where(defined, adjusted, np.nan)
+
+
+def coefficient_intervals(x: np.ndarray, y: np.ndarray, level: float = 0.95) -> np.ndarray:
+    """Intervals of the coefficients of y (n,) on x (n, k), (k, 2), by Student's t and HC3 errors.
+
+    HC3 (MacKinnon and White 1985) does not suppose that runs vary alike, and keeps its coverage at
+    10 runs, where the percentiles of resampled runs are too narrow. NaN where a coefficient hangs
+    on a single run (its leverage is 1), which cannot tell how much it varies.
+    """
+    left, singular, right, _ = decompose(x)
+    inverse = (right.T / singular) @ left.T
+    coefficients = inverse @ y
+    leverage = (left**2).sum(axis=1)
+    alone = 1 - leverage < NO_PART
+    residual = (y - x @ coefficients) / np.where(alone, 1, 1 - leverage)
+    errors = np.sqrt((inverse**2) @ residual**2)
+    errors[(np.abs(inverse[:, alone]) > NO_PART).any(axis=1)] = np.nan
+    half = stdtrit(len(x) - len(singular), (1 + level) / 2) * errors
+    return np.column_stack([coefficients - half, coefficients + half])
 
 
 def percentile_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:

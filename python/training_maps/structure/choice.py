@@ -2,10 +2,10 @@
 
 Of a kind of model, every number of states foretells a little differently, and BIC takes the one
 that foretells the validation runs best for its size; two halves of the runs then often end in
-different states. Here a model counts only if the two halves of every pair agree on the states of all runs: an
-adjusted Rand index of at least `AGREE` on average and `AGREE_AT_WORST` for each pair. Of those, the
-one that foretells unseen runs best is taken. Where none counts, the one that halves agree on most
-is, and the choice is called fragile.
+different states. Here a model counts only if the two halves of every pair agree on the states of
+all runs: an adjusted Rand index of at least `AGREE` on average and `AGREE_AT_WORST` for each pair.
+Of those, the one that foretells unseen runs best is taken. Where none counts, the one that halves
+agree on most is, and the choice is called fragile.
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ autoregression for all of training; a narrow one bends within a few checkpoints.
 an anchor are few, it leans on the regression and the covariance of all rows.
 
 **Noise.** Student's t (`training_maps.hmm.predictive`), and its size may swell after large
-residuals and calm down again, as in GARCH (Bollerslev 1986): s_t = 1 - c + c h_t, with h_t a running
-average of the squared residuals. Or it may switch between levels, as a Markov chain of its own does. Training
-whose noise alone changes is then no reason to see a state.
+residuals and calm down again, as in GARCH (Bollerslev 1986): s_t = 1 - c + c h_t, with h_t a
+running average of the squared residuals. Or it may switch between levels, as a Markov chain of its
+own does. Training whose noise alone changes is then no reason to see a state.
 
 Which noise is chosen by cross-validation over the training runs in two folds. Which of `SHAPES`,
 the ladder chooses by runs that no field saw, as it chooses the number of states

@@ -140,7 +140,7 @@ def judge(rates: Mapping[Member, Floats]) -> Ladder:
         verdict=_verdict(gains),
         rungs=rungs,
         gains=gains,
-        null=max(present, key=lambda rung: rungs[rung]["mean"]) if present else None,
+        null=max(present, key=lambda rung: float(rungs[rung]["mean"]), default=None),
         members=[
             {**member._asdict(), "mean": float(np.nanmean(found))}
             for member, found in usable.items()

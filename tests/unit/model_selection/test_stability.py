@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from tests.support.known_phases import phases, unscaled
+from training_maps.hmm.observations import observations
 from training_maps.model_selection.criteria import (
     AGGREGATES,
     CRITERIA,
@@ -339,3 +340,71 @@ def test_the_choice_is_that_of_the_scores(fits):
     for row in stability.numbers["other_rules"]:
         candidate, _ = choose(scores, row["criterion"], row["aggregate"])
         assert (row["model"], row["n_states"]) == candidate
+
+
+class TestOneState:
+    """Six training runs, two validation runs, of 10 checkpoints each."""
+
+    judging = np.repeat([False, True], [6, 2])
+
+    def stability(self, train, validation, n_parameters=20, chosen=1):
+        fits = {
+            Candidate("gaussian", 1): [
+                hand_made([[0] * 8] * 2, 5, judging=self.judging),
+            ],
+            Candidate("gaussian", 2): [
+                hand_made([[train] * 6 + [validation] * 2] * 2, n_parameters, judging=self.judging)
+            ],
+        }
+        return measure_stability(fits, Candidate("gaussian", chosen), 0, "bic", "mean")
+
+    def test_more_states_that_fail_on_validation_runs_are_told(self):
+        found = self.stability(train=40, validation=-30)
+        assert found.verdict == "fragile"
+        told = finding(found, "one state")
+        assert told.clause == (
+            "2 states fit the training runs far better (by 4 nats a checkpoint) and fail on the "
+            "validation runs; raise hmm.covariance_floor, or set hmm.covariance to diagonal, "
+            "before you trust one state"
+        )
+        assert found.numbers["one_state"]["validation_loss"] == 3
+        json.dumps(found.to_dict(), allow_nan=False)
+
+    @pytest.mark.parametrize(
+        ("train", "validation"),
+        [(40, 1), (2, -30), (0, 0)],
+        ids=["held-out runs agree", "no more than parameters buy", "no difference"],
+    )
+    def test_one_state_may_be_the_answer(self, train, validation):
+        found = self.stability(train, validation)
+        assert found.numbers["one_state"] is None
+        assert "one state" not in {f.name for f in found.findings}
+
+    def test_more_than_one_state_is_not_asked(self):
+        assert self.stability(40, -30, chosen=2).numbers["one_state"] is None
+
+    def test_noise_about_one_level_is_one_state(self):
+        rng = np.random.default_rng(0)
+        tables = {
+            s: pd.DataFrame(rng.normal(size=(40, 2)), columns=["l1", "l2"]).assign(step=range(40))
+            for s in range(16)
+        }
+        model = select_hmm(unscaled(tables), n_states=[1, 2, 3], restarts=2, random_state=0)
+        assert model.n_states == 1
+        assert model.stability.numbers["one_state"] is None
+        assert "many_parameters" not in {note.kind for note in model.notes}
+
+    def test_parameters_outnumber_checkpoints(self):
+        rng = np.random.default_rng(0)
+        columns = [f"l{i}" for i in range(8)]
+        tables = {
+            s: pd.DataFrame(rng.normal(size=(10, 8)), columns=columns).assign(step=range(10))
+            for s in range(5)
+        }
+        model = select_hmm(observations(tables), n_states=[1], restarts=1, random_state=0)
+        (note,) = [note for note in model.notes if note.kind == "many_parameters"]
+        # 8 means and 36 covariances; 4 of 5 runs train.
+        assert note.text == (
+            "The model has 44 free parameters, more than the 40 checkpoints that it was fitted to; "
+            "its states may be chance."
+        )

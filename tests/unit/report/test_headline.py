@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+from scipy import stats
 
 from tests.unit.report.test_summary import summary_file
-from training_maps.report.headline import headline, map_shape
+from training_maps.report.headline import headline, map_shape, same_way, unseen_share
 from training_maps.report.summary import terminal_table
 from training_maps.training_map.paths import WHY_NOT_LINEAR
 from training_maps.utils.files import read_json
@@ -98,6 +99,28 @@ def test_the_shape_of_the_map_is_told(tmp_path: Path) -> None:
     assert note["text"] in said
     assert other["text"] not in said
     assert "The map forks" not in said
+
+
+@pytest.mark.parametrize("n_runs", [2, 5, 10, 28, 40])
+def test_how_much_a_linear_map_is_evidence_of(tmp_path: Path, n_runs: int) -> None:
+    bound = stats.binomtest(0, n_runs, alternative="less").proportion_ci(0.95, "exact").high
+    assert unseen_share(n_runs) == pytest.approx(bound)
+    # A way that so many runs take is missed by n runs in 5 % of sets.
+    assert (1 - bound) ** n_runs == pytest.approx(0.05)
+    said = told(tmp_path, n_states=3, forking=False, n_runs=n_runs)
+    assert f"all {n_runs} runs take the same way" in said
+    assert ("weak evidence" in said) == (n_runs < 29)
+    assert all(len(one.split()) <= 25 for one in re.split(r"(?<=\.) ", same_way(n_runs)))
+
+
+def test_ten_runs_in_one_way_are_weak_evidence() -> None:
+    assert same_way(10) == (
+        "all 10 runs take the same way. That is weak evidence: another way that up to 26% of runs "
+        "take may not have been seen (95 % bound)."
+    )
+    assert same_way(40) == (
+        "all 40 runs take the same way; another way is taken by 7.2% of runs at most (95 % bound)."
+    )
 
 
 def test_no_more_is_said_than_is_known(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from training_maps.settings.sections import CensoredPolicy, DetourRule, Semantic
 from training_maps.stats.least_squares import (
     ROUNDING,
     LeastSquares,
+    coefficient_intervals,
     fit_least_squares,
     left_out_predictions,
     percentile_interval,
@@ -279,6 +280,7 @@ class _Estimates:
     numbers: dict[str, Any]
     resampled: np.ndarray
     predicted: np.ndarray | None = None
+    intervals: np.ndarray | None = None  # (k, 2), where they are not those of the resamples
 
 
 def _least_squares_estimates(
@@ -304,7 +306,7 @@ def _least_squares_estimates(
             "random_state": random_state,
         },
     }
-    return _Estimates(fit, numbers, resampled, predicted)
+    return _Estimates(fit, numbers, resampled, predicted, coefficient_intervals(x, y, LEVEL))
 
 
 def _tobit_estimates(
@@ -359,11 +361,16 @@ def _with_coefficients(
         table[name] = getattr(fit, f"{name}s")[fit.determined]
     resampled = estimates.resampled[:, fit.determined]
     known = np.isfinite(resampled).sum(axis=0)
-    intervals = [
-        percentile_interval(values, LEVEL) if n else (np.nan, np.nan)
-        for values, n in zip(resampled.T, known, strict=True)
-    ]
-    table[["interval_low", "interval_high"]] = np.array(intervals).reshape(-1, 2)
+    if estimates.intervals is None:
+        intervals = np.array(
+            [
+                percentile_interval(values, LEVEL) if n else (np.nan, np.nan)
+                for values, n in zip(resampled.T, known, strict=True)
+            ]
+        ).reshape(-1, 2)
+    else:
+        intervals = estimates.intervals[fit.determined]
+    table[["interval_low", "interval_high"]] = intervals
     table["n_resamples"] = known
     _add_visits(table, runs)
     significant = about["p_value"] < about["significance"]
