@@ -70,6 +70,8 @@ def main() -> None:
         rows = [line for line in kept if line["settings"] == name]
         print(f"Settings: {name}. Sets of runs that make a claim, with 95 % intervals (Wilson).\n")
         show(rows, options.runs, by_kind=False)
+        print("How many states are found: the median, and the fewest and most.\n")
+        show_states(rows, options.runs)
         if options.by_kind:
             show(rows, options.runs, by_kind=True)
 
@@ -173,6 +175,22 @@ def show(lines: Iterable[Mapping[str, Any]], n_runs: Iterable[int], by_kind: boo
             sizes = f"{sets[0]} to {sets[-1]}" if len(sets) > 1 else sets[0]
             rows.append([claim.name, claim.wanted, name, sizes, *map(rate, cells)])
     print_table(["claim", "is", "runs that", "sets", *(f"{n} runs" for n in n_runs)], rows)
+
+
+def show_states(lines: Iterable[Mapping[str, Any]], n_runs: Iterable[int]) -> None:
+    """Print how many states are found, a row a kind and a column a number of runs."""
+    n_runs = list(n_runs)
+    found = pd.DataFrame(
+        [(line["kind"], line["n_runs"], line["facts"]["n_states"]) for line in lines],
+        columns=["kind", "n_runs", "states"],
+    )
+    rows = []
+    for kind in found["kind"].drop_duplicates().sort_values(key=_place):
+        of_kind = found[found["kind"] == kind].groupby("n_runs")["states"]
+        median, least, most = of_kind.median(), of_kind.min(), of_kind.max()
+        cells = [f"{median[n]:g} ({least[n]} to {most[n]})" if n in median else "–" for n in n_runs]
+        rows.append([kind, *cells])
+    print_table(["runs", *(f"{n} runs" for n in n_runs)], rows)
 
 
 def rate(made: Collection[bool]) -> str:

@@ -63,6 +63,15 @@ def test_tables_have_a_row_for_each_claim_and_group(capsys):
     assert [row.split(" | ")[2] for row in rows] == ["drift_white", "noise_states", "stark_fork"]
 
 
+def test_numbers_of_states_are_told_by_kind(capsys):
+    lines = [
+        line_of(Set("stark_fork", 10, seed, "default")) | {"facts": {"n_states": n_states}}
+        for seed, n_states in enumerate((1, 3, 4))
+    ]
+    bench_claims.show_states(lines, (10, 20))
+    assert capsys.readouterr().out.splitlines()[-2] == "| stark_fork | 3 (1 to 4) | – |"
+
+
 @pytest.mark.parametrize(
     ("kind", "group"),
     [("drift_white", "drift"), ("noise_states", "drift"), ("chain_plateaus", "chain"),
