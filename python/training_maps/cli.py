@@ -30,6 +30,7 @@ STAGES = {
     "metrics": "compute the metrics of one run's checkpoints",
     "observations": "z-score the runs' metrics and split the seeds",
     "hmm": "fit hidden Markov models with one number of states",
+    "half": "fit all models to a random half of the runs",
     "map": "select the model; write the training map and each run's path",
     "state_paths": "write the training map of runs whose states are known",
     "convert": "convert a training map to GraphML or DOT",

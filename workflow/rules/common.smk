@@ -77,7 +77,8 @@ wildcard_constraints:
     experiment=any_of(EXPERIMENTS),
     seed=r"\d+",
     n_states=r"\d+",
-    kind=r"(autoregressive_)?",
+    half=r"\d+",
+    kind=r"((vector_)?autoregressive_)?",
     variant=r"[A-Za-z0-9_.-]+",
 
 

@@ -9,7 +9,7 @@ linear (`TrainingMap.is_linear`).
 **Does the branch predict convergence?** Hu et al. 2023 say so of single edges by eye (section 3.1:
 "the first edge that a training run takes to exit the initialization state 1 significantly impacts
 the number of epochs the run takes to generalize"; likewise sections 3.2 and 3.3). Here the mean
-convergence time of each branch has a 95 % interval (Student's t), and the difference between the
+convergence time of each branch has a 95 % interval (Student's t, corrected for skew), and the difference between the
 branches of a fork a permutation test (`stats.permutation_test`). A map with several forks has
 several tests, and p-values are adjusted by Holm's method; a fork predicts convergence if its
 adjusted p-value is below the significance.
@@ -29,13 +29,12 @@ import numpy as np
 import pandas as pd
 
 from training_maps.settings.sections import ForksSettings
+from training_maps.stats.mean_interval import CONFIDENCE, mean_interval
 from training_maps.stats.permutation_test import PermutationTest, holm, permutation_test
 from training_maps.training_map.paths import path_times
 from training_maps.utils.notes import Note
 from training_maps.utils.seeds import named_seeds
 from training_maps.utils.wording import plural
-
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Branch:
     """One way on from a fork.
 
     Times are of convergence, over the branch's runs whose time is known; None where there is none,
-    and an interval is None with fewer than two.
+    and an interval is None with fewer than three.
 
     Attributes:
         to: the state that its runs enter next for the first time.
@@ -215,16 +214,6 @@ def explain_forks(
     return Forks(forks, n_runs, significance, tuple(_notes(forks, times, significance)))
 
 
-def t_interval(values: np.ndarray) -> tuple[float, float] | None:
-    """The 95 % interval of a mean, by Student's t; None with fewer than two values."""
-    if len(values) < 2:
-        return None
-    from scipy.special import stdtrit
-
-    half = stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2) * values.std(ddof=1) / len(values) ** 0.5
-    return float(values.mean() - half), float(values.mean() + half)
-
-
 def _with_times(branch: Branch, times: pd.DataFrame, first: pd.Series[Any]) -> Branch:
     """The branch with what is known of its runs' convergence."""
     seeds = [seed for seed in branch.seeds if seed in times.index]
@@ -242,9 +231,9 @@ def _with_times(branch: Branch, times: pd.DataFrame, first: pd.Series[Any]) -> B
         n_converged=int(converged.sum()),
         n_converged_before=int((converged & (steps < taken)).sum()),
         mean_step=float(steps.mean()),
-        interval_step=t_interval(steps),
+        interval_step=mean_interval(steps),
         mean_epoch=float(epochs.mean()) if with_epochs else None,
-        interval_epoch=t_interval(epochs) if with_epochs else None,
+        interval_epoch=mean_interval(epochs) if with_epochs else None,
     )
 
 
@@ -312,7 +301,5 @@ def _time(branch: Branch) -> str:
         mean, interval, unit = branch.mean_epoch, branch.interval_epoch, "epoch"
     else:
         mean, interval, unit = branch.mean_step, branch.interval_step, "step"
-    # Of two values the interval is there, but so wide that a sentence is better without it.
-    told = interval if branch.n_runs > 2 else None
-    within = f", 95 % interval {told[0]:.4g} to {told[1]:.4g}" if told else ""
+    within = f", 95 % interval {interval[0]:.4g} to {interval[1]:.4g}" if interval else ""
     return f" (mean convergence at {unit} {mean:.4g}{within})"

@@ -24,6 +24,9 @@ LARGEST_GROUP = 0.2
 EXCESSES = 10
 # ... and in order shares, where runs are so alike that any difference would stand out.
 LEAST_DIFFERENCE = 0.1
+# Of the fewest runs one is an outlier if it is this many times as far from each of the others as
+# these are from each other: four runs have no usual excess, for two of the four would be "usual".
+TIMES_AS_FAR = 6
 
 
 def outlier_runs(state_paths: pd.DataFrame) -> pd.DataFrame:
@@ -36,7 +39,10 @@ def outlier_runs(state_paths: pd.DataFrame) -> pd.DataFrame:
 
     So a run is an outlier if few others do what it does, whatever the rest does: of two groups of
     runs neither is one, unless it holds at most a fifth of the runs. Where most runs are identical
-    the usual excess is 0, and a difference of 0.1 decides. Of fewer than 4 runs none is an outlier.
+    the usual excess is 0, and a difference of 0.1 decides.
+
+    Of 4 runs, one is an outlier if it is more than 6 times as far from each of the other three as
+    any two of these are from each other, and more than 0.1. Of fewer than 4 runs none is one.
 
     Args:
         state_paths: table of `seed`, `step`, `state`, one row a checkpoint, in any order. Only the
@@ -102,9 +108,21 @@ def _far_from_company(distances: np.ndarray) -> np.ndarray:
     n_runs = len(distances)
     if n_runs < FEWEST_RUNS:
         return np.zeros(n_runs, dtype=bool)
+    if n_runs == FEWEST_RUNS:
+        return _unlike_three_others(distances)
     company = max(1, int(LARGEST_GROUP * n_runs))
     # Sorted, each row begins with the run's distance from itself.
     isolation = np.sort(distances, axis=1)[:, company]
     middle = np.median(isolation)
     usual = np.median((isolation - middle)[isolation >= middle])
     return isolation - middle > max(EXCESSES * usual, LEAST_DIFFERENCE)
+
+
+def _unlike_three_others(distances: np.ndarray) -> np.ndarray:
+    """Which of 4 runs, (4,), is starkly apart from three that are alike."""
+    found = np.zeros(FEWEST_RUNS, dtype=bool)
+    for run in range(FEWEST_RUNS):
+        others = np.delete(np.arange(FEWEST_RUNS), run)
+        among = distances[np.ix_(others, others)].max()
+        found[run] = distances[run, others].min() > max(TIMES_AS_FAR * among, LEAST_DIFFERENCE)
+    return found

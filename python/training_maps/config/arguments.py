@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from training_maps.settings.fields import check_limits, fields_schema
+from training_maps.settings.fields import check_limits, defaults_of, fields_schema
 from training_maps.settings.sections import (
     EarlyWarningSettings,
     FiguresSettings,
@@ -21,6 +21,7 @@ from training_maps.settings.sections import (
     MetricsSettings,
     ObservationsSettings,
     PhaseTransitionsSettings,
+    ReproducibilitySettings,
     SelectionSettings,
     SemanticsSettings,
     TrainingMapSettings,
@@ -28,6 +29,10 @@ from training_maps.settings.sections import (
 from training_maps.utils.errors import InputError
 from training_maps.utils.seeds import format_seeds
 
+# A half of the runs is fitted as all of them are, but as often and from the seed that its own
+# section says.
+_OF_HALVES = ("restarts", "random_state")
+_AS_ALL_RUNS = tuple(key for key in defaults_of(FitSettings) if key not in _OF_HALVES)
 #: By stage: section of the config, the class that has the keys, and which of them (empty: all).
 STAGES: dict[str, tuple[tuple[str, type, tuple[str, ...]], ...]] = {
     "metrics": (("metrics", MetricsSettings, ()),),
@@ -37,6 +42,12 @@ STAGES: dict[str, tuple[tuple[str, type, tuple[str, ...]], ...]] = {
         ("metrics", MetricsSettings, ("non_finite",)),
     ),
     "hmm": (("hmm", FitSettings, ()),),
+    "half": (
+        # Not the number of halves: each is as it is, however many there are.
+        ("reproducibility", ReproducibilitySettings, _OF_HALVES),
+        ("hmm", HmmSettings, ("n_states", "model", *_AS_ALL_RUNS)),
+        ("observations", ObservationsSettings, ("validation_share",)),
+    ),
     "map": (("hmm", SelectionSettings, ()), ("training_map", TrainingMapSettings, ())),
     "semantics": (("semantics", SemanticsSettings, ()),),
     "forks": (("forks", ForksSettings, ()),),

@@ -12,10 +12,12 @@ from training_maps.settings.sections import (
     FiguresSettings,
     ForksSettings,
     HmmSettings,
+    Method,
     MetricsSettings,
     Numbers,
     ObservationsSettings,
     PhaseTransitionsSettings,
+    ReproducibilitySettings,
     SemanticsSettings,
     SensitivitySettings,
     Text,
@@ -83,6 +85,12 @@ class SettingsOfRuns:
         "state_paths",
         minimum=0,
     )
+    method: Method | None = setting(
+        None,
+        "what holds where hmm.model, hmm.criterion and observations.scale are not given; paper is "
+        "gaussian, bic and run, and recommended is all kinds of model, found_again and pooled. null "
+        "is paper for runs that are trained here, and recommended for existing ones",
+    )
     training: TrainingSettings = field(default_factory=TrainingSettings)
     checkpoints: CheckpointsSettings = field(default_factory=CheckpointsSettings)
     hub: HubSettings = field(default_factory=HubSettings)
@@ -93,6 +101,7 @@ class SettingsOfRuns:
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     observations: ObservationsSettings = field(default_factory=ObservationsSettings)
     hmm: HmmSettings = field(default_factory=HmmSettings)
+    reproducibility: ReproducibilitySettings = field(default_factory=ReproducibilitySettings)
     training_map: TrainingMapSettings = field(default_factory=TrainingMapSettings)
     forks: ForksSettings = field(default_factory=ForksSettings)
     phase_transitions: PhaseTransitionsSettings = field(default_factory=PhaseTransitionsSettings)

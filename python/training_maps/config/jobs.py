@@ -20,6 +20,7 @@ from training_maps.hub.plan import format_steps, hub_run
 from training_maps.metrics.parameters import Overrides
 from training_maps.metrics.plugins import identity
 from training_maps.report.paper import paper_setting
+from training_maps.reproducibility.halves import n_fits
 from training_maps.runs.checkpoints import file_state
 from training_maps.runs.discovery import Pattern, find_runs, run_digest
 from training_maps.utils.seeds import format_seeds
@@ -30,6 +31,7 @@ _OF_STATE_PATHS = (
     "state_paths.csv",
     "convergence.csv",
     "coefficients.csv",
+    "delays.csv",
     "outcomes.csv",
     "regression.json",
     "dissimilarity.csv",
@@ -237,6 +239,13 @@ class Jobs:
             for n_states in self.settings["hmm"]["n_states"]
             for suffix in ("npz", "csv")
         ]
+
+    def halves(self) -> list[str]:
+        """The fits to each half of the runs, or to all runs but one where they are few."""
+        if not self.has_model():
+            return []
+        number = n_fits(len(self.settings["seeds"]), self.settings["reproducibility"]["halves"])
+        return [self.path(f"reproducibility/half-{i}.npz") for i in range(number)]
 
     def of_variants(self) -> list[str]:
         """What each variant of the sensitivity analysis finds."""

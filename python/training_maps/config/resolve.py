@@ -23,6 +23,7 @@ from training_maps.config.schema import check, fill_defaults, merge, nearest, ty
 from training_maps.config.strict_yaml import read_yaml
 from training_maps.hub.plan import check_hub
 from training_maps.metrics.definitions import metric_columns
+from training_maps.settings.sections import METHODS
 from training_maps.training.tasks import make_task, settings_schema, task_names
 from training_maps.utils.errors import InputError, shown
 from training_maps.utils.seeds import parse_seeds
@@ -208,7 +209,7 @@ def _experiment(path: Path, overrides: Mapping[str, Any], files: _Files) -> dict
     """The whole settings of one experiment."""
     schema = files.schemas["experiment"]
     given = merge(files.extended(path), overrides)
-    settings = fill_defaults(given, schema)
+    settings = fill_defaults(_with_method(given), schema)
     settings.pop("extends")
     where = f"experiment {path.stem}"
     check(settings, schema, where)
@@ -229,6 +230,13 @@ def _experiment(path: Path, overrides: Mapping[str, Any], files: _Files) -> dict
     used = sources.used_settings(settings)
     variants_of(used, where)
     return used
+
+
+def _with_method(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What an experiment says, on top of what its method does."""
+    trained = given.get("source", "training") == "training"
+    method = given.get("method") or ("paper" if trained else "recommended")
+    return merge(METHODS.get(method, {}), given)
 
 
 def _check_overrides(overrides: Mapping[str, Any], experiments: Mapping[str, Any]) -> None:

@@ -30,6 +30,7 @@ _COLUMNS = {"bic": "BIC", "aic": "AIC", _LIKELIHOOD: "log-likelihood"}
 _KINDS = {
     "gaussian": {"linestyle": "-", "color": INK, "marker": "o", "offset": -0.14},
     "autoregressive": {"linestyle": "--", "color": "#4477aa", "marker": "s", "offset": 0.14},
+    "vector_autoregressive": {"linestyle": ":", "color": "#aa3377", "marker": "^", "offset": 0.28},
 }
 
 

@@ -9,8 +9,9 @@ A_k = 0; an autoregressive one may also drift, decay or grow, as metrics of trai
 checkpoints, so that fewer states are needed and a state's covariance is that of a step.
 
 **Diagonal or full.** `dynamics="diagonal"`, the default, lets each metric depend on its own last
-value: d more parameters a state. A full A_k has d^2, 196 of 14 metrics, and a state seen by few
-checkpoints cannot support them; how metrics move together is in Sigma_k either way.
+value: d more parameters a state. A full A_k (`VectorAutoregressiveHMM`) has d^2, 196 of 14 metrics,
+and a state seen by few checkpoints cannot support them; how metrics move together is in Sigma_k
+either way.
 
 **First rows.** They have no row before them. All share one Gaussian with a mean and variance for
 each metric (2 d parameters), whatever the state: there are only as many first rows as runs, all
@@ -382,3 +383,24 @@ class AutoregressiveHMM(HiddenMarkovModel[LaggedRows, LaggedStatistics]):
         whitening, _ = whitened(self.covars_)
         prior -= 0.5 * self.ridge * float(np.square(whitening @ self.coefficients_).sum())
         return prior - 0.5 * self.covars_prior * float((1 / self.first_variance_).sum())
+
+
+class VectorAutoregressiveHMM(AutoregressiveHMM):
+    """An autoregressive model in which every metric depends on all metrics' last values.
+
+    A_k is a full matrix: a vector autoregression (VAR) in each state, d^2 coefficients where
+    `AutoregressiveHMM` has d. Worth it where metrics pull each other along and rows are many.
+    """
+
+    name = "vector_autoregressive"
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        covariance_type: str = "full",
+        *,
+        dynamics: Dynamics = "full",
+        **settings: Any,
+    ) -> None:
+        """Set up a model without parameters; arguments as for `AutoregressiveHMM`."""
+        super().__init__(n_components, covariance_type, dynamics=dynamics, **settings)

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from training_maps.settings.sections import MetricsSettings, NonFinite, ObservationsSettings
+from training_maps.settings.sections import MetricsSettings, NonFinite, ObservationsSettings, Scale
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, read_table, table_metadata, write_table
 from training_maps.utils.notes import Note, notes_from
@@ -127,6 +127,7 @@ def observations(
     *,
     max_checkpoints: int = ObservationsSettings.max_checkpoints,
     min_checkpoints: int = ObservationsSettings.min_checkpoints,
+    scale: Scale = ObservationsSettings.scale,
     validation_share: float = ObservationsSettings.validation_share,
     split_seed: int = ObservationsSettings.split_seed,
     metrics: Sequence[str] | None = None,
@@ -135,7 +136,9 @@ def observations(
     """Z-score the metrics of many runs and split the runs into training and validation.
 
     Per run and metric: z = (x - mean) / (population standard deviation), over the run's first
-    `max_checkpoints` checkpoints, which are also all that is kept. A metric that is constant in a
+    `max_checkpoints` checkpoints, which are also all that is kept. With `scale` "pooled", mean and
+    standard deviation are common to all runs: the mean of the runs' means, and the root of the mean
+    of their variances. A metric that is constant in a
     run becomes 0 there, and one that is constant in every run is dropped. Constant means a range
     of at most 1e-12 of the largest absolute value, so that rounding noise is not blown up to unit
     variance. The result's notes say what was done to the data.
@@ -151,6 +154,7 @@ def observations(
             each checkpoint that has no row because it could not be read.
         max_checkpoints: checkpoints kept of a run, from its first.
         min_checkpoints: a run with fewer is refused.
+        scale: "run", as in the paper, or "pooled".
         validation_share: share of the runs held out, rounded down.
         split_seed: seed of the draw of the validation runs.
         metrics: columns to use, in this order; all if None.
@@ -172,7 +176,8 @@ def observations(
     used = {seed: table.iloc[:max_checkpoints] for seed, table in kept.items()}
     notes += _unreadable_notes(used)
     notes += _missing_notes(used, columns)
-    scored = {seed: _z_scores(table, columns) for seed, table in used.items()}
+    common = _common_standards(used, columns) if scale == "pooled" else None
+    scored = {seed: _z_scores(table, columns, common) for seed, table in used.items()}
     constant = {c: [s for s, (_, flat) in scored.items() if c in flat] for c in columns}
     varying = _varying_metrics(constant, len(kept), notes)
     split = _split(list(kept), validation_share, split_seed, notes)
@@ -424,11 +429,32 @@ class Standards:
         return (values / self.scale - self.mean) / self.deviation + 0.0
 
 
-def _z_scores(table: pd.DataFrame, columns: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+def _common_standards(
+    tables: Mapping[int, pd.DataFrame], columns: Sequence[str]
+) -> Standards:
+    """Standards common to all runs: the mean of their means, and their deviation within a run.
+
+    The variance is the mean over the runs of that within a run; a run where the metric is constant
+    adds 0. All runs count alike, however long they are.
+    """
+    runs = [table[list(columns)].to_numpy(dtype=np.float64) for table in tables.values()]
+    each = [Standards.of(values) for values in runs]
+    scale = np.max([of_run.scale for of_run in each], axis=0)
+    shrunk = np.array([of_run.scale / scale for of_run in each])
+    means = np.array([of_run.mean for of_run in each]) * shrunk
+    flat = np.isinf([of_run.deviation for of_run in each])
+    deviations = np.where(flat, 0.0, [of_run.deviation for of_run in each]) * shrunk
+    deviation = np.sqrt(np.square(deviations).mean(axis=0))
+    return Standards(scale, means.mean(axis=0), np.where(flat.all(axis=0), np.inf, deviation))
+
+
+def _z_scores(
+    table: pd.DataFrame, columns: Sequence[str], common: Standards | None
+) -> tuple[pd.DataFrame, list[str]]:
     """One run's z-scores, with its steps; and the metrics that do not vary in it."""
     values = table[list(columns)].to_numpy(dtype=np.float64)
     standards = Standards.of(values)
-    result = pd.DataFrame(standards.z_scores(values), columns=list(columns))
+    result = pd.DataFrame((common or standards).z_scores(values), columns=list(columns))
     result.insert(0, "step", table["step"].to_numpy().astype(np.int64))
     flat = np.isinf(standards.deviation)
     return result, [column for column, constant in zip(columns, flat, strict=True) if constant]

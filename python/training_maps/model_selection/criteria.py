@@ -8,6 +8,7 @@ ways into training and validation runs, this is averaged over the splits. Inside
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
 import numpy as np
@@ -19,7 +20,10 @@ from training_maps.utils.numbers import Floats
 if TYPE_CHECKING:
     import pandas as pd
 
-CRITERIA = get_args(Criterion)
+#: Chooses by what halves of the runs agree on (`training_maps.structure.choice`), not by the scores.
+FOUND_AGAIN = "found_again"
+#: The criteria that choose by the scores.
+CRITERIA = tuple(name for name in get_args(Criterion) if name != FOUND_AGAIN)
 AGGREGATES = get_args(Aggregate)
 #: The kinds of model; of equals, the first named is chosen.
 MODEL_NAMES = get_args(KindOfModel)
@@ -35,6 +39,24 @@ class Candidate(NamedTuple):
     def order(self) -> tuple[int, int]:
         """Sorts candidates: fewest states first, then in the order of `MODEL_NAMES`."""
         return self.n_states, MODEL_NAMES.index(self.model)
+
+
+def all_candidates(model: str | Sequence[str], n_states: Iterable[int]) -> list[Candidate]:
+    """All kinds of model with all numbers of states, in their order.
+
+    Raises:
+        InputError: if there is none, or a kind of model that there is not.
+    """
+    models = [model] if isinstance(model, str) else list(model)
+    for name in models:
+        if name not in MODEL_NAMES:
+            raise InputError(f"model: {name!r} is not one of {', '.join(MODEL_NAMES)}")
+    numbers = [int(k) for k in n_states]
+    candidates = {Candidate(name, k) for name in models for k in numbers}
+    if not candidates:
+        missing = "n_states: no number of states" if models else "model: no kind of model"
+        raise InputError(f"{missing} to try")
+    return sorted(candidates, key=lambda candidate: candidate.order)
 
 
 def check_choice(criterion: str, aggregate: str) -> None:

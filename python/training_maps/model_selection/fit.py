@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from training_maps.hmm.autoregressive import AutoregressiveHMM
+from training_maps.hmm.autoregressive import AutoregressiveHMM, VectorAutoregressiveHMM
 from training_maps.hmm.base import HMM, one_thread
 from training_maps.hmm.gaussian import GaussianHMM
 from training_maps.hmm.initialisation import start_of
@@ -37,7 +37,9 @@ from training_maps.utils.errors import InputError
 logger = logging.getLogger("training_maps")
 
 #: The kinds of model, by their names in the config.
-MODELS: dict[str, type[HMM]] = {model.name: model for model in (GaussianHMM, AutoregressiveHMM)}
+MODELS: dict[str, type[HMM]] = {
+    model.name: model for model in (GaussianHMM, AutoregressiveHMM, VectorAutoregressiveHMM)
+}
 
 
 def fit_hmm(
@@ -64,8 +66,9 @@ def fit_hmm(
     Args:
         obs: observations.
         n_states: number of states K.
-        model: "gaussian" or "autoregressive" (`training_maps.hmm.autoregressive`). Both count every
-            checkpoint of a run, its first too, so that their criteria compare.
+        model: "gaussian", "autoregressive" or "vector_autoregressive"
+            (`training_maps.hmm.autoregressive`). All count every checkpoint of a run, its first
+            too, so that their criteria compare.
         restarts: number of random starts.
         covariance: "full", "diag", "tied" or "spherical".
         covariance_floor: smallest eigenvalue that a covariance may have, in squared standard

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from training_maps.hmm.autoregressive import AutoregressiveHMM
+from training_maps.hmm.autoregressive import AutoregressiveHMM, VectorAutoregressiveHMM
 from training_maps.hmm.base import HiddenMarkovModel
 from training_maps.hmm.gaussian import GaussianHMM
 from training_maps.hmm.observations import Observations
@@ -138,10 +138,11 @@ def _model(saved: Mapping[str, Any]) -> HiddenMarkovModel[Any, Any]:
     gaussian = {name: saved[name] for name in ("startprob", "transmat", "means", "covars")}
     if str(saved["model"]) == GaussianHMM.name:
         return GaussianHMM.from_parameters(**gaussian, **settings)
-    if str(saved["model"]) != AutoregressiveHMM.name:
+    kinds = {kind.name: kind for kind in (AutoregressiveHMM, VectorAutoregressiveHMM)}
+    if str(saved["model"]) not in kinds:
         raise ValueError(f"there is no model {saved['model']}")
     names = ("intercepts", "coefficients", "first_mean", "first_variance")
-    return AutoregressiveHMM.from_parameters(
+    return kinds[str(saved["model"])].from_parameters(
         **gaussian,
         **{name: saved[name] for name in names},
         **settings,

@@ -67,7 +67,7 @@ class Restarts:
             lengths=lengths,
             judging=np.isin(seeds, held_out),
             log_likelihood=np.array([[hmm.score(run) for run in runs] for hmm in hmms]),
-            paths=np.array([_numbered_path(hmm, x, lengths) for hmm in hmms]),
+            paths=np.array([numbered_path(hmm, x, lengths) for hmm in hmms]),
             n_parameters=hmms[0].n_parameters(),
             split_seed=split_seed,
         )
@@ -184,10 +184,10 @@ def with_split(obs: Observations, split_seed: int) -> Observations:
     return Observations(obs.table.assign(split=split), obs.metrics)
 
 
-def _numbered_path(
+def numbered_path(
     hmm: HMM, x: NDArray[np.float64], lengths: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """The states of all rows, numbered in visiting order."""
+    """The states (n,) of all rows (n, d), numbered in the order in which runs visit them."""
     path = hmm.predict(x, lengths)
     order = visiting_order(np.split(path, np.cumsum(lengths)[:-1]), hmm.n_components)
     return np.argsort(order)[path]

@@ -24,6 +24,7 @@ from training_maps.hmm.observations import Observations
 from training_maps.model_selection.criteria import (
     MODEL_NAMES,
     Candidate,
+    all_candidates,
     by_candidate,
     check_choice,
     choose,
@@ -50,7 +51,7 @@ class SelectedModel:
             `hmm.to_hmmlearn()` gives it as an `hmmlearn.hmm.GaussianHMM`.
         observations: what it was fitted to.
         scores: every restart of every candidate, with `SCORE_COLUMNS`.
-        kind: the chosen kind of model, "gaussian" or "autoregressive".
+        kind: the chosen kind of model, "gaussian", "autoregressive" or "vector_autoregressive".
         n_states: the chosen K.
         restart: the chosen restart of that K.
         criterion: "bic", "aic" or "log_likelihood".
@@ -94,7 +95,7 @@ def select_hmm(
         n_states: numbers of states to try.
         restarts: random starts of each.
         random_state: seed of the starts.
-        model: kind of model, or several to choose between: "gaussian", "autoregressive".
+        model: kind of model, or several to choose between (`fit_hmm`).
         criterion: "bic", "aic" (the lowest is chosen) or "log_likelihood" (the highest), all of
             the validation runs.
         aggregate: see `training_maps.model_selection.criteria.choose`.
@@ -117,7 +118,7 @@ def select_hmm(
             random_state=random_state,
             **fit,
         )
-        for candidate in _candidates(model, n_states)
+        for candidate in all_candidates(model, n_states)
     }
     scores = pd.concat([fit.scores for fit in fits.values()], ignore_index=True)
     return _selected(obs, fits, scores, criterion, aggregate)
@@ -145,7 +146,7 @@ def load_selected(
     """
     check_choice(criterion, aggregate)
     fits, tables = {}, []
-    for candidate in _candidates(model, n_states):
+    for candidate in all_candidates(model, n_states):
         stem = file_stem(candidate)
         path = Path(folder, f"{stem}.csv")
         table = read_table(path, columns=SCORE_COLUMNS)
@@ -196,20 +197,6 @@ def _load_matching(
     return fitted
 
 
-def _candidates(model: str | Sequence[str], n_states: Iterable[int]) -> list[Candidate]:
-    """All kinds with all numbers of states, in their order."""
-    models = [model] if isinstance(model, str) else list(model)
-    for name in models:
-        if name not in MODEL_NAMES:
-            raise InputError(f"model: {name!r} is not one of {', '.join(MODEL_NAMES)}")
-    numbers = [int(k) for k in n_states]
-    candidates = {Candidate(name, k) for name in models for k in numbers}
-    if not candidates:
-        missing = "n_states: no number of states" if models else "model: no kind of model"
-        raise InputError(f"{missing} to try")
-    return sorted(candidates, key=lambda candidate: candidate.order)
-
-
 def _selected(
     obs: Observations,
     fits: Mapping[Candidate, FittedHMM],
@@ -247,7 +234,7 @@ def _notes(
         notes.append(
             Note("one_state", "The selected model has one state: no separate phases were found.")
         )
-    if chosen.model == "autoregressive":
+    if chosen.model != "gaussian":
         notes.append(
             Note(
                 "autoregressive",

@@ -93,7 +93,7 @@ def state_facts(results: ExperimentResults, time: Time) -> list[dict[str, Any]]:
         if number in visits:
             rows.append(("first visit", f"{time} {visits[number]:,.0f} (median)"))
         rows += _coefficient_rows(results, coefficients.get(number))
-        marks = ["detour"] if number in results.detour_states else []
+        marks = ["delay"] if number in results.delay_states else []
         marks += ["fork"] if number in forks else []
         facts.append({"state": number, "marks": marks, "rows": rows})
     return facts

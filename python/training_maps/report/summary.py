@@ -9,6 +9,7 @@ from typing import Any
 
 from training_maps.analysis.dissimilarity import trajectory_dissimilarity
 from training_maps.model_selection.stability_sentences import same_candidate
+from training_maps.report.delays import delay_sizes
 from training_maps.report.headline import map_shape
 from training_maps.results import ExperimentResults
 from training_maps.utils.errors import InputError
@@ -27,6 +28,7 @@ _KEYS = (
     "forking",
     "forks",
     "detour_states",
+    "delays",
     "outlier_seeds",
     "selection",
 )
@@ -42,7 +44,7 @@ _HEADER = (
     "dissimilarity",
     "map",
     "predictive forks",
-    "detours",
+    "delays",
     "outliers",
     "report",
 )
@@ -50,6 +52,7 @@ _HEADER = (
 
 def summarise(results: ExperimentResults) -> dict[str, Any]:
     """The summary of an experiment, ready for JSON; None stands for what is not defined."""
+    delays = held_delays(results)
     return {
         "experiment": results.experiment,
         "n_runs": results.n_runs,
@@ -62,11 +65,20 @@ def summarise(results: ExperimentResults) -> dict[str, Any]:
         "forking": results.forking,
         "forks": _forks(results),
         "detour_states": results.detour_states,
+        "delays": delays,
+        "delay_sizes": delay_sizes(results, delays),
+        "foretelling": results.regression.get("foretelling"),
         "outlier_seeds": _outliers(results),
         "selection": _selection(results.stability),
+        "choice": _choice(results.stability),
         "notes": [note.to_dict() for note in results.notes],
         "made_by": made_by(),
     }
+
+
+def held_delays(results: ExperimentResults) -> list[int]:
+    """The states that are called delays, ascending; [] if none, or where nothing is known."""
+    return results.delay_states
 
 
 def _outcome(results: ExperimentResults) -> dict[str, Any] | None:
@@ -123,6 +135,13 @@ def _selection(stability: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
+def _choice(stability: dict[str, Any]) -> str | None:
+    """ "stable" or "fragile", as what is not known to be stable is too; None without a choice."""
+    if not stability:
+        return None
+    return "stable" if stability["verdict"] == "stable" else "fragile"
+
+
 def read_summary(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a summary file.
 
@@ -153,7 +172,7 @@ def terminal_table(paths: Sequence[Path]) -> str:
                 decimal(summary["dissimilarity"]["index"]),
                 map_shape(summary),
                 predictive_forks(summary),
-                " ".join(map(str, summary["detour_states"])) or NONE,
+                " ".join(map(str, summary["delays"])) or NONE,
                 outlier_count(summary),
                 str(path.parent / "report.html"),
             )

@@ -20,9 +20,11 @@ Numbers = Annotated[
     str | int | Sequence[int | str], Limits(minItems=1, items={"type": ["integer", "string"]})
 ]
 NonFinite = Literal["stop", "drop", "cut"]
-KindOfModel = Literal["gaussian", "autoregressive"]
+KindOfModel = Literal["gaussian", "autoregressive", "vector_autoregressive"]
 Covariance = Literal["full", "diag", "tied", "spherical"]
-Criterion = Literal["bic", "aic", "log_likelihood"]
+Criterion = Literal["bic", "aic", "log_likelihood", "found_again"]
+Method = Literal["paper", "recommended"]
+Scale = Literal["run", "pooled"]
 Aggregate = Literal["mean", "best"]
 CensoredPolicy = Literal["last_step", "drop", "tobit"]
 DetourRule = Literal["sign", "interval"]
@@ -65,6 +67,11 @@ class ObservationsSettings:
         1000, "how many checkpoints of a run are used, from its first on", minimum=2
     )
     min_checkpoints: int = setting(10, "a run with fewer checkpoints is an error", minimum=2)
+    scale: Scale = setting(
+        "run",
+        "a metric's mean and standard deviation are those of its run, as in the paper (run), or "
+        "common to all runs, so that a state is the same place in each of them (pooled)",
+    )
     validation_share: float = setting(
         0.2, "share of the runs held out to choose the number of states", minimum=0, maximum=0.9
     )
@@ -90,10 +97,14 @@ class SelectionSettings:
         "gaussian",
         "the kind of model, or a list of kinds to choose between by the same criterion; a state's "
         "observations scatter about its mean (gaussian), or about a point that depends on the "
-        "observation before (autoregressive)",
+        "observation before, each metric on its own last value (autoregressive) or on those of all "
+        "metrics (vector_autoregressive)",
     )
     criterion: Criterion = setting(
-        "bic", "what chooses the number of states, on the validation runs"
+        "bic",
+        "what chooses the number of states; bic, aic or log_likelihood of the validation runs, or "
+        "found_again, which takes the verdict's kind of model and the largest number of states that "
+        "halves of the runs agree on",
     )
     aggregate: Aggregate = setting(
         "mean", "how a number of states is judged; by the mean over restarts, or by the best one"
@@ -134,6 +145,33 @@ class FitSettings:
 @dataclass(frozen=True)
 class HmmSettings(FitSettings, SelectionSettings):
     """The hidden Markov model, and how its number of states is chosen."""
+
+
+#: What a method says where the config does not, by section.
+METHODS: dict[str, dict[str, dict[str, Any]]] = {
+    "paper": {
+        "hmm": {"model": "gaussian", "criterion": "bic"},
+        "observations": {"scale": "run"},
+    },
+    "recommended": {
+        "hmm": {"model": list(get_args(KindOfModel)), "criterion": "found_again"},
+        "observations": {"scale": "pooled"},
+    },
+}
+
+
+@dataclass(frozen=True)
+class ReproducibilitySettings:
+    """Whether other seeds show the same map; docs/concepts.md."""
+
+    halves: int = setting(
+        5,
+        "random pairs of halves of the runs, on each of which everything is fitted and chosen "
+        "anew; with fewer than 10 runs, some are left out one at a time instead. 0 leaves this out",
+        minimum=0,
+    )
+    restarts: int = setting(2, "fits of each model to a half", minimum=1)
+    random_state: int = setting(0, "seed of the halves, and of those fits", minimum=0)
 
 
 @dataclass(frozen=True)

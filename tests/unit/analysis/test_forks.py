@@ -14,7 +14,8 @@ from statsmodels.stats.multitest import multipletests
 
 from tests.support.known_chains import paths_of, run_of
 from training_maps import cli
-from training_maps.analysis.forks import explain_forks, find_forks, t_interval
+from training_maps.analysis.forks import explain_forks, find_forks
+from training_maps.stats.mean_interval import mean_interval
 from training_maps.utils.files import write_table
 
 
@@ -86,8 +87,10 @@ class TestWhetherItMatters:
         (fork,) = found.forks
         left, right = fork.branches
         assert (left.mean_step, right.mean_step) == (12, 32)
+        # Symmetric but for rounding: Student's t.
         theirs = stats.ttest_1samp(steps[:6], 0).confidence_interval(0.95)
         assert left.interval_step == pytest.approx((theirs.low, theirs.high))
+        assert right.interval_step == mean_interval(np.array(steps[6:], dtype=float))
         assert left.mean_epoch == 3
         assert left.interval_epoch == pytest.approx((theirs.low / 4, theirs.high / 4))
         assert fork.test.f == pytest.approx(stats.f_oneway(steps[:6], steps[6:]).statistic)
@@ -158,9 +161,14 @@ class TestWhetherItMatters:
         assert fork.sentence.endswith(fork.reason)
         assert [branch.n_runs for branch in fork.branches] == [6, 6]
 
-    def test_intervals_of_few_values(self):
-        assert t_interval(np.array([3.0])) is None
-        assert t_interval(np.array([3.0, 3.0])) == (3.0, 3.0)
+    def test_branches_of_fewer_than_three_runs_have_no_interval(self):
+        paths = paths_of(*[[0, 1, 3]] * 3, *[[0, 2, 3]] * 2)
+        (fork,) = explain_forks(paths, times_of([10, 12, 15, 30, 34])).forks
+        three, two = fork.branches
+        assert three.interval_step is not None
+        assert two.mean_step == 32
+        assert two.interval_step is None
+        assert "to state 2 (mean convergence at step 32)" in fork.sentence
 
 
 class TestCommand:

@@ -126,6 +126,25 @@ class TestRule:
         assert sum(found) <= 0.01 * 1200
 
 
+class TestFourRuns:
+    def test_a_stark_run_against_three_alike(self):
+        alike = [stages(10, 20, 30), stages(11, 20, 29), stages(10, 21, 29)]
+        assert outliers(*alike, [3] * 50 + stages(2, 4, 4)) == [3]
+        assert outliers(*alike, stages(12, 20, 28)) == []
+
+    def test_three_identical_runs(self):
+        assert outliers(*[stages(5, 5)] * 3, stages(1, 9)) == [3]
+        assert outliers(*[stages(50, 50)] * 3, stages(51, 49)) == []
+
+    def test_pairs_are_no_outliers(self):
+        assert outliers(*[stages(5, 5)] * 2, *[stages(1, 9)] * 2) == []
+
+    def test_exchangeable_runs_are_rarely_outliers(self):
+        rng = np.random.default_rng(4)
+        sets = [outliers(*[varied_run(rng) for _ in range(4)]) for _ in range(200)]
+        assert np.mean([bool(found) for found in sets]) <= 0.05
+
+
 class TestProperties:
     @given(runs_strategy, st.randoms(use_true_random=False))
     @settings(max_examples=40, deadline=None)

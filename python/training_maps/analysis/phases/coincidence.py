@@ -3,30 +3,44 @@
 An event of a run *coincides* with a transition if that is the nearest of its path (the earlier of
 two as near) and at most `tolerance` checkpoints away. It happens *in* the state of its checkpoint.
 
-Coincidences come by chance too: where runs change state often, any time is near a transition. So
-each count stands beside what it would be
+Coincidences come by chance too, so each count stands beside two others:
 
+- at the times of the other runs: the mean number when every run is given another run's event. The
+  test is of this kind: events are dealt to the runs anew, in all orders where they are few, else in
+  `N_PERMUTATIONS` random ones, and p is the share of deals with as many coincidences or more
+  (Fisher 1935; Phipson and Smyth 2010). It is exact if the event has nothing to do with the run's
+  path, however alike the runs' times are. Holm's method adjusts for the number of states and
+  transitions looked at; those that every deal leaves at the same count cannot be told of, whatever
+  happens, and are not tests (Tarone 1990).
 - at random times: the sum over runs of the share of the run's checkpoints at which an event would
-  coincide; with the probability of as many or more, which is that of a sum of independent trials of
-  different probabilities (a Poisson binomial), adjusted by Holm's method for the number of states
-  and transitions looked at;
-- at the times of the other runs: the mean number when every run is given another run's event. Where
-  this is as high as the count, runs do the same at the same time, and it cannot be told whether
-  state and event belong together.
+  coincide. That is no test: where all runs do everything at about the same time, any event beats
+  it. Its p-value, of a sum of independent trials of different probabilities (a Poisson binomial),
+  adjusted likewise, is told beside.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from itertools import permutations
+from math import factorial
 from typing import Any
 
 import numpy as np
 
 from training_maps.stats.permutation_test import holm
-from training_maps.utils.numbers import Ints
+from training_maps.utils.numbers import Bools, Ints
 
 Edge = tuple[int, int]
+
+SIGNIFICANCE = 0.05
+# Random deals of events to runs, where there are more than `_MOST_EXACT` in all (from 8 runs on).
+N_PERMUTATIONS = 9999
+_MOST_EXACT = 20_000
+_RANDOM_STATE = 0
+# From this share of the runs on, another run's event would coincide as well.
+SAME_TIMES = 0.6
 
 
 @dataclass(frozen=True)
@@ -37,10 +51,13 @@ class Coincidence:
         state: the state; None for a transition.
         transition: the transition (from, to); None for a state.
         n_runs: runs whose event coincides with it.
-        share: their share of the runs that have the event.
+        n_events: runs that have the event.
+        share: n_runs over n_events.
         expected_at_random: the number of runs expected at random times.
-        p_value: probability of as many or more at random times, adjusted for all states and
-            transitions looked at.
+        p_value: share of the ways to deal the events to the runs that give as many or more,
+            adjusted for all states and transitions tested; 1 where all ways give the same.
+        p_value_at_random: probability of as many or more at random times, adjusted for all states
+            and transitions looked at.
         expected_of_other_runs: the number of runs expected at the times of the other runs; None
             with one run.
     """
@@ -48,10 +65,24 @@ class Coincidence:
     state: int | None
     transition: Edge | None
     n_runs: int
+    n_events: int
     share: float
     expected_at_random: float
     p_value: float
+    p_value_at_random: float
     expected_of_other_runs: float | None
+
+    @property
+    def is_finding(self) -> bool:
+        """Whether event and state or transition move together from run to run beyond chance."""
+        return self.p_value < SIGNIFICANCE
+
+    @property
+    def at_same_times(self) -> bool:
+        """Whether other runs' times would do for most runs as well, so that nothing can be told."""
+        others = self.expected_of_other_runs
+        alike = others is not None and others >= SAME_TIMES * self.n_events
+        return alike and not self.is_finding
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, ready for JSON."""
@@ -90,12 +121,64 @@ def coincidences(
     seeds = sorted(events)
     at_each = {seed: _marks(paths[seed], tolerance) for seed in seeds}
     things = sorted({thing for marks in at_each.values() for thing in marks}, key=_order)
-    found = [_count(thing, seeds, at_each, events) for thing in things]
-    adjusted = holm([one.p_value for one in found])
+    hits = [_hits(thing, seeds, at_each, events) for thing in things]
+    found = [
+        _count(thing, seeds, at_each, of_thing)
+        for thing, of_thing in zip(things, hits, strict=True)
+    ]
+    at_random = holm([one.p_value_at_random for one in found])
+    adjusted = _permuted(hits)
     judged = [
-        Coincidence(**{**vars(one), "p_value": p}) for one, p in zip(found, adjusted, strict=True)
+        replace(one, p_value=p, p_value_at_random=q)
+        for one, p, q in zip(found, adjusted, at_random, strict=True)
     ]
     return sorted(judged, key=lambda one: -one.n_runs)
+
+
+def permuted_counts(hits: Bools) -> tuple[Ints, bool]:
+    """How many runs coincide when the events are dealt to the runs in other orders.
+
+    Args:
+        hits: (n, n), whether run i would coincide at the time of run j's event.
+
+    Returns:
+        The counts, one a deal; and whether they are all n! deals, the real one among them, rather
+        than random ones.
+    """
+    n = len(hits)
+    exact = n <= 12 and factorial(n) <= _MOST_EXACT
+    deals = _all_deals(n) if exact else _random_deals(n)
+    counts = np.zeros(len(deals), dtype=np.int64)
+    for run in range(n):
+        counts += hits[run, deals[:, run]]
+    return counts, exact
+
+
+@lru_cache(maxsize=8)
+def _all_deals(n: int) -> Ints:
+    return np.array(list(permutations(range(n))), dtype=np.int64).reshape(factorial(n), n)
+
+
+@lru_cache(maxsize=2)  # both phases, and each state and transition, are dealt alike
+def _random_deals(n: int) -> Ints:
+    rows = np.tile(np.arange(n), (N_PERMUTATIONS, 1))
+    return np.random.default_rng(_RANDOM_STATE).permuted(rows, axis=1, out=rows)
+
+
+def _permuted(hits: Sequence[Bools]) -> list[float]:
+    """The p-value of each state or transition by permutation, adjusted for those that vary."""
+    p_values = [1.0] * len(hits)
+    tested = []
+    for i, of_thing in enumerate(hits):
+        if (of_thing == of_thing[:, :1]).all() or (of_thing == of_thing[:1]).all():
+            continue  # each run coincides at all times or at none; or all do at the same times
+        counts, exact = permuted_counts(of_thing)
+        as_many = int((counts >= np.trace(of_thing)).sum())
+        p_values[i] = as_many / len(counts) if exact else (1 + as_many) / (1 + len(counts))
+        tested.append(i)
+    for i, p in zip(tested, holm([p_values[i] for i in tested]), strict=True):
+        p_values[i] = p
+    return p_values
 
 
 def tail_probability(probabilities: Sequence[float], at_least: int) -> float:
@@ -115,30 +198,39 @@ def _marks(states: Ints, tolerance: int) -> dict[int | Edge, np.ndarray]:
     return marks
 
 
-def _count(
+def _hits(
     thing: int | Edge,
     seeds: Sequence[int],
     at_each: Mapping[int, Mapping[int | Edge, np.ndarray]],
     events: Mapping[int, int],
-) -> Coincidence:
-    """The count of one state or transition, its p-value not yet adjusted."""
+) -> Bools:
+    """Whether run i coincides with a state or transition at the time of run j's event, (n, n)."""
     never = np.zeros(1, dtype=bool)
     marks = [at_each[seed].get(thing, never) for seed in seeds]
-    shares = [float(mark.mean()) for mark in marks]
     at = np.array([events[seed] for seed in seeds])
-    n_runs, others = 0, 0.0
-    for i, mark in enumerate(marks):
-        hits = mark[np.minimum(at, len(mark) - 1)]  # of this run, at every run's time
-        n_runs += int(hits[i])
-        others += float(hits.sum() - hits[i]) / max(len(seeds) - 1, 1)
+    return np.array([mark[np.minimum(at, len(mark) - 1)] for mark in marks], dtype=bool)
+
+
+def _count(
+    thing: int | Edge,
+    seeds: Sequence[int],
+    at_each: Mapping[int, Mapping[int | Edge, np.ndarray]],
+    hits: Bools,
+) -> Coincidence:
+    """The count of one state or transition, its p-values not yet adjusted."""
+    n = len(seeds)
+    shares = [float(at_each[s][thing].mean()) if thing in at_each[s] else 0.0 for s in seeds]
+    n_runs = int(np.trace(hits))
     return Coincidence(
         state=thing if isinstance(thing, int) else None,
         transition=None if isinstance(thing, int) else thing,
         n_runs=n_runs,
-        share=n_runs / len(seeds),
+        n_events=n,
+        share=n_runs / n,
         expected_at_random=sum(shares),
-        p_value=tail_probability(shares, n_runs),
-        expected_of_other_runs=others if len(seeds) > 1 else None,
+        p_value=1.0,
+        p_value_at_random=tail_probability(shares, n_runs),
+        expected_of_other_runs=float(hits.sum() - n_runs) / (n - 1) if n > 1 else None,
     )
 
 

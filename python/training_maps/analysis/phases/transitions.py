@@ -33,6 +33,7 @@ from training_maps.settings.sections import PhaseTransitionsSettings
 from training_maps.utils.notes import Note
 from training_maps.utils.numbers import Floats
 from training_maps.utils.seeds import named_seeds
+from training_maps.utils.wording import equals_p
 
 # Each phase, and the columns of the training log that show it: the first that a run has is used.
 PHASES = {
@@ -41,6 +42,10 @@ PHASES = {
 }
 _ACCURACIES, _LOSSES = zip(*PHASES.values(), strict=True)
 NO_LOG = "no log"
+CANNOT_TELL = (
+    "All runs do both at about the same time, so these runs cannot tell whether the two belong "
+    "together."
+)
 ORDERS = (
     "memorisation first",
     "together",
@@ -238,6 +243,7 @@ def _summary(
             "median_step": float(found["step"].median()) if len(found) else None,
             "median_epoch": _median(found["epoch"]),
             "coincidences": [one.to_dict() for one in found_at],
+            **_goes_with(found_at),
             "sentence": _sentence(phase, rows, found_at, tolerance),
         }
         summary["notes"] += [note.to_dict() for note in _notes(phase, rows)]
@@ -281,32 +287,48 @@ def _which_first(
     return "memorisation first" if apart > 0 else "generalisation first"
 
 
+def _goes_with(found_at: Sequence[Coincidence]) -> dict[str, Any]:
+    """The transition that a phase goes with, if any; or whether times are too alike to tell."""
+    told = _told(found_at)
+    edge = told.transition if told is not None and told.is_finding else None
+    return {
+        "goes_with": None if edge is None else list(edge),
+        "at_same_times": told is not None and told.at_same_times,
+    }
+
+
+def _told(found_at: Sequence[Coincidence]) -> Coincidence | None:
+    """What there is to say of a phase: a transition that goes with it, or one at the same times."""
+    transitions = [one for one in found_at if one.transition is not None]
+    telling = [one for one in transitions if one.is_finding]
+    telling += [one for one in transitions if one.at_same_times]
+    return telling[0] if telling else None
+
+
 def _sentence(
     phase: str, rows: pd.DataFrame, found_at: Sequence[Coincidence], tolerance: int
 ) -> str:
     """What happens in how many runs, and what goes with it beyond chance."""
-    counted = f"{phase.capitalize()} is found in {int((rows['status'] == 'found').sum())} of "
-    counted += f"{len(rows)} runs"
+    n_found = int((rows["status"] == "found").sum())
+    counted = f"{phase.capitalize()} is found in {n_found} of {len(rows)} runs."
     if not found_at:
-        return f"{counted}."
-    transitions = [one for one in found_at if one.transition is not None]
-    beyond = [one for one in transitions if one.p_value < 0.05]
-    if beyond:
-        best = beyond[0]
-        assert best.transition is not None
-        where = (
-            f"it comes within {tolerance} checkpoints of the transition from state "
-            f"{best.transition[0]} to {best.transition[1]}"
+        return counted
+    told = _told(found_at)
+    if told is None or told.transition is None:
+        state = next(one for one in found_at if one.state is not None)
+        return (
+            f"{counted} No transition goes with it beyond chance; it happens in state "
+            f"{state.state} in {state.n_runs} of them."
         )
-    else:
-        best = next(one for one in found_at if one.state is not None)
-        where = f"no transition goes with it beyond chance; it happens in state {best.state}"
-    others = ""
-    if best.expected_of_other_runs is not None:
-        others = f", {best.expected_of_other_runs:.1f} at the times of the other runs"
+    where = (
+        f"{counted} In {told.n_runs} of them it comes within {tolerance} checkpoints of the "
+        f"transition from state {told.transition[0]} to {told.transition[1]}"
+    )
+    if not told.is_finding:
+        return f"{where}. {CANNOT_TELL}"
     return (
-        f"{counted}; {where} in {best.n_runs} of them ({best.expected_at_random:.1f} expected at "
-        f"random times{others})."
+        f"{where}, and in {told.expected_of_other_runs:.1f} at the times of the other runs "
+        f"({equals_p(told.p_value)})."
     )
 
 

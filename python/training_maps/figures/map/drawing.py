@@ -14,7 +14,7 @@ from matplotlib.path import Path
 from training_maps.figures.map.labels import Box
 from training_maps.figures.map.layout import Edge, Orientation
 from training_maps.figures.map.plan import (
-    _DETOUR_WORD,
+    _DELAY_WORD,
     _EDGE_POINTS,
     _FEATURE_POINTS,
     MapDrawing,
@@ -50,7 +50,7 @@ def draw_training_map(
     tmap: MapLike,
     ax: Axes | None = None,
     *,
-    detour_states: Sequence[int] = (),
+    delay_states: Sequence[int] = (),
     first_visits: Mapping[int, float] | None = None,
     time: str = "step",
     width: Width = "page",
@@ -66,7 +66,7 @@ def draw_training_map(
     Args:
         tmap: the map, or the dict of its `training_map.json`.
         ax: axes to draw on, without the table; a figure of its own by default.
-        detour_states: states to mark as detours.
+        delay_states: states to mark as delays.
         first_visits: time of the first visit of each state, shown under its features.
         time: what `first_visits` counts, "epoch" or "step".
         width: "page" or "column", of a paper.
@@ -81,9 +81,7 @@ def draw_training_map(
     inches = PAGE if width == "page" else COLUMN
     if ax is not None:
         inches = max(_axes_size(ax)[0], COLUMN)
-    drawing = plan_map(
-        data, inches, orientation, frozenset(detour_states), first_visits or {}, time
-    )
+    drawing = plan_map(data, inches, orientation, frozenset(delay_states), first_visits or {}, time)
     if ax is not None:
         _paint(ax, drawing)
         return ax.get_figure(root=True)  # type: ignore[return-value]
@@ -201,7 +199,7 @@ def _paint_edge(
 def _paint_state(ax: Axes, drawing: MapDrawing, state: int, scale: float) -> None:
     centre, radius = drawing.layout.positions[state], drawing.layout.radii[state]
     colour = state_colour(state)
-    if state in drawing.detours:
+    if state in drawing.delays:
         ax.add_patch(
             Circle(
                 tuple(centre),
@@ -213,7 +211,7 @@ def _paint_state(ax: Axes, drawing: MapDrawing, state: int, scale: float) -> Non
                 zorder=4,
             )
         )
-        _paint_text(ax, drawing.word_boxes[state], _DETOUR_WORD, scale, ACCENT, "bold", "word")
+        _paint_text(ax, drawing.word_boxes[state], _DELAY_WORD, scale, ACCENT, "bold", "word")
     ax.add_patch(
         Circle(
             tuple(centre),

@@ -78,15 +78,18 @@ class TestRuns:
         assert edge["n_runs"] == 10
         # Seven of a hundred checkpoints are within three of the entry.
         assert edge["expected_at_random"] == pytest.approx(0.7)
-        assert edge["p_value"] < 1e-9
+        assert edge["p_value"] < 0.001
+        assert edge["p_value_at_random"] < 1e-9
         # The times of others are 4, 8, ... checkpoints off: next to none fits.
         assert edge["expected_of_other_runs"] < 1
         assert phases["generalisation"]["sentence"] == (
-            "Generalisation is found in 10 of 10 runs; it comes within 3 checkpoints of the "
-            "transition from state 1 to 2 in 10 of them (0.7 expected at random times, "
-            f"{edge['expected_of_other_runs']:.1f} at the times of the other runs)."
+            "Generalisation is found in 10 of 10 runs. In 10 of them it comes within 3 checkpoints "
+            "of the transition from state 1 to 2, and in "
+            f"{edge['expected_of_other_runs']:.1f} at the times of the other runs (p < 0.001)."
         )
-        assert "no transition goes with it beyond chance" in phases["memorisation"]["sentence"]
+        assert phases["generalisation"]["goes_with"] == [1, 2]
+        assert phases["memorisation"]["goes_with"] is None
+        assert "No transition goes with it beyond chance" in phases["memorisation"]["sentence"]
         assert "in state 0 in 10 of them" in phases["memorisation"]["sentence"]
 
     def test_what_is_beyond_the_tolerance_does_not_coincide(self):
@@ -106,6 +109,13 @@ class TestRuns:
             c for c in summary["phases"]["generalisation"]["coincidences"] if c["transition"]
         ]
         assert edge["n_runs"] == edge["expected_of_other_runs"] == 8
+        phase = summary["phases"]["generalisation"]
+        assert (phase["goes_with"], phase["at_same_times"]) == (None, True)
+        assert phase["sentence"] == (
+            "Generalisation is found in 8 of 8 runs. In 8 of them it comes within 3 checkpoints of "
+            "the transition from state 0 to 1. All runs do both at about the same time, so these "
+            "runs cannot tell whether the two belong together."
+        )
 
     def test_orders(self):
         logs = {

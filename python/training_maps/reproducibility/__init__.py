@@ -1,0 +1,1 @@
+"""Whether other seeds show the same: every model fitted anew to halves of the runs."""

@@ -1,0 +1,225 @@
+"""All models fitted anew to some of the runs, and what they say of all runs.
+
+Every candidate, a kind of model with a number of states, is fitted as in the experiment itself. Of
+each is kept how its restarts are judged by the half's own validation runs, the most likely path of
+every run, seen or not, under the restart that is kept, and how well it foretells every run.
+
+How well is the one-step-ahead predictive log density (`training_maps.hmm.predictive`), in nats.
+Models that have no states are judged by it too (`training_maps.structure.field`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from training_maps.hmm.observations import Observations
+from training_maps.hmm.predictive import foretold
+from training_maps.model_selection.criteria import Candidate
+from training_maps.model_selection.fit import fit_hmm
+from training_maps.model_selection.fitted import SCORE_COLUMNS
+from training_maps.model_selection.restarts import numbered_path
+from training_maps.reproducibility.halves import Scheme, observations_of, runs_of, scheme_of
+from training_maps.settings.sections import FitSettings
+from training_maps.structure.field import foretold_by_fields
+from training_maps.utils.errors import InputError
+from training_maps.utils.files import made_by, replace_when_whole
+from training_maps.utils.numbers import Floats
+
+_ARRAYS = ("seeds", "lengths", "inside", "paths", "predictive")
+
+
+@dataclass(frozen=True, eq=False)
+class HalfFit:
+    """What the models fitted to a half of the runs say of all runs.
+
+    Attributes:
+        number: which half, from 0 on.
+        scheme: "halves", or "leave_one_out" where the runs are few.
+        seeds: (M,) seeds of all runs, ascending.
+        lengths: (M,) checkpoints of each run; they sum to n.
+        inside: (M,) whether a run is one of the half's, training and validation runs both.
+        candidates: the C models with states that could be fitted.
+        paths: (C, n) most likely (Viterbi) states of all runs, concatenated by ascending seed; of
+            each candidate, states are numbered in the order in which all runs visit them.
+        predictive: (C, M) one-step-ahead predictive log density of each run, in nats.
+        scores: the rows of the candidates' restarts, with `SCORE_COLUMNS`.
+        others: by name, the predictive log density (M,) of models that have no states.
+        reason: why there are no fits; None if there are.
+    """
+
+    number: int
+    scheme: Scheme
+    seeds: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    inside: NDArray[np.bool_]
+    candidates: tuple[Candidate, ...]
+    paths: NDArray[np.int64]
+    predictive: Floats
+    scores: pd.DataFrame
+    others: Mapping[str, Floats] = field(default_factory=dict)
+    reason: str | None = None
+
+    def path_of(self, candidate: Candidate) -> NDArray[np.int64]:
+        """The states (n,) of all checkpoints under a candidate; KeyError if it was not fitted."""
+        if candidate not in self.candidates:
+            raise KeyError(candidate)
+        path: NDArray[np.int64] = self.paths[self.candidates.index(candidate)]
+        return path
+
+    def save(
+        self, path: str | os.PathLike[str], obs: Observations, settings: Mapping[str, Any]
+    ) -> None:
+        """Write it as npz without pickles, with the digest of all runs' observations."""
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in _ARRAYS}
+        arrays["paths"] = arrays["paths"].astype(np.uint16)
+        for column in SCORE_COLUMNS:
+            values = self.scores[column].to_numpy()
+            arrays[f"scores_{column}"] = values.astype(str) if values.dtype == object else values
+        arrays |= {f"others_{name}": values for name, values in self.others.items()}
+        with replace_when_whole(path) as aside, aside.open("wb") as file:
+            np.savez_compressed(
+                file,
+                **arrays,
+                models=np.array([candidate.model for candidate in self.candidates], dtype=str),
+                n_states=np.array([c.n_states for c in self.candidates], dtype=np.int64),
+                number=np.array(self.number),
+                scheme=np.array(self.scheme),
+                reason=np.array(self.reason or ""),
+                observations=np.array(obs.digest),
+                made_by=np.array(json.dumps(made_by(**settings))),
+            )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], obs: Observations) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: if the file is missing, broken, or of other observations than `obs`.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                saved = {name: file[name] for name in file.files}
+            digest = str(saved["observations"])
+            loaded = cls._of(saved)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise InputError(f"{path}: the half cannot be read ({reason})") from error
+        except (ValueError, TypeError, LookupError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(f"{path}: is no half of 'training-maps half' ({error})") from error
+        if digest != obs.digest:
+            raise InputError(
+                f"{path}: this half is of other observations than those given; fit it again with "
+                "'training-maps half'"
+            )
+        return loaded
+
+    @classmethod
+    def _of(cls, saved: Mapping[str, NDArray[Any]]) -> Self:
+        """What a file's arrays say."""
+        arrays = {name: saved[name] for name in _ARRAYS}
+        models = saved["models"].tolist()
+        candidates = tuple(map(Candidate, models, saved["n_states"].tolist()))
+        runs, n = len(arrays["seeds"]), int(arrays["lengths"].sum())
+        shapes = {
+            "lengths": (runs,),
+            "inside": (runs,),
+            "paths": (len(candidates), n),
+            "predictive": (len(candidates), runs),
+        }
+        for name, shape in shapes.items():
+            if arrays[name].shape != shape:
+                raise ValueError(f"{name} has shape {arrays[name].shape}, expected {shape}")
+        arrays["paths"] = arrays["paths"].astype(np.int64)
+        return cls(
+            number=int(saved["number"]),
+            scheme="halves" if str(saved["scheme"]) == "halves" else "leave_one_out",
+            candidates=candidates,
+            **arrays,
+            scores=pd.DataFrame({c: saved[f"scores_{c}"].tolist() for c in SCORE_COLUMNS}),
+            others={
+                name.removeprefix("others_"): values
+                for name, values in saved.items()
+                if name.startswith("others_")
+            },
+            reason=str(saved["reason"]) or None,
+        )
+
+
+def fit_half(
+    obs: Observations,
+    number: int,
+    candidates: Sequence[Candidate],
+    *,
+    validation_share: float,
+    random_state: int = 0,
+    **fit: Any,
+) -> HalfFit:
+    """Fit all candidates to one half of the runs.
+
+    Args:
+        obs: observations of all runs.
+        number: of the half (`training_maps.reproducibility.halves.runs_of`).
+        candidates: kinds of model with numbers of states. One that the half has too few different
+            checkpoints for is left out.
+        validation_share: share of the half's runs held out to judge the fits.
+        random_state: seed of halves, of their validation runs and of the fits' starts.
+        fit: how each candidate is fitted, as `fit_hmm` takes it.
+
+    Returns:
+        The fits; with a `reason` in their place if the runs are too few.
+
+    Raises:
+        InputError: if a setting is out of its range.
+    """
+    x, lengths, seeds = obs.sequences()
+    inside = runs_of(seeds, number, random_state)
+    half = observations_of(obs, inside, validation_share, [random_state, number, 1])
+    able, reason = _able(half, candidates, len(seeds), number)
+    fits = [
+        fit_hmm(half, c.n_states, model=c.model, random_state=random_state, **fit) for c in able
+    ]
+    seen = half.sequences("train")[:2] if able else (x, lengths)
+    floor = fit.get("covariance_floor", FitSettings.covariance_floor)
+    return HalfFit(
+        number=number,
+        scheme=scheme_of(len(seeds)),
+        seeds=np.array(seeds, dtype=np.int64),
+        lengths=lengths,
+        inside=np.isin(seeds, inside),
+        candidates=tuple(able),
+        paths=np.array([numbered_path(f.hmm, x, lengths) for f in fits]).reshape(len(fits), len(x)),
+        predictive=np.array([foretold(f.hmm, seen, (x, lengths)) for f in fits]).reshape(
+            len(fits), len(lengths)
+        ),
+        scores=_joined([found.scores for found in fits]),
+        others=foretold_by_fields(half, obs, floor) if able else {},
+        reason=reason,
+    )
+
+
+def _able(
+    half: Observations, candidates: Sequence[Candidate], n_runs: int, number: int
+) -> tuple[list[Candidate], str | None]:
+    """The candidates that can be fitted to a half, and why there is none."""
+    if half.table.empty:
+        return [], f"{n_runs} runs are too few for refit {number}."
+    distinct = len(np.unique(half.sequences("train")[0], axis=0))
+    able = [candidate for candidate in candidates if candidate.n_states <= distinct]
+    if able:
+        return able, None
+    return [], f"The training runs of refit {number} have only {distinct} different checkpoints."
+
+
+def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    if not tables:
+        return pd.DataFrame(columns=list(SCORE_COLUMNS))
+    return pd.concat(tables, ignore_index=True)

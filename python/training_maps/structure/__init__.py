@@ -1,0 +1,1 @@
+"""Whether there are states at all: how well models with and without states foretell runs."""

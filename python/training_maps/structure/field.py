@@ -1,0 +1,369 @@
+"""A smooth field: training as drift without states, the alternative that states must beat.
+
+The next checkpoint is this one plus a smooth function of where the run is, with noise whose size
+and shape vary smoothly too (the continuous alternative of Hu et al. 2023, open question 1):
+
+    x_{t+1} = x_t + b(p_t) + B(p_t) x_t + noise,    noise ~ t_v(0, s_t Sigma(p_t))
+
+**Where the run is.** The place p_t is the run's position along the first principal components of
+the training rows, in units of the first one's standard deviation. It may be averaged over the last
+checkpoints, as a noisy row says little of where a run is; and time, as a share of the run, may be
+one more coordinate.
+
+**Smooth.** Local linear regression (Cleveland and Devlin 1988): at each of a few dozen anchors,
+spread over the places by k-means, a weighted regression and the weighted covariance of its
+residuals; between anchors, both are blended with the same Gaussian weights. A wide kernel is one
+autoregression for all of training; a narrow one bends within a few checkpoints. Where the rows at
+an anchor are few, it leans on the regression and the covariance of all rows.
+
+**Noise.** Student's t (`training_maps.hmm.predictive`), and its size may swell after large residuals
+and calm down again, as in GARCH (Bollerslev 1986): s_t = 1 - c + c h_t, with h_t a running average of
+the squared residuals. Or it may switch between levels, as a Markov chain of its own does. Training
+whose noise alone changes is then no reason to see a state.
+
+Which noise is chosen by cross-validation over the training runs in two folds. Which of `SHAPES`,
+the ladder chooses by runs that no field saw, as it chooses the number of states
+(`training_maps.structure.ladder`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from training_maps.hmm.base import one_thread
+from training_maps.hmm.inference import log_likelihood
+from training_maps.hmm.missing_values import gaps_filled
+from training_maps.hmm.observations import Observations
+from training_maps.hmm.predictive import DEGREES, student_t
+from training_maps.utils.numbers import Floats
+
+# Anchors at most, and rows for each at least.
+_ANCHORS, _ROWS = 40, 20
+# How many rows the regression and the covariance of all rows count for at an anchor.
+_PRIOR_OF_FLOW, _PRIOR_OF_NOISE = 1.0, 10.0
+# Imagined rows without drift, as strong as the prior of autoregressive states.
+_RIDGE = 1e-2
+# How much of the running average of squared residuals is kept from one checkpoint to the next, and
+# the largest square that it takes in, in its expected size.
+_KEPT, _LARGEST = 0.8, 20.0
+
+
+class Shape(NamedTuple):
+    """What kind of field.
+
+    Attributes:
+        components: principal components that say where a run is.
+        bandwidth: of the Gaussian kernel, in standard deviations of the first component.
+        coupled: whether a metric's drift depends on all metrics, or on its own value only.
+        memory: share of the averaged position that is kept from one checkpoint to the next.
+        timed: whether time, as a share of the run, is a coordinate too.
+    """
+
+    components: int
+    bandwidth: float
+    coupled: bool
+    memory: float = 0.0
+    timed: bool = False
+
+
+#: Fields that are tried, by name.
+SHAPES = {
+    "field_narrow": Shape(1, 0.2, True),
+    "field_wide": Shape(2, 0.4, True),
+    "field_wide_3": Shape(3, 0.4, True),
+    "field_averaged": Shape(2, 0.4, True, memory=0.7),
+    "field_timed": Shape(1, 0.2, True, timed=True),
+    "field_own_narrow": Shape(2, 0.2, False),
+    "field_own_wide": Shape(3, 0.4, False),
+    "field_own_timed": Shape(1, 0.2, False, timed=True),
+}
+
+
+class Noise(NamedTuple):
+    """How residuals scatter.
+
+    Attributes:
+        degrees: of freedom of Student's t; infinity is the Gaussian.
+        swell: c above: how far the size follows the last residuals, from 0 to below 1.
+        switching: whether the size switches between `_LEVELS` instead.
+    """
+
+    degrees: float
+    swell: float = 0.0
+    switching: bool = False
+
+
+# Sizes of switching noise, as shares of the covariance, and how often a step keeps its size.
+_LEVELS, _STAYING = (1 / 16, 1 / 4, 1.0, 4.0), 0.9
+_NOISES = (
+    *(Noise(degrees, swell) for swell in (0.0, 0.5, 0.9) for degrees in DEGREES),
+    *(Noise(degrees, switching=True) for degrees in DEGREES),
+)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps of all runs from one checkpoint to the next; n of them.
+
+    Attributes:
+        before: (n, d) rows, gaps interpolated.
+        change: (n, d) what the next row adds; 0 where its entry is missing.
+        missing: (n, d) whether the next row's entry is missing.
+        place: (n, d) rows averaged over the last checkpoints.
+        time: (n,) from 0 to 1 over each run.
+        lengths: (M,) steps of each run.
+    """
+
+    before: Floats
+    change: Floats
+    missing: Floats
+    place: Floats
+    time: Floats
+    lengths: list[int]
+
+    @classmethod
+    def of(cls, runs: Sequence[Floats], memory: float) -> Steps:
+        """The steps of runs (T, d) with NaN where an entry is missing; T is at least 2."""
+        from scipy.signal import lfilter
+
+        filled = [gaps_filled(run, np.array([len(run)])) for run in runs]
+        places = [
+            lfilter([1 - memory], [1, -memory], run[:-1], axis=0, zi=memory * run[:1])[0]
+            for run in filled
+        ]
+        missing = np.vstack([np.isnan(run[1:]) for run in runs])
+        change = np.vstack([np.diff(run, axis=0) for run in filled])
+        lengths = [len(run) - 1 for run in runs]
+        return cls(
+            before=np.vstack([run[:-1] for run in filled]),
+            change=np.where(missing, 0.0, change),
+            missing=missing,
+            place=np.vstack(places),
+            time=np.concatenate([np.arange(n) / max(n - 1, 1) for n in lengths]),
+            lengths=lengths,
+        )
+
+
+@dataclass
+class SmoothField:
+    """A fitted field.
+
+    Attributes:
+        shape: what kind of field.
+        covariance_floor: smallest eigenvalue of a covariance.
+        noise: how residuals scatter.
+        centre: (d,) mean of the training rows.
+        axes: (d, q) what a row is projected on to say where it is.
+        anchors: (A, q) places, with time as one more column if the shape is timed.
+        flows: (A, 1 + d, d) b and B at each anchor.
+        covariances: (A, d, d) of the residuals at each anchor.
+    """
+
+    shape: Shape
+    covariance_floor: float
+    noise: Noise = field(default=_NOISES[0])
+    centre: Floats = field(init=False, repr=False)
+    axes: Floats = field(init=False, repr=False)
+    anchors: Floats = field(init=False, repr=False)
+    flows: Floats = field(init=False, repr=False)
+    covariances: Floats = field(init=False, repr=False)
+
+    def fit(self, runs: Sequence[Floats]) -> Self:
+        """Fit to runs (T, d), and choose the noise by cross-validation over them in two folds."""
+        folds = [(runs[0::2], runs[1::2]), (runs[1::2], runs[0::2])]
+        if len(runs) < 2:  # nothing to hold out
+            folds = [(runs, runs)]
+        self._place(runs)
+        found: dict[Noise, float] = dict.fromkeys(_NOISES, 0.0)
+        for learnt, judging in folds:
+            self._learn(learnt)
+            parts = self._residuals(judging)
+            for noise in _NOISES:
+                found[noise] += float(_by_run(noise, *parts).sum())
+        self.noise = max(found, key=lambda noise: found[noise])
+        self._learn(runs)
+        return self
+
+    def foretold(self, runs: Sequence[Floats]) -> Floats:
+        """One-step-ahead predictive log density (M,) of each run (T, d), in nats."""
+        return _by_run(self.noise, *self._residuals(runs))
+
+    def _place(self, runs: Sequence[Floats]) -> None:
+        """Principal components and anchors."""
+        from sklearn.cluster import KMeans
+
+        steps = Steps.of(runs, self.shape.memory)
+        self.centre = steps.before.mean(axis=0)
+        _, sizes, axes = np.linalg.svd(steps.before - self.centre, full_matrices=False)
+        unit = max(sizes[0] / np.sqrt(len(steps.before)), 1e-12)
+        self.axes = axes[: self.shape.components].T / unit
+        places = self._places(steps)
+        n_anchors = max(1, min(_ANCHORS, len(places) // _ROWS, len(np.unique(places, axis=0))))
+        k_means = KMeans(n_anchors, n_init=1, random_state=0, max_iter=20)
+        self.anchors = k_means.fit(places).cluster_centers_
+
+    def _places(self, steps: Steps) -> Floats:
+        place = (steps.place - self.centre) @ self.axes
+        return np.column_stack([place, steps.time]) if self.shape.timed else place
+
+    def _weights(self, steps: Steps) -> Floats:
+        """How much (n, A) each anchor has to say of a step; they sum to 1."""
+        gaps = self._places(steps)[:, None, :] - self.anchors
+        distances = np.square(gaps).sum(axis=2) / self.shape.bandwidth**2
+        weights = np.exp(-0.5 * (distances - distances.min(axis=1, keepdims=True)))
+        return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float64)
+
+    def _learn(self, runs: Sequence[Floats]) -> None:
+        """Regressions and covariances at the anchors."""
+        steps = Steps.of(runs, self.shape.memory)
+        weights = self._weights(steps)
+        rows = np.hstack([np.ones((len(steps.before), 1)), steps.before])
+        squares, products = _moments(weights, rows, rows), _moments(weights, rows, steps.change)
+        of_all = squares.sum(axis=0), products.sum(axis=0)
+        solve = _coupled if self.shape.coupled else _own
+        flow = solve(of_all[0][None], of_all[1][None])[0]
+        prior = _PRIOR_OF_FLOW * of_all[0] / len(rows)
+        self.flows = solve(squares + prior, products + prior @ flow)
+        residuals = steps.change - rows @ flow
+        usual = residuals.T @ residuals / len(rows)
+        residuals = steps.change - self._flow(weights, rows)
+        self.covariances = self._shrunk(
+            _moments(weights, residuals, residuals), weights.sum(axis=0), usual
+        )
+
+    def _flow(self, weights: Floats, rows: Floats) -> Floats:
+        """The expected change (n, d) of rows (n, 1 + d)."""
+        n_anchors, p, d = self.flows.shape
+        here = (weights @ self.flows.reshape(n_anchors, p * d)).reshape(-1, p, d)
+        return np.asarray((rows[:, None, :] @ here)[:, 0])
+
+    def _shrunk(self, scatters: Floats, counts: Floats, usual: Floats) -> Floats:
+        """Covariances (A, d, d) with the shape of the usual one where rows are few, and floored."""
+        d = len(usual)
+        found = []
+        inverse = np.linalg.pinv(usual)
+        for scatter, count in zip(scatters, counts, strict=True):
+            size = np.sum(inverse * scatter) / (max(count, 1e-9) * d)
+            covariance = (scatter + _PRIOR_OF_NOISE * size * usual) / (count + _PRIOR_OF_NOISE)
+            values, vectors = np.linalg.eigh(covariance)
+            found.append((vectors * np.maximum(values, self.covariance_floor)) @ vectors.T)
+        return np.array(found)
+
+    def _residuals(self, runs: Sequence[Floats]) -> tuple[Floats, Floats, Floats, list[int]]:
+        """Of each step: squared distance, log determinant, entries seen; and the runs' lengths."""
+        steps = Steps.of(runs, self.shape.memory)
+        weights = self._weights(steps)
+        rows = np.hstack([np.ones((len(steps.before), 1)), steps.before])
+        residuals = np.where(steps.missing, 0.0, steps.change - self._flow(weights, rows))
+        covariances = np.tensordot(weights, self.covariances, axes=1)
+        # What is missing becomes independent, of variance 1 and without residual: it adds nothing.
+        covariances[steps.missing[:, :, None] | steps.missing[:, None, :]] = 0.0
+        at, entry = np.nonzero(steps.missing)
+        covariances[at, entry, entry] = 1.0
+        factors = np.linalg.cholesky(covariances)
+        white = np.linalg.solve(factors, residuals[:, :, None])[:, :, 0]
+        diagonals = np.diagonal(factors, axis1=1, axis2=2)
+        seen = (~steps.missing).sum(axis=1)
+        return (
+            np.square(white).sum(axis=1),
+            2 * np.log(diagonals).sum(axis=1),
+            seen.astype(np.float64),
+            steps.lengths,
+        )
+
+
+def foretold_by_fields(
+    seen: Observations, obs: Observations, covariance_floor: float
+) -> dict[str, Floats]:
+    """How well fields of every shape foretell runs.
+
+    Args:
+        seen: the fields are fitted to its training runs.
+        obs: the runs to foretell.
+        covariance_floor: smallest eigenvalue of a covariance, that of the models with states.
+
+    Returns:
+        By shape's name, the one-step-ahead predictive log density (M,) of each run of `obs` in
+        nats; 0 for a run of one checkpoint, as there is nothing to foretell.
+    """
+    x, lengths, _ = seen.sequences("train")
+    runs = [run for run in np.split(x, np.cumsum(lengths)[:-1]) if len(run) > 1]
+    x, lengths, _ = obs.sequences()
+    long = np.flatnonzero(lengths > 1)
+    judged = np.split(x, np.cumsum(lengths)[:-1])
+    found = {}
+    with one_thread():
+        for name, shape in SHAPES.items():
+            fitted = SmoothField(shape, covariance_floor).fit(runs)
+            found[name] = np.zeros(len(lengths))
+            found[name][long] = fitted.foretold([judged[i] for i in long])
+    return found
+
+
+def _moments(weights: Floats, a: Floats, b: Floats) -> Floats:
+    """Weighted sums (A, p, q) of the outer products of rows (n, p) and (n, q)."""
+    products = (a[:, :, None] * b[:, None, :]).reshape(len(a), -1)
+    return np.asarray(weights.T @ products).reshape(-1, a.shape[1], b.shape[1])
+
+
+def _coupled(squares: Floats, products: Floats) -> Floats:
+    """Regressions (A, 1 + d, d) of every metric on all."""
+    ridge = _RIDGE * np.eye(squares.shape[1])
+    ridge[0, 0] = 1e-9
+    return np.asarray(np.linalg.solve(squares + ridge, products))
+
+
+def _own(squares: Floats, products: Floats) -> Floats:
+    """Regressions (A, 1 + d, d) of every metric on itself: two coefficients each."""
+    n_anchors, p, d = products.shape
+    own = np.arange(1, p)
+    pair = np.empty((n_anchors, d, 2, 2))
+    pair[:, :, 0, 0] = squares[:, 0, 0, None] + 1e-9
+    pair[:, :, 0, 1] = pair[:, :, 1, 0] = squares[:, 0, own]
+    pair[:, :, 1, 1] = squares[:, own, own] + _RIDGE
+    right = np.stack([products[:, 0, :], products[:, own, own - 1]], axis=2)
+    solved = np.linalg.solve(pair, right[..., None])[..., 0]
+    flows = np.zeros((n_anchors, p, d))
+    flows[:, 0, :] = solved[:, :, 0]
+    flows[:, own, own - 1] = solved[:, :, 1]
+    return flows
+
+
+def _by_run(
+    noise: Noise, distance: Floats, log_determinant: Floats, seen: Floats, lengths: list[int]
+) -> Floats:
+    """Log density (M,) of each run's steps; arguments as `SmoothField._residuals` gives them."""
+    sizes = np.ones((1, 1))
+    if noise.switching:
+        sizes = np.array([_LEVELS])
+    elif noise.swell:
+        sizes = (1 - noise.swell + noise.swell * _recent(distance, seen, lengths))[:, None]
+    density = student_t(
+        distance[:, None] / sizes,
+        log_determinant[:, None] + seen[:, None] * np.log(sizes),
+        seen[:, None],
+        noise.degrees,
+    )
+    runs = np.split(density, np.cumsum(lengths)[:-1])
+    if not noise.switching:
+        return np.array([run.sum() for run in runs])
+    levels = len(_LEVELS)
+    equally = np.full(levels, 1 / levels)
+    moves = (1 - _STAYING) * equally + _STAYING * np.eye(levels)
+    return np.array([log_likelihood(np.array([len(run)]), equally, moves, run) for run in runs])
+
+
+def _recent(distance: Floats, seen: Floats, lengths: list[int]) -> Floats:
+    """h_t (n,): the running average of the squared residuals before each step, 1 at first."""
+    from scipy.signal import lfilter
+
+    squares = np.minimum(distance / np.maximum(seen, 1), _LARGEST)
+    found = []
+    for run in np.split(squares, np.cumsum(lengths)[:-1]):
+        averages = lfilter([1 - _KEPT], [1, -_KEPT], run, zi=np.array([_KEPT]))[0]
+        found.append(np.concatenate([[1.0], averages[:-1]]))
+    return np.concatenate(found)
