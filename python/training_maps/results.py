@@ -35,6 +35,7 @@ from training_maps.runs.training_logs import LOG_COLUMNS, find_training_logs
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_json, read_table, table_metadata
 from training_maps.utils.notes import Note, notes_from
+from training_maps.utils.numbers import FOUND_AGAIN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,6 +60,7 @@ _CONVERGENCE_TIME = {
     "is_time": True,
     "larger_means": "later",
 }
+_REPRODUCIBILITY_KEYS = ("scheme", "agreement", "pairs", "candidates", "found", "sentences")
 _STABILITY_KEYS = (
     "verdict",
     "sentence",
@@ -75,11 +77,13 @@ _STABILITY_KEYS = (
 )
 # Of keys that any of these files has: what must be a list, and what an object where it is not null.
 _LISTS = {
-    "candidates", "detour_states", "findings", "forks", "fractions", "metrics", "notes", "paths",
-    "resplits", "sentences", "states", "transitions", "variants",
+    "candidates", "detour_states", "findings", "forks", "fractions", "metrics", "notes", "pairs",
+    "paths", "resplits", "sentences", "states", "transitions", "variants",
 }  # fmt: skip
 _OBJECTS = {
+    "agreement",
     "chosen",
+    "found",
     "judging",
     "limits",
     "order",
@@ -119,6 +123,8 @@ class ExperimentResults:
         forks: `forks.json` as a dict; empty where there is none.
         phase_transitions: one row for each run and phase; empty where they were not looked for.
         phases: `phase_transitions.json` as a dict; empty where there is none.
+        reproducibility: `reproducibility.json` as a dict; empty where no halves of the runs were
+            fitted.
         sensitivity: `sensitivity.json` as a dict; empty unless the experiment asked for it.
         early_warning: `early_warning.json` as a dict; empty unless the experiment asked for it.
         early_warnings: its table; empty unless the experiment asked for it.
@@ -145,6 +151,7 @@ class ExperimentResults:
     forks: dict[str, Any]
     phase_transitions: pd.DataFrame
     phases: dict[str, Any]
+    reproducibility: dict[str, Any]
     sensitivity: dict[str, Any]
     early_warning: dict[str, Any]
     early_warnings: pd.DataFrame
@@ -192,6 +199,9 @@ class ExperimentResults:
             forks=_read_optional_keys(folder / "forks.json", _FORK_KEYS),
             phase_transitions=_read_optional(folder / "phase_transitions.csv", PHASE_COLUMNS),
             phases=_read_optional_keys(folder / "phase_transitions.json", _PHASE_KEYS),
+            reproducibility=_read_optional_keys(
+                folder / "reproducibility.json", _REPRODUCIBILITY_KEYS
+            ),
             sensitivity=_read_optional_keys(folder / "sensitivity.json", _SENSITIVITY_KEYS),
             early_warning=_read_optional_keys(
                 folder / "early_warning.json", _WARNING_KEYS, ("notes", "sentences")
@@ -268,6 +278,23 @@ class ExperimentResults:
     def outcome(self) -> dict[str, Any]:
         """What is regressed on the states: `name, unit, is_time, larger_means` and more."""
         return self.regression.get("outcome") or _CONVERGENCE_TIME
+
+    def found_again(self, kind: str) -> dict[Any, float]:
+        """The share of halves of the runs that have each of the map's parts; empty if not known.
+
+        Args:
+            kind: "states", "forks" or "delays", by state; "transitions", by its two states.
+        """
+        rows = (self.reproducibility.get("found") or {}).get(kind, ())
+        if kind == "transitions":
+            return {(row["from"], row["to"]): row["share"] for row in rows}
+        return {row["state"]: row["share"] for row in rows}
+
+    @property
+    def rarely_found(self) -> frozenset[Any]:
+        """States, and transitions by their two states, that fewer than half of the halves have."""
+        shares = self.found_again("states") | self.found_again("transitions")
+        return frozenset(part for part, share in shares.items() if share < FOUND_AGAIN)
 
     @property
     def outlier_seeds(self) -> list[int]:

@@ -13,13 +13,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tests.support.half_fits import half_of, observed
 from training_maps.analysis.forks import explain_forks
 from training_maps.analysis.outliers import outlier_runs
 from training_maps.analysis.phases.transitions import find_phase_transitions
+from training_maps.analysis.reproducibility.gather import gather_halves
 from training_maps.analysis.semantics.delays import delays
 from training_maps.analysis.semantics.foretelling import foretelling
 from training_maps.analysis.semantics.outcomes import time_outcome
 from training_maps.analysis.semantics.regression import regress
+from training_maps.hmm.observations import Observations
 from training_maps.model_selection.criteria import Candidate, choose
 from training_maps.model_selection.restarts import Restarts
 from training_maps.model_selection.stability import measure_stability
@@ -87,7 +90,23 @@ def write_results(
     _write_dissimilarity(folder, sequences, means)
     _write_forks_and_phases(folder, paths, convergence)
     _write_observations(folder, paths, means)
+    _write_reproducibility(folder, paths)
     return folder
+
+
+def _write_reproducibility(folder: Path, paths: pd.DataFrame) -> None:
+    """What four halves say: one finds the map's states, three do not tell the last one apart."""
+    last = int(paths["state"].max())
+    states = {last + 1: paths["state"], last or 1: paths["state"].clip(upper=max(last - 1, 0))}
+    halves = []
+    for number in range(4):
+        order = list(states) if number == 0 else list(states)[::-1]
+        of = {k: [rows.tolist() for _, rows in states[k].groupby(paths["seed"])] for k in order}
+        halves.append(half_of(number, of))
+    runs = [rows["step"].tolist() for _, rows in paths.groupby("seed")]
+    table = observed(runs).table.assign(step=np.concatenate(runs))
+    found = gather_halves(halves, Observations(table, ("l1",)), paths)
+    write_json({**found, "made_by": made_by()}, folder / "reproducibility.json")
 
 
 def write_path_results(folder: Path, n_runs: int = 8, n_states: int = 4, seed: int = 0) -> Path:

@@ -38,6 +38,7 @@ training:
   seeds_per_job: 3
   device: cpu
 hmm: {{n_states: 1-3, restarts: 2}}
+reproducibility: {{halves: 2}}
 {FEW_FIGURES}"""
 
 

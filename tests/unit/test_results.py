@@ -239,7 +239,14 @@ def test_epochs_that_are_not_logged_everywhere_are_not_shown(folder: Path) -> No
     assert ExperimentResults.read(folder).time_axis("epoch") == "step"
 
 
-FILES = ("training_map", "regression", "forks", "phase_transitions", "hmm/stability")
+FILES = (
+    "training_map",
+    "regression",
+    "forks",
+    "phase_transitions",
+    "hmm/stability",
+    "reproducibility",
+)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 
 SEMANTICS = {"semantics": 1, "forks": 1}
-MAP = {"map": 1, "dissimilarity": 1, "outliers": 1, "phase_transitions": 1, **SEMANTICS}
+MAP = {"map": 1, "dissimilarity": 1, "outliers": 1, "phase_transitions": 1, "reproducibility": 1,
+       **SEMANTICS}  # fmt: skip
 LAST = {"summary": 1, "figures": 1, "report": 1, "compare": 1}
 FROM_HMM = {"hmm": 3, **MAP, **LAST}
-FROM_OBSERVATIONS = {"observations": 1, **FROM_HMM}
+FROM_OBSERVATIONS = {"observations": 1, "half": 2, **FROM_HMM}
 TRAINING = {"train_tiny_0": 1, "train_tiny_1": 1}
 EVERYTHING = {**TRAINING, "metrics": 6, **FROM_OBSERVATIONS}
 
@@ -22,9 +23,12 @@ def test_a_second_run_does_nothing(finished):
     ("config", "expected"),
     [
         ("hmm={restarts: 3}", FROM_HMM),
-        ("hmm={n_states: 1-4}", {**FROM_HMM, "hmm": 1}),
+        ("hmm={n_states: 1-4}", {**FROM_HMM, "hmm": 1, "half": 2}),
         ("hmm={criterion: aic}", {**MAP, **LAST}),
-        ("hmm={model: [gaussian, autoregressive]}", FROM_HMM),
+        ("hmm={model: [gaussian, autoregressive]}", {**FROM_HMM, "half": 2}),
+        ("reproducibility={halves: 3}", {"half": 1, "reproducibility": 1, **LAST}),
+        ("reproducibility={restarts: 1}", {"half": 2, "reproducibility": 1, **LAST}),
+        ("reproducibility={halves: 0}", LAST),
         ("semantics={threshold: 0.8}", {**SEMANTICS, **LAST}),
         ("observations={validation_share: 0.4}", FROM_OBSERVATIONS),
         ("training={learning_rate: 0.05}", EVERYTHING),

@@ -53,6 +53,7 @@ except InputError as error:
 JOBS = Jobs.of(CONFIG)
 EXPERIMENTS = list(JOBS)
 WITH_MODEL = [experiment for experiment, jobs in JOBS.items() if jobs.has_model()]
+WITH_STRUCTURE = [experiment for experiment, jobs in JOBS.items() if jobs.halves()]
 
 # Only told here: reading a workflow changes nothing. Not in a cluster's jobs, which have own clocks.
 if workflow.is_main_process:

@@ -19,3 +19,47 @@ rule half:
     shell:
         "training-maps half --observations {input:q} --half {wildcards.half} {params.settings:q}"
         " --output {output:q} --log {log:q}"
+
+
+rule structure:
+    input:
+        halves=ask(Jobs.halves),
+        observations="<results>/{experiment}/observations.parquet",
+    output:
+        "<results>/{experiment}/structure.json",
+    log:
+        "<results>/{experiment}/logs/structure.log",
+    benchmark:
+        "<results>/{experiment}/benchmarks/structure.jsonl"
+    wildcard_constraints:
+        experiment=any_of(WITH_STRUCTURE),
+    threads: 1
+    params:
+        settings=told("structure"),
+        code=stage_digest("structure"),
+    shell:
+        "training-maps structure --halves {input.halves:q} --observations {input.observations:q}"
+        " {params.settings:q} --output {output:q} --log {log:q}"
+
+
+rule reproducibility:
+    input:
+        halves=ask(Jobs.halves),
+        observations="<results>/{experiment}/observations.parquet",
+        paths="<results>/{experiment}/state_paths.csv",
+    output:
+        "<results>/{experiment}/reproducibility.json",
+    log:
+        "<results>/{experiment}/logs/reproducibility.log",
+    benchmark:
+        "<results>/{experiment}/benchmarks/reproducibility.jsonl"
+    wildcard_constraints:
+        experiment=any_of(WITH_STRUCTURE),
+    threads: 1
+    params:
+        settings=told("reproducibility"),
+        code=stage_digest("reproducibility"),
+    shell:
+        "training-maps reproducibility --halves {input.halves:q}"
+        " --observations {input.observations:q} --state-paths {input.paths:q}"
+        " {params.settings:q} --output {output:q} --log {log:q}"

@@ -5,6 +5,7 @@ rule map:
     input:
         observations="<results>/{experiment}/observations.parquet",
         models=ask(Jobs.models),
+        structure=ask(Jobs.structure),
     output:
         selection=report(
             "<results>/{experiment}/hmm/model_selection.csv",
@@ -24,11 +25,12 @@ rule map:
     threads: 1
     params:
         models=subpath(output.selection, parent=True),
+        structure=ask(Jobs.structure_option),
         settings=told("map"),
         code=stage_digest("map"),
     shell:
         "training-maps map --observations {input.observations:q} --models {params.models:q}"
-        " {params.settings:q}"
+        " {params.structure:q} {params.settings:q}"
         " --experiment {wildcards.experiment:q} --selection {output.selection:q}"
         " --stability {output.stability:q} --output {output.map:q}"
         " --state-paths {output.paths:q} --log {log:q}"

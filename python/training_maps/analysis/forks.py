@@ -9,10 +9,10 @@ linear (`TrainingMap.is_linear`).
 **Does the branch predict convergence?** Hu et al. 2023 say so of single edges by eye (section 3.1:
 "the first edge that a training run takes to exit the initialization state 1 significantly impacts
 the number of epochs the run takes to generalize"; likewise sections 3.2 and 3.3). Here the mean
-convergence time of each branch has a 95 % interval (Student's t, corrected for skew), and the difference between the
-branches of a fork a permutation test (`stats.permutation_test`). A map with several forks has
-several tests, and p-values are adjusted by Holm's method; a fork predicts convergence if its
-adjusted p-value is below the significance.
+convergence time of each branch has a 95 % interval (Student's t, corrected for skew), and the
+difference between the branches of a fork a permutation test (`stats.permutation_test`). A map with
+several forks has several tests, and p-values are adjusted by Holm's method; a fork predicts
+convergence if its adjusted p-value is below the significance.
 
 A run that never converges counts as its last step, as in the regression (section 3.4). A run that
 had converged before it took its branch is counted too, and the result says how many did: where

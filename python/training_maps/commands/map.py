@@ -12,7 +12,7 @@ from pathlib import Path
 
 from training_maps.config.arguments import add_options, read_options
 from training_maps.utils.errors import InputError
-from training_maps.utils.files import made_by, write_json, write_table
+from training_maps.utils.files import made_by, read_json, write_json, write_table
 from training_maps.utils.seeds import parse_seeds
 
 logger = logging.getLogger("training_maps")
@@ -27,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="FOLDER",
         help="where states-K.npz and states-K.csv are for each K of --n-states",
+    )
+    parser.add_argument(
+        "--structure",
+        type=Path,
+        metavar="JSON",
+        help="of 'training-maps structure': with --criterion found_again it chooses the model",
     )
     add_options(parser, "map")
     parser.add_argument("--experiment", metavar="NAME", help="name to write into the map")
@@ -67,6 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
         criterion=told["criterion"],
         aggregate=told["aggregate"],
         model=told["model"],
+        structure=None if arguments.structure is None else read_json(arguments.structure),
     )
     training_map = TrainingMap.from_model(
         model,

@@ -45,10 +45,12 @@ STAGES: dict[str, tuple[tuple[str, type, tuple[str, ...]], ...]] = {
     "half": (
         # Not the number of halves: each is as it is, however many there are.
         ("reproducibility", ReproducibilitySettings, _OF_HALVES),
-        ("hmm", HmmSettings, ("n_states", "model", *_AS_ALL_RUNS)),
+        ("hmm", HmmSettings, ("n_states", "model", "criterion", *_AS_ALL_RUNS)),
         ("observations", ObservationsSettings, ("validation_share",)),
     ),
+    "structure": (("hmm", SelectionSettings, ("n_states", "model")),),
     "map": (("hmm", SelectionSettings, ()), ("training_map", TrainingMapSettings, ())),
+    "reproducibility": (("hmm", SelectionSettings, ("criterion", "aggregate")),),
     "semantics": (("semantics", SemanticsSettings, ()),),
     "forks": (("forks", ForksSettings, ()),),
     "phase_transitions": (("phase_transitions", PhaseTransitionsSettings, ()),),

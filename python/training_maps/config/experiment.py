@@ -88,8 +88,8 @@ class SettingsOfRuns:
     method: Method | None = setting(
         None,
         "what holds where hmm.model, hmm.criterion and observations.scale are not given; paper is "
-        "gaussian, bic and run, and recommended is all kinds of model, found_again and pooled. null "
-        "is paper for runs that are trained here, and recommended for existing ones",
+        "gaussian, bic and run, and recommended is all kinds of model, found_again and pooled. "
+        "null is paper for runs that are trained here, and recommended for existing ones",
     )
     training: TrainingSettings = field(default_factory=TrainingSettings)
     checkpoints: CheckpointsSettings = field(default_factory=CheckpointsSettings)

@@ -19,6 +19,7 @@ from training_maps.config.sources import has_training_log
 from training_maps.hub.plan import format_steps, hub_run
 from training_maps.metrics.parameters import Overrides
 from training_maps.metrics.plugins import identity
+from training_maps.model_selection.criteria import FOUND_AGAIN
 from training_maps.report.paper import paper_setting
 from training_maps.reproducibility.halves import n_fits
 from training_maps.runs.checkpoints import file_state
@@ -247,6 +248,16 @@ class Jobs:
         number = n_fits(len(self.settings["seeds"]), self.settings["reproducibility"]["halves"])
         return [self.path(f"reproducibility/half-{i}.npz") for i in range(number)]
 
+    def structure(self) -> list[str]:
+        """What the halves say of the models, if it chooses the map's."""
+        chooses = self.has_model() and self.settings["hmm"]["criterion"] == FOUND_AGAIN
+        return [self.path("structure.json")] if chooses and self.halves() else []
+
+    def structure_option(self) -> list[str]:
+        """The option that names that file, where there is one."""
+        files = self.structure()
+        return ["--structure", f"{self.results}/{self.name}/structure.json"] if files else []
+
     def of_variants(self) -> list[str]:
         """What each variant of the sensitivity analysis finds."""
         return [self.path(f"sensitivity/{variant}.json") for variant in self.variants()]
@@ -254,6 +265,8 @@ class Jobs:
     def analysis(self) -> list[str]:
         """What the analysis writes: the first is in the folder of the experiment's results."""
         names = [*_OF_STATE_PATHS, *(_OF_MODEL if self.has_model() else ())]
+        if self.halves():
+            names += ["structure.json", "reproducibility.json"]
         if self.variants():
             names += ["sensitivity.csv", "sensitivity.json"]
         if self.settings.get("early_warning", {}).get("fractions"):

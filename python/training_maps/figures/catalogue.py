@@ -36,6 +36,7 @@ def _map(results: ExperimentResults, time: Time, width: Width = "page") -> Figur
     return draw_training_map(
         results.training_map,
         delay_states=results.delay_states,
+        faint=results.rarely_found,
         first_visits=results.first_visits(time),
         time=time,
         width=width,

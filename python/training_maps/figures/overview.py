@@ -38,7 +38,9 @@ def draw_overview(
     inches = PAGE if width == "page" else COLUMN
     delays = frozenset(results.delay_states)
     first_visits = results.first_visits(time)
-    drawing = plan_map(results.training_map, inches, None, delays, first_visits, time)
+    drawing = plan_map(
+        results.training_map, inches, None, delays, first_visits, time, results.rarely_found
+    )
     curves = logged_curves(results)
     if not curves or not featured_runs(results):
         return map_figure(drawing, inches, table=True)

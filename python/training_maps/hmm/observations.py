@@ -53,7 +53,7 @@ class Observations:
     @property
     def seeds(self) -> list[int]:
         """Seeds of all runs, ascending."""
-        return self._seeds_of(None)
+        return sorted(int(seed) for seed in self.table["seed"].unique())
 
     @property
     def has_validation(self) -> bool:
@@ -72,10 +72,14 @@ class Observations:
             Observations (n, d), NaN where one is missing, the runs' lengths (which sum to n), and
             their seeds.
         """
-        seeds = self._seeds_of(split)
-        table = self.table if split is None else self.table[self.table["split"] == split]
-        lengths = np.asarray(table.groupby("seed", sort=True).size(), dtype=np.int64)
-        values = np.ascontiguousarray(table[list(self.metrics)], dtype=np.float64)
+        # Of plain arrays: fits ask so often that selecting from a table would tell in their cost.
+        rows = slice(None) if split is None else self.table["split"].to_numpy() == split
+        values = self.table[list(self.metrics)].to_numpy(dtype=np.float64)[rows]
+        of_rows = self.table["seed"].to_numpy()[rows]
+        found, lengths = np.unique(of_rows, return_counts=True)
+        seeds = [int(seed) for seed in found]
+        values = np.ascontiguousarray(values)
+        lengths = lengths.astype(np.int64)
         return values, lengths, seeds
 
     @property
@@ -116,10 +120,6 @@ class Observations:
             raise InputError(f"{path}: has infinite values; observations never do")
         table = table.sort_values(["seed", "step"], ignore_index=True)
         return cls(table, metrics, notes_from(table_metadata(path).get("notes", ()), path))
-
-    def _seeds_of(self, split: Split | None) -> list[int]:
-        table = self.table if split is None else self.table[self.table["split"] == split]
-        return sorted(int(seed) for seed in table["seed"].unique())
 
 
 def observations(
@@ -429,9 +429,7 @@ class Standards:
         return (values / self.scale - self.mean) / self.deviation + 0.0
 
 
-def _common_standards(
-    tables: Mapping[int, pd.DataFrame], columns: Sequence[str]
-) -> Standards:
+def _common_standards(tables: Mapping[int, pd.DataFrame], columns: Sequence[str]) -> Standards:
     """Standards common to all runs: the mean of their means, and their deviation within a run.
 
     The variance is the mean over the runs of that within a run; a run where the metric is constant

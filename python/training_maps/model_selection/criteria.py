@@ -20,7 +20,7 @@ from training_maps.utils.numbers import Floats
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Chooses by what halves of the runs agree on (`training_maps.structure.choice`), not by the scores.
+#: Chooses by what halves of the runs agree on (`training_maps.structure.choice`), not by scores.
 FOUND_AGAIN = "found_again"
 #: The criteria that choose by the scores.
 CRITERIA = tuple(name for name in get_args(Criterion) if name != FOUND_AGAIN)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import pandas as pd
 from training_maps.hmm.base import HMM
 from training_maps.hmm.observations import Observations
 from training_maps.model_selection.criteria import (
+    FOUND_AGAIN,
     MODEL_NAMES,
     Candidate,
     all_candidates,
@@ -32,7 +33,11 @@ from training_maps.model_selection.criteria import (
 )
 from training_maps.model_selection.fit import fit_hmm
 from training_maps.model_selection.fitted import SCORE_COLUMNS, FittedHMM, load_fitted
-from training_maps.model_selection.stability import Stability, measure_stability
+from training_maps.model_selection.stability import (
+    Stability,
+    measure_found_again,
+    measure_stability,
+)
 from training_maps.settings.sections import FitSettings, SelectionSettings
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_table
@@ -40,6 +45,10 @@ from training_maps.utils.notes import Note
 
 # The kind of the note that the choice is not firm, which has the text of `Stability.sentence`.
 DOUBTFUL_CHOICE = "doubtful_choice"
+_NO_HALVES = Note(
+    "no_halves",
+    "No halves of the runs could be compared, so that BIC chose the model (hmm.criterion).",
+)
 
 
 @dataclass(frozen=True)
@@ -132,6 +141,7 @@ def load_selected(
     aggregate: str = SelectionSettings.aggregate,
     *,
     model: str | Sequence[str] = SelectionSettings.model,
+    structure: Mapping[str, Any] | None = None,
 ) -> SelectedModel:
     """Choose among models already fitted: the npz and csv of each K in `folder`.
 
@@ -144,7 +154,8 @@ def load_selected(
     Raises:
         InputError: if a file is missing, broken, or belongs to other observations or scores.
     """
-    check_choice(criterion, aggregate)
+    choice = (structure or {}).get("choice") if criterion == FOUND_AGAIN else None
+    check_choice("bic" if criterion == FOUND_AGAIN else criterion, aggregate)
     fits, tables = {}, []
     for candidate in all_candidates(model, n_states):
         stem = file_stem(candidate)
@@ -161,7 +172,13 @@ def load_selected(
             )
         tables.append(table[list(SCORE_COLUMNS)])
         fits[candidate] = _load_matching(Path(folder, f"{stem}.npz"), obs, candidate, table)
-    return _selected(obs, fits, pd.concat(tables, ignore_index=True), criterion, aggregate)
+    scores = pd.concat(tables, ignore_index=True)
+    if choice is not None:
+        return _found_again(obs, fits, scores, choice, aggregate)
+    if criterion == FOUND_AGAIN:
+        selected = _selected(obs, fits, scores, "bic", aggregate)
+        return replace(selected, notes=(*selected.notes, _NO_HALVES))
+    return _selected(obs, fits, scores, criterion, aggregate)
 
 
 def file_stem(candidate: Candidate) -> str:
@@ -204,11 +221,46 @@ def _selected(
     criterion: str,
     aggregate: str,
 ) -> SelectedModel:
+    """The model that a criterion chooses by the scores."""
     chosen, restart = choose(scores, criterion, aggregate)
-    fitted = fits[chosen]
-    value = judged(scores, criterion, aggregate)[chosen]
     restarts = {candidate: fit.restarts for candidate, fit in fits.items()}
     stability = measure_stability(restarts, chosen, restart, criterion, aggregate)
+    return _model(obs, fits, scores, chosen, restart, stability, criterion, aggregate)
+
+
+def _found_again(
+    obs: Observations,
+    fits: Mapping[Candidate, FittedHMM],
+    scores: pd.DataFrame,
+    choice: Mapping[str, Any],
+    aggregate: str,
+) -> SelectedModel:
+    """The model that halves of the runs agree on."""
+    chosen = Candidate(str(choice["model"]), int(choice["n_states"]))
+    if chosen not in fits:
+        raise InputError(
+            f"the structure chooses {chosen.n_states} states ({chosen.model}), which were not "
+            "tried; make it again with 'training-maps structure'"
+        )
+    _, restart = choose(by_candidate(scores)[chosen])
+    restarts = {candidate: fit.restarts for candidate, fit in fits.items()}
+    stability = measure_found_again(restarts, chosen, restart, choice, aggregate)
+    return _model(obs, fits, scores, chosen, restart, stability, FOUND_AGAIN, aggregate)
+
+
+def _model(
+    obs: Observations,
+    fits: Mapping[Candidate, FittedHMM],
+    scores: pd.DataFrame,
+    chosen: Candidate,
+    restart: int,
+    stability: Stability,
+    criterion: str,
+    aggregate: str,
+) -> SelectedModel:
+    """A chosen model with what is said of it."""
+    fitted = fits[chosen]
+    value = judged(scores, "bic" if criterion == FOUND_AGAIN else criterion, aggregate)[chosen]
     return SelectedModel(
         hmm=fitted.hmm,
         observations=obs,

@@ -49,6 +49,8 @@ from training_maps.model_selection.stability_sentences import (
     Finding,
     Verdict,
     findings_of,
+    halves_agree,
+    restarts_agree,
     sentence_of,
     verdict_of,
 )
@@ -154,6 +156,32 @@ def measure_stability(
     findings = findings_of(numbers)
     verdict = verdict_of(findings)
     return Stability(verdict, sentence_of(numbers, findings), tuple(findings), numbers)
+
+
+def measure_found_again(
+    restarts: Mapping[Candidate, Sequence[Restarts]],
+    chosen: Candidate,
+    restart: int,
+    choice: Mapping[str, Any],
+    aggregate: str = "mean",
+) -> Stability:
+    """How firm the choice of what halves of the runs agree on is.
+
+    Args:
+        restarts: as for `measure_stability`.
+        chosen: the chosen candidate.
+        restart: the restart that is kept of it.
+        choice: of `structure.json`: `found_again`, `agreement` and `worst`.
+        aggregate: "mean" or "best".
+
+    Returns:
+        What `measure_stability` returns, its numbers by BIC, but for the findings: whether halves
+        agree, and whether restarts do.
+    """
+    numbers = measure_stability(restarts, chosen, restart, "bic", aggregate).numbers
+    findings = (halves_agree(choice), restarts_agree(numbers))
+    verdict = verdict_of(findings)
+    return Stability(verdict, sentence_of(numbers, findings), findings, numbers)
 
 
 def resampled_counts(n_runs: int, resamples: int, random_state: int) -> Floats:

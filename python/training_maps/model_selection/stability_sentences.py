@@ -14,7 +14,7 @@ _CRITERION_PHRASES = {
     "aic": "AIC is lower",
     "log_likelihood": "log-likelihood is higher",
 }
-_MODEL_PHRASES = {"gaussian": "Gaussian"}
+_MODEL_PHRASES = {"gaussian": "Gaussian", "vector_autoregressive": "vector autoregressive"}
 _AGGREGATE_PHRASES = {"mean": "the mean over restarts", "best": "the best restart"}
 
 
@@ -45,7 +45,7 @@ def findings_of(numbers: Mapping[str, Any]) -> list[Finding]:
         else:
             findings += [_margin(numbers), _resampling(numbers), _single_runs(numbers)]
         findings += [_aggregates(numbers), _limit(numbers)]
-    findings.append(_restarts(numbers))
+    findings.append(restarts_agree(numbers))
     if numbers["resplits"]:
         findings.append(_resplits(numbers))
     return findings
@@ -169,7 +169,17 @@ def _limit(numbers: Mapping[str, Any]) -> Finding:
     return Finding("limit", False, "larger numbers of states were tried")
 
 
-def _restarts(numbers: Mapping[str, Any]) -> Finding:
+def halves_agree(choice: Mapping[str, Any]) -> Finding:
+    """Whether halves of the runs agree on the states of a choice of `structure.json`."""
+    how_far = f"adjusted Rand index {choice['agreement']:.2f}, at worst {choice['worst']:.2f}"
+    if choice["found_again"]:
+        return Finding("halves", False, f"halves of the runs agree on its states ({how_far})")
+    clause = f"halves of the runs agree on no number of states, and on these most ({how_far})"
+    return Finding("halves", True, clause)
+
+
+def restarts_agree(numbers: Mapping[str, Any]) -> Finding:
+    """Whether restarts of the chosen model find the same states."""
     found, limits = numbers["restarts"], numbers["limits"]
     n_restarts, n_same = len(found["adjusted_rand_index"]), len(found["same_states"])
     if n_restarts == 1:

@@ -107,6 +107,7 @@ def _row(summary: Mapping[str, Any], paper: PaperRow | None) -> dict[str, Any]:
         "n_converged": summary["n_converged"],
         "n_states": summary["n_states"],
         "choice": (summary["selection"] or {}).get("verdict"),
+        "found_again": summary["reproducibility"]["states"],
         "outcome": (summary["outcome"] or {}).get("name"),
         "r_squared": summary["r_squared"],
         "p_value": summary["p_value"],

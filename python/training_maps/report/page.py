@@ -26,7 +26,11 @@ from training_maps.report.headline import headline
 from training_maps.report.page_data import page_data, to_script
 from training_maps.report.page_figures import figures, maps, swatch
 from training_maps.report.rendering import render, source
-from training_maps.report.sections import early_warning_block, sensitivity_block
+from training_maps.report.sections import (
+    early_warning_block,
+    reproducibility_block,
+    sensitivity_block,
+)
 from training_maps.report.summary import summarise
 from training_maps.report.theme import state_variables
 from training_maps.results import ExperimentResults, Time
@@ -151,7 +155,9 @@ def _explore(material: _Material, notes: Sequence[str]) -> Section:
         [*contents, ("timelines", "Timelines")],
         {
             "maps": maps(results, material.time, data),
-            "how_to_read_map": explain_map(results.training_map, results.delay_states),
+            "how_to_read_map": explain_map(
+                results.training_map, results.delay_states, results.rarely_found
+            ),
             "n_states": len(results.states),
             "has_model": results.has_model,
             "has_forks": bool(results.forks.get("forks")),
@@ -317,6 +323,13 @@ def _selection(material: _Material) -> Section | None:
     )
 
 
+def _reproducibility(material: _Material) -> Section | None:
+    found = reproducibility_block(material.results, material.settings)
+    if not material.results.has_model or not found:
+        return None
+    return Section("reproducibility.html.j2", [("reproducibility", "Other seeds")], found)
+
+
 def _sensitivity(material: _Material) -> Section | None:
     found = sensitivity_block(material.results, material.settings)
     if not material.results.has_model or not found:
@@ -360,6 +373,7 @@ _SECTIONS: tuple[Callable[[_Material], Section | None], ...] = (
     _regression,
     _differences,
     _selection,
+    _reproducibility,
     _sensitivity,
     _early_warning,
     _metrics,

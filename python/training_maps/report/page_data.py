@@ -92,11 +92,23 @@ def state_facts(results: ExperimentResults, time: Time) -> list[dict[str, Any]]:
         ]
         if number in visits:
             rows.append(("first visit", f"{time} {visits[number]:,.0f} (median)"))
+        rows += _found_again_rows(results, "states", number)
         rows += _coefficient_rows(results, coefficients.get(number))
         marks = ["delay"] if number in results.delay_states else []
         marks += ["fork"] if number in forks else []
         facts.append({"state": number, "marks": marks, "rows": rows})
     return facts
+
+
+def _found_again_rows(
+    results: ExperimentResults, kind: str, part: int | tuple[int, int]
+) -> list[tuple[str, str]]:
+    """How many of the halves of the runs have this part of the map too, where that is known."""
+    found = results.found_again(kind).get(part)
+    if found is None:
+        return []
+    refits = "halves" if results.reproducibility["scheme"] == "halves" else "refits"
+    return [("found again", f"in {100 * found:.0f} % of {refits}")]
 
 
 def _coefficient_rows(
@@ -125,6 +137,7 @@ def edge_facts(results: ExperimentResults) -> list[dict[str, Any]]:
                 ("probability", p_value(edge["probability"])),
                 ("runs", f"{edge['n_runs']} of {results.n_runs}"),
                 ("uses", str(edge["n_uses"])),
+                *_found_again_rows(results, "transitions", (edge["from"], edge["to"])),
                 *(
                     (
                         metric_symbol(change["metric"]) + gradient_arrow(change),

@@ -43,6 +43,7 @@ def maps(results: ExperimentResults, time: Time, data: Mapping[str, Any]) -> dic
                 results.training_map,
                 delay_states=results.delay_states,
                 fork_states=[fork["state"] for fork in results.forks.get("forks", ())],
+                faint=results.rarely_found,
                 first_visits=results.first_visits(time),
                 time=time,
                 inches=inches,

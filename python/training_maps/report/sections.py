@@ -197,6 +197,32 @@ def entering_times(results: ExperimentResults, time: Time) -> list[list[float]]:
     return medians
 
 
+def reproducibility_block(
+    results: ExperimentResults, settings: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """What halves of the runs agree on, and what of the map they have; empty if there are none.
+
+    A file that lies there from before is passed over if the settings no longer ask for it.
+    """
+    found = results.reproducibility
+    if not found or (settings and not settings.get("reproducibility", {}).get("halves", 1)):
+        return {}
+    parts = found["found"] or {}
+    rows = [
+        *({"name": f"state {row['state']}", **row} for row in parts.get("states", ())),
+        *({"name": f"{r['from']} → {r['to']}", **r} for r in parts.get("transitions", ())),
+        *({"name": f"fork at state {row['state']}", **row} for row in parts.get("forks", ())),
+        *({"name": f"delay at state {row['state']}", **row} for row in parts.get("delays", ())),
+    ]
+    return {
+        "sentences": found["sentences"],
+        "is_halves": found["scheme"] == "halves",
+        "n_pairs": len(found["pairs"]),
+        "rows": rows,
+        "candidates": found["candidates"],
+    }
+
+
 def sensitivity_block(
     results: ExperimentResults, settings: Mapping[str, Any] | None
 ) -> dict[str, Any]:

@@ -31,6 +31,7 @@ _KEYS = (
     "delays",
     "outlier_seeds",
     "selection",
+    "reproducibility",
 )
 
 _HEADER = (
@@ -39,6 +40,7 @@ _HEADER = (
     "converged",
     "states",
     "choice",
+    "found again",
     "R²",
     "p",
     "dissimilarity",
@@ -71,6 +73,7 @@ def summarise(results: ExperimentResults) -> dict[str, Any]:
         "outlier_seeds": _outliers(results),
         "selection": _selection(results.stability),
         "choice": _choice(results.stability),
+        "reproducibility": _reproducibility(results.reproducibility),
         "notes": [note.to_dict() for note in results.notes],
         "made_by": made_by(),
     }
@@ -142,6 +145,16 @@ def _choice(stability: dict[str, Any]) -> str | None:
     return "stable" if stability["verdict"] == "stable" else "fragile"
 
 
+def _reproducibility(found: dict[str, Any]) -> dict[str, float | None]:
+    """How far halves of the runs agree, from 0 to 1; None where that is not known.
+
+    Adjusted Rand indices below 0 are less than chance gives, and count as 0.
+    """
+    agreement = found.get("agreement") or {}
+    values = {name: agreement.get(name) for name in ("states", "routes", "n_states")}
+    return {name: None if one is None else max(0.0, one) for name, one in values.items()}
+
+
 def read_summary(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a summary file.
 
@@ -167,6 +180,7 @@ def terminal_table(paths: Sequence[Path]) -> str:
                 NONE if summary["n_converged"] is None else str(summary["n_converged"]),
                 str(summary["n_states"]),
                 summary["selection"]["verdict"] if summary["selection"] else NONE,
+                decimal(summary["reproducibility"]["states"], 2),
                 decimal(summary["r_squared"]),
                 p_value(summary["p_value"]),
                 decimal(summary["dissimilarity"]["index"]),
@@ -178,7 +192,7 @@ def terminal_table(paths: Sequence[Path]) -> str:
             )
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    right = {1, 2, 3, 5, 6, 7, 11}  # the columns of numbers
+    right = {1, 2, 3, 5, 6, 7, 8, 12}  # the columns of numbers
     return "\n".join(
         "  ".join(
             cell.rjust(width) if i in right else cell.ljust(width)

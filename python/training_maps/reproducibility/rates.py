@@ -22,8 +22,8 @@ def rates_of(halves: Sequence[HalfFit]) -> dict[Member, Floats]:
         halves: the fits; those without fits (`reason`) count for nothing.
 
     Returns:
-        By member of the ladder, (H, M) for H halves with fits and M runs; NaN where the half saw the
-        run, did not fit the model, or the run has a single checkpoint.
+        By member of the ladder, (H, M) for H halves with fits and M runs; NaN where the half saw
+        the run, did not fit the model, or the run has a single checkpoint.
     """
     fitted = [half for half in halves if half.reason is None]
     rates: dict[Member, Floats] = {}

@@ -161,6 +161,8 @@ def fit_half(
     *,
     validation_share: float,
     random_state: int = 0,
+    beside: Sequence[Candidate] = (),
+    resplits: int = 0,
     **fit: Any,
 ) -> HalfFit:
     """Fit all candidates to one half of the runs.
@@ -172,6 +174,9 @@ def fit_half(
             checkpoints for is left out.
         validation_share: share of the half's runs held out to judge the fits.
         random_state: seed of halves, of their validation runs and of the fits' starts.
+        beside: further candidates that stand on the ladder and are not chosen from: they have no
+            scores, and are not split again.
+        resplits: as `fit_hmm` takes it, for all runs; half of the runs are split half as often.
         fit: how each candidate is fitted, as `fit_hmm` takes it.
 
     Returns:
@@ -184,9 +189,11 @@ def fit_half(
     inside = runs_of(seeds, number, random_state)
     half = observations_of(obs, inside, validation_share, [random_state, number, 1])
     able, reason = _able(half, candidates, len(seeds), number)
-    fits = [
-        fit_hmm(half, c.n_states, model=c.model, random_state=random_state, **fit) for c in able
-    ]
+    extra, _ = _able(half, [c for c in beside if c not in able], len(seeds), number)
+    fit["random_state"] = random_state
+    fits = [fit_hmm(half, c.n_states, model=c.model, resplits=resplits // 2, **fit) for c in able]
+    fits_beside = [fit_hmm(half, c.n_states, model=c.model, **fit) for c in extra if able]
+    hmms = [found.hmm for found in (*fits, *fits_beside)]
     seen = half.sequences("train")[:2] if able else (x, lengths)
     floor = fit.get("covariance_floor", FitSettings.covariance_floor)
     return HalfFit(
@@ -195,10 +202,10 @@ def fit_half(
         seeds=np.array(seeds, dtype=np.int64),
         lengths=lengths,
         inside=np.isin(seeds, inside),
-        candidates=tuple(able),
-        paths=np.array([numbered_path(f.hmm, x, lengths) for f in fits]).reshape(len(fits), len(x)),
-        predictive=np.array([foretold(f.hmm, seen, (x, lengths)) for f in fits]).reshape(
-            len(fits), len(lengths)
+        candidates=(*able, *extra) if able else (),
+        paths=np.array([numbered_path(hmm, x, lengths) for hmm in hmms]).reshape(len(hmms), len(x)),
+        predictive=np.array([foretold(hmm, seen, (x, lengths)) for hmm in hmms]).reshape(
+            len(hmms), len(lengths)
         ),
         scores=_joined([found.scores for found in fits]),
         others=foretold_by_fields(half, obs, floor) if able else {},

@@ -1,8 +1,8 @@
 """Which model's map is drawn: the kind that the verdict names, with states that are found again.
 
-Of a kind of model, every number of states foretells a little differently, and BIC takes the one that
-foretells the validation runs best for its size; two halves of the runs then often end in different
-states. Here a model counts only if the two halves of every pair agree on the states of all runs: an
+Of a kind of model, every number of states foretells a little differently, and BIC takes the one
+that foretells the validation runs best for its size; two halves of the runs then often end in
+different states. Here a model counts only if the two halves of every pair agree on the states of all runs: an
 adjusted Rand index of at least `AGREE` on average and `AGREE_AT_WORST` for each pair. Of those, the
 one that foretells unseen runs best is taken. Where none counts, the one that halves agree on most
 is, and the choice is called fragile.
@@ -61,9 +61,11 @@ def choose_found_again(
     Returns:
         The choice; None where no half says anything of any candidate.
     """
-    candidates = sorted(candidates, key=lambda candidate: candidate.order)
-    rate = {(m["model"], m["n_states"]): m["mean"] for m in ladder.members}
-    known = [c for c in candidates if c in rate and agreement.get(c)]
+    ordered: list[Candidate] = sorted(candidates, key=lambda candidate: candidate.order)
+    rate: dict[tuple[str, int | None], float] = {
+        (m["model"], m["n_states"]): m["mean"] for m in ladder.members
+    }
+    known = [c for c in ordered if tuple(c) in rate and agreement.get(c)]
     able = [c for c in known if c.n_states > 1]
     wanted = "autoregressive" if ladder.verdict == "phases" else "gaussian"
     of_kind = [c for c in able if rung_of(*c) == wanted] or able or known

@@ -16,9 +16,9 @@ residuals; between anchors, both are blended with the same Gaussian weights. A w
 autoregression for all of training; a narrow one bends within a few checkpoints. Where the rows at
 an anchor are few, it leans on the regression and the covariance of all rows.
 
-**Noise.** Student's t (`training_maps.hmm.predictive`), and its size may swell after large residuals
-and calm down again, as in GARCH (Bollerslev 1986): s_t = 1 - c + c h_t, with h_t a running average of
-the squared residuals. Or it may switch between levels, as a Markov chain of its own does. Training
+**Noise.** Student's t (`training_maps.hmm.predictive`), and its size may swell after large
+residuals and calm down again, as in GARCH (Bollerslev 1986): s_t = 1 - c + c h_t, with h_t a running
+average of the squared residuals. Or it may switch between levels, as a Markov chain of its own does. Training
 whose noise alone changes is then no reason to see a state.
 
 Which noise is chosen by cross-validation over the training runs in two folds. Which of `SHAPES`,
@@ -33,6 +33,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training_maps.hmm.base import one_thread
 from training_maps.hmm.inference import log_likelihood
@@ -120,7 +121,7 @@ class Steps:
 
     before: Floats
     change: Floats
-    missing: Floats
+    missing: NDArray[np.bool_]
     place: Floats
     time: Floats
     lengths: list[int]
@@ -295,7 +296,7 @@ def foretold_by_fields(
     x, lengths, _ = obs.sequences()
     long = np.flatnonzero(lengths > 1)
     judged = np.split(x, np.cumsum(lengths)[:-1])
-    found = {}
+    found: dict[str, Floats] = {}
     with one_thread():
         for name, shape in SHAPES.items():
             fitted = SmoothField(shape, covariance_floor).fit(runs)
@@ -337,7 +338,7 @@ def _by_run(
     noise: Noise, distance: Floats, log_determinant: Floats, seen: Floats, lengths: list[int]
 ) -> Floats:
     """Log density (M,) of each run's steps; arguments as `SmoothField._residuals` gives them."""
-    sizes = np.ones((1, 1))
+    sizes: Floats = np.ones((1, 1))
     if noise.switching:
         sizes = np.array([_LEVELS])
     elif noise.swell:

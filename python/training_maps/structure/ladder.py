@@ -87,10 +87,10 @@ class Ladder:
 
     Attributes:
         verdict: "drift", "phases" or "regions"; None where no run could be judged.
-        rungs: by rung, the member that foretells best and how well: `model`, `n_states`, and `mean`,
-            `low`, `high` in nats a checkpoint.
-        gains: of "autoregressive" and "gaussian" states over the null, and of "autoregressive" over
-            "gaussian" ones ("moving").
+        rungs: by rung, the member that foretells best and how well: `model`, `n_states`, and
+            `mean`, `low`, `high` in nats a checkpoint.
+        gains: of "autoregressive" and "gaussian" states over the null, and of "autoregressive"
+            states over "gaussian" ones ("moving").
         null: the stronger one of those without states.
         members: every member's mean, in nats a checkpoint.
     """
@@ -127,7 +127,7 @@ def judge(rates: Mapping[Member, Floats]) -> Ladder:
             of H halves, in nats a checkpoint; NaN where the half saw the run.
     """
     usable = {member: found for member, found in rates.items() if np.isfinite(found).any()}
-    best = {rung: _chosen(usable, (rung,)) for rung in RUNGS}
+    best: dict[Rung, Floats | None] = {rung: _chosen(usable, (rung,)) for rung in RUNGS}
     null = _chosen(usable, NULL)
     gains = {
         "autoregressive": _gain(best["autoregressive"], null),
@@ -135,7 +135,7 @@ def judge(rates: Mapping[Member, Floats]) -> Ladder:
         "moving": _gain(best["autoregressive"], best["gaussian"]),
     }
     rungs = {rung: _standing(usable, rung, found) for rung, found in best.items()}
-    present = [rung for rung in NULL if rungs[rung]["mean"] is not None]
+    present: list[Rung] = [rung for rung in NULL if rungs[rung]["mean"] is not None]
     return Ladder(
         verdict=_verdict(gains),
         rungs=rungs,
@@ -199,9 +199,7 @@ def _interval(values: Floats) -> Gain:
     return Gain(mean, mean - reach, mean + reach, n)
 
 
-def _standing(
-    rates: Mapping[Member, Floats], rung: Rung, chosen: Floats | None
-) -> dict[str, Any]:
+def _standing(rates: Mapping[Member, Floats], rung: Rung, chosen: Floats | None) -> dict[str, Any]:
     """A rung's best member over all halves, and how well the rung foretells."""
     means = {m: float(np.nanmean(found)) for m, found in rates.items() if m.rung == rung}
     if chosen is None:

@@ -39,7 +39,16 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
         "model_selection/restarts",
     ),
     # Beside the hmm stage's code, which its rule counts too: it reads nothing of that stage.
-    "half": ("commands/half", "reproducibility/*", "model_selection/criteria"),
+    "half": ("commands/half", "reproducibility/*", "model_selection/criteria", "structure/*"),
+    "structure": (
+        "commands/structure",
+        "structure/*",
+        "reproducibility/*",
+        "analysis/reproducibility/structure",
+        "analysis/reproducibility/agreement",
+        "model_selection/criteria",
+        "stats/agreement",
+    ),
     "map": (
         "commands/map",
         "model_selection/*",
@@ -66,6 +75,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
         "stats/least_squares",
         "stats/tobit",
     ),
+    "reproducibility": ("commands/reproducibility", "analysis/reproducibility/*"),
     "dissimilarity": (
         "commands/dissimilarity",
         "analysis/dissimilarity",

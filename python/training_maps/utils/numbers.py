@@ -13,5 +13,7 @@ Bools = NDArray[np.bool_]
 
 #: A metric missing at more of a run's checkpoints than this share is refused.
 MISSING_SHARE = 0.1
+#: What of a map fewer than this share of the halves of the runs have is told, and drawn faint.
+FOUND_AGAIN = 0.5
 #: The largest step: float64, in which tables hold numbers, holds every whole number up to here.
 LARGEST_STEP = 2**53

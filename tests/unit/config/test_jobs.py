@@ -57,8 +57,25 @@ def test_state_paths_from_elsewhere_have_no_model_no_metrics_and_no_logs(tmp_pat
     assert own.has_model()
     assert not given.has_model()
     assert given.metrics() == given.training_logs() == given.runs_option() == []
+    own = jobs_of(reproducibility={"halves": 0})
     left_out = set(own.analysis()) - set(given.analysis())
-    assert left_out == {f"<results>/x/hmm/{n}" for n in ("model_selection.csv", "stability.json")}
+    of_model = ("hmm/model_selection.csv", "hmm/stability.json")
+    assert left_out == {f"<results>/x/{name}" for name in of_model}
+
+
+def test_halves_are_fitted_unless_they_are_too_few_or_not_asked_for(tmp_path: Path) -> None:
+    many = jobs_of(seeds="0-9")
+    assert many.halves() == [f"<results>/x/reproducibility/half-{i}.npz" for i in range(10)]
+    assert "<results>/x/reproducibility.json" in many.analysis()
+    assert len(jobs_of(seeds="0-7").halves()) == 5  # of 7 runs each: no more than five times all
+    assert len(jobs_of(seeds="0-9", reproducibility={"halves": 2}).halves()) == 4
+    for none in (
+        jobs_of(seeds="0-9", reproducibility={"halves": 0}),
+        jobs_of(seeds=[3]),
+        jobs_of_file(tmp_path, PATHS),
+    ):
+        assert none.halves() == []
+        assert "<results>/x/reproducibility.json" not in none.analysis()
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,6 @@ def test_other_outcomes_forks_and_outliers_have_their_columns(tmp_path: Path) ->
     text = Page(render_comparison(experiments, tmp_path / "c.html")).text
     assert "explains the outcome that is named" in text
     named = re.sub(r"\s+", " ", HOSTILE)
-    assert f"stable {named} 0.961" in text
+    assert f"stable 0.95 {named} 0.961" in text
     assert "forking 2 0, 3 2" in text
     assert "forking – 0, 3 –" in text

@@ -275,3 +275,39 @@ def test_results_of_before_have_no_new_blocks(folder: Path, tmp_path: Path) -> N
     summary = summarise(results)
     assert summary["forks"] is None
     assert summary["outlier_seeds"] is None
+
+
+def test_what_other_seeds_would_show_is_told_part_by_part(folder: Path, text: str) -> None:
+    found = read_json(folder / "reproducibility.json")
+    shown = section(text, "Would other seeds show it?", "Metrics")
+    for sentence in found["sentences"]:
+        assert wording.true_minus(sentence) in shown
+    for row in found["found"]["states"]:
+        assert f"state {row['state']} {wording.share(row['share'])}" in shown
+    results = ExperimentResults.read(folder)
+    assert results.found_again("states") == {
+        row["state"]: row["share"] for row in found["found"]["states"]
+    }
+    assert results.rarely_found == {
+        part
+        for kind in ("states", "transitions")
+        for part, share in results.found_again(kind).items()
+        if share < 0.5
+    }
+    agreement = found["agreement"]
+    assert summarise(results)["reproducibility"] == {
+        name: max(value, 0) for name, value in agreement.items()
+    }
+    off = {"reproducibility": {"halves": 0}}
+    assert "Would other seeds" not in Page(render_report(results, settings=off)).text
+
+
+def test_without_halves_nothing_is_said_of_other_seeds(tmp_path: Path) -> None:
+    write_results(tmp_path, 6, 3)
+    (tmp_path / "reproducibility.json").unlink()
+    results = ExperimentResults.read(tmp_path)
+    assert results.rarely_found == frozenset()
+    assert summarise(results)["reproducibility"] == dict.fromkeys(("states", "routes", "n_states"))
+    html = render_report(results)
+    assert "Would other seeds" not in html
+    assert "is faint" not in html

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, PathPatch, Polygon
 from matplotlib.path import Path
@@ -43,6 +44,8 @@ from training_maps.figures.style import (
 )
 
 _LINE = "#8793a3"
+# How much of its colour a part has that fewer than half of the halves of the runs have.
+_FAINT = 0.3
 
 
 @styled
@@ -51,6 +54,7 @@ def draw_training_map(
     ax: Axes | None = None,
     *,
     delay_states: Sequence[int] = (),
+    faint: Collection[int | Edge] = (),
     first_visits: Mapping[int, float] | None = None,
     time: str = "step",
     width: Width = "page",
@@ -67,6 +71,7 @@ def draw_training_map(
         tmap: the map, or the dict of its `training_map.json`.
         ax: axes to draw on, without the table; a figure of its own by default.
         delay_states: states to mark as delays.
+        faint: states, and transitions by their two states, to draw faint.
         first_visits: time of the first visit of each state, shown under its features.
         time: what `first_visits` counts, "epoch" or "step".
         width: "page" or "column", of a paper.
@@ -81,7 +86,9 @@ def draw_training_map(
     inches = PAGE if width == "page" else COLUMN
     if ax is not None:
         inches = max(_axes_size(ax)[0], COLUMN)
-    drawing = plan_map(data, inches, orientation, frozenset(delay_states), first_visits or {}, time)
+    drawing = plan_map(
+        data, inches, orientation, frozenset(delay_states), first_visits or {}, time, faint
+    )
     if ax is not None:
         _paint(ax, drawing)
         return ax.get_figure(root=True)  # type: ignore[return-value]
@@ -164,6 +171,7 @@ def _paint_edge(
     curve = drawing.layout.curves[edge]
     body, base, tip = curve[:-1], curve[-2], curve[-1]
     width = edge_width(transition["n_runs"], drawing.n_runs)
+    alpha = _FAINT if edge in drawing.faint else 1.0
     codes = [Path.MOVETO] + [Path.CURVE4] * (len(body) - 1)
     line = PathPatch(
         Path(body, codes),
@@ -172,6 +180,7 @@ def _paint_edge(
         linewidth=width * scale,
         linestyle=(0, (3 / width + 1, 2 / width + 0.6)) if edge[1] < edge[0] else "-",
         capstyle="butt",
+        alpha=alpha,
         zorder=1,
         gid=f"transition-{edge[0]}-{edge[1]}",
     )
@@ -179,7 +188,9 @@ def _paint_edge(
     across = (tip - base)[::-1] * [-1, 1] / np.linalg.norm(tip - base)
     half = 0.03 + 0.75 * width / 72
     corners = [tip, base + across * half, base - across * half]
-    ax.add_patch(Polygon(corners, closed=True, facecolor=_LINE, edgecolor="none", zorder=2))
+    ax.add_patch(
+        Polygon(corners, closed=True, facecolor=_LINE, edgecolor="none", alpha=alpha, zorder=2)
+    )
     if edge in drawing.edge_boxes:
         box = drawing.edge_boxes[edge]
         ax.text(
@@ -199,6 +210,10 @@ def _paint_edge(
 def _paint_state(ax: Axes, drawing: MapDrawing, state: int, scale: float) -> None:
     centre, radius = drawing.layout.positions[state], drawing.layout.radii[state]
     colour = state_colour(state)
+    faint = state in drawing.faint
+    if faint:  # on white, so that no line behind shows through
+        red, green, blue = (_FAINT * part + (1 - _FAINT) for part in to_rgb(colour))
+        colour = to_hex((red, green, blue))
     if state in drawing.delays:
         ax.add_patch(
             Circle(
@@ -217,7 +232,7 @@ def _paint_state(ax: Axes, drawing: MapDrawing, state: int, scale: float) -> Non
             tuple(centre),
             radius,
             facecolor=colour,
-            edgecolor=INK,
+            edgecolor=_LINE if faint else INK,
             linewidth=0.6 * scale,
             zorder=5,
             gid=f"state-{state}",

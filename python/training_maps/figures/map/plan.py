@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -60,6 +60,7 @@ class MapDrawing:
     n_runs: int
     delays: frozenset[int]
     labels: dict[int, str]
+    faint: frozenset[int | Edge] = frozenset()
     label_boxes: dict[int, Box] = field(default_factory=dict)
     word_boxes: dict[int, Box] = field(default_factory=dict)
     edge_labels: dict[Edge, str] = field(default_factory=dict)
@@ -74,6 +75,7 @@ def plan_map(
     delays: frozenset[int],
     first_visits: Mapping[int, float],
     time: str,
+    faint: Collection[int | Edge] = (),
 ) -> MapDrawing:
     """Lay out states and transitions, then the labels around them."""
     weights = {(t["from"], t["to"]): int(t["n_runs"]) for t in data["transitions"]}
@@ -102,7 +104,7 @@ def plan_map(
     layout = lay_out(
         weights, paths, radii, extents, pitch, orientation, lambda n: _head(edge_width(n, n_runs))
     )
-    drawing = MapDrawing(data, layout, n_runs, delays, labels)
+    drawing = MapDrawing(data, layout, n_runs, delays, labels, frozenset(faint))
     _label_states(drawing)
     _label_edges(drawing)
     drawing.frame = _frame(drawing)
@@ -242,7 +244,9 @@ def _frame(drawing: MapDrawing) -> Box:
     return Box(low[0], low[1], high[0], high[1])
 
 
-def explain_map(drawn: Mapping[str, Any], delays: Sequence[int]) -> str:
+def explain_map(
+    drawn: Mapping[str, Any], delays: Sequence[int], faint: Collection[int | Edge] = ()
+) -> str:
     """How to read the map, in a few sentences, for a caption."""
     sentences = [
         "A circle is a state, larger the more checkpoints are in it; below it "
@@ -259,5 +263,9 @@ def explain_map(drawn: Mapping[str, Any], delays: Sequence[int]) -> str:
     if delays:
         sentences.append(
             "A dashed ring marks a delay: runs through it converge later than the average run."
+        )
+    if faint:
+        sentences.append(
+            "What is faint is found again in fewer than half of the halves of the runs."
         )
     return " ".join(sentences)

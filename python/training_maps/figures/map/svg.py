@@ -7,7 +7,7 @@ transition is a group of its own, `data-state="2"` or `data-edge="0-2"`, with a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -32,6 +32,8 @@ _FEATURE_SIZE = 6.2 / 72 * _UNITS
 _EDGE_SIZE = 6.0 / 72 * _UNITS
 _STATE_SIZE = 8.5 / 72 * _UNITS
 _EDGE_COLOUR = "#8793a3"
+# How much of its colour a part has that fewer than half of the halves of the runs have.
+_FAINT = 0.3
 # How far a page may enlarge the picture.
 _LARGEST = 1.5
 # What a finger or a pointer hits is wider than the line.
@@ -43,6 +45,7 @@ def map_svg(
     *,
     delay_states: Sequence[int] = (),
     fork_states: Sequence[int] = (),
+    faint: Collection[int | Edge] = (),
     first_visits: Mapping[int, float] | None = None,
     time: str = "step",
     inches: float = PAGE,
@@ -56,6 +59,7 @@ def map_svg(
         tmap: the map, or the dict of its `training_map.json`.
         delay_states: states to mark as delays, with a dashed ring.
         fork_states: states to mark as forks, with a diamond.
+        faint: states, and transitions by their two states, to draw faint.
         first_visits: time of the first visit of each state, shown under its features.
         time: what `first_visits` counts, "epoch" or "step".
         inches: width to fill; the print figures' `PAGE` by default.
@@ -64,7 +68,9 @@ def map_svg(
         label: of the whole picture, for screen readers.
     """
     data = map_data(tmap)
-    drawing = plan_map(data, inches, orientation, frozenset(delay_states), first_visits or {}, time)
+    drawing = plan_map(
+        data, inches, orientation, frozenset(delay_states), first_visits or {}, time, faint
+    )
     frame = drawing.frame
     size = np.array([frame.right - frame.left, frame.top - frame.bottom]) * _UNITS
     parts = [
@@ -121,13 +127,14 @@ def _edge(drawing: MapDrawing, transition: Mapping[str, Any], titles: Mapping[st
     if edge[1] < edge[0]:
         dashes = f";stroke-dasharray:{_n(4 + width)} {_n(2.7 + 0.6 * width)}"
     name = f"{edge[0]}-{edge[1]}"
+    faint = f";opacity:{_FAINT}" if edge in drawing.faint else ""
     return (
         f'<g class="edge" data-edge="{name}">{_title(titles, f"transition-{name}")}'
         f'<path class="hit" d="{line}" style="fill:none;stroke:transparent;'
         f'stroke-width:{_n(max(_HIT_WIDTH, width))}"/>'
         f'<path class="line" d="{line}" style="fill:none;stroke:var(--edge,{_EDGE_COLOUR});'
-        f'stroke-width:{_n(width)}{dashes}"/>'
-        f'<path class="head" d="M{head}Z" style="fill:var(--edge,{_EDGE_COLOUR})"/></g>'
+        f'stroke-width:{_n(width)}{dashes}{faint}"/>'
+        f'<path class="head" d="M{head}Z" style="fill:var(--edge,{_EDGE_COLOUR}){faint}"/></g>'
     )
 
 
@@ -189,11 +196,17 @@ def _state(drawing: MapDrawing, state: int, fork: bool, titles: Mapping[str, str
             f'style="fill:var(--card,#fff);stroke:var(--accent,{ACCENT});stroke-width:1.7;'
             'stroke-dasharray:3.5 1.7"/>'
         )
+    stroke, ink, opacity = f"var(--ink,{INK})", ink_variable(state), ""
+    if state in drawing.faint:
+        # A ground hides the lines behind. Text is in the page's ink, as on the page's own ground.
+        parts.append(f'<circle {at} r="{_n(radius)}" style="fill:var(--card,#fff)"/>')
+        stroke, ink = f"var(--edge,{_EDGE_COLOUR})", f"var(--ink,{INK})"
+        opacity = f"fill-opacity:{_FAINT};"
     parts.append(
         f'<circle class="disc" {at} r="{_n(radius)}" style="fill:{colour_variable(state)};'
-        f'stroke:var(--ink,{INK});stroke-width:.8"/>'
+        f'{opacity}stroke:{stroke};stroke-width:.8"/>'
         f'<text x="{_n(x)}" y="{_n(y + 0.35 * _STATE_SIZE)}" text-anchor="middle" '
-        f'style="font-size:{_n(_STATE_SIZE)}px;font-weight:bold;fill:{ink_variable(state)}">'
+        f'style="font-size:{_n(_STATE_SIZE)}px;font-weight:bold;fill:{ink}">'
         f"{state}</text>"
     )
     if fork:

@@ -116,3 +116,22 @@ def test_a_map_with_long_names_keeps_to_the_page(tmp_path: Path) -> None:
     tall, table = figure.axes
     assert table.get_position().x0 > tall.get_position().x0
     assert table.get_position().y0 > 0
+
+
+def test_what_is_rarely_found_again_is_faint_and_nothing_else(results: ExperimentResults) -> None:
+    edge = results.training_map["transitions"][0]
+    pair = (edge["from"], edge["to"])
+    drawn = {
+        name: {
+            patch.get_gid(): (patch.get_facecolor(), patch.get_alpha())
+            for patch in draw_training_map(results.training_map, faint=faint, table=False)
+            .axes[0]
+            .patches
+            if patch.get_gid()
+        }
+        for name, faint in (("plain", ()), ("faint", {1, pair}))
+    }
+    changed = {gid for gid in drawn["plain"] if drawn["plain"][gid] != drawn["faint"][gid]}
+    assert changed == {"state-1", f"transition-{pair[0]}-{pair[1]}"}
+    assert drawn["faint"][f"transition-{pair[0]}-{pair[1]}"][1] < 0.5
+    assert min(drawn["faint"]["state-1"][0]) > min(drawn["plain"]["state-1"][0])

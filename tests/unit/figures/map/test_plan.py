@@ -103,6 +103,8 @@ def test_the_caption_names_only_what_is_there(results: ExperimentResults) -> Non
     assert "return" in explain_map(data, [])
     assert "delay" not in explain_map(data, [])
     assert "delay" in explain_map(data, [1])
+    assert "faint" not in explain_map(data, [])
+    assert "faint" in explain_map(data, [], {(0, 1)})
     forward = [t for t in data["transitions"] if t["to"] > t["from"]]
     assert "return" not in explain_map({**data, "transitions": forward}, [])
     assert "metrics" in explain_map(data, [])

@@ -117,3 +117,19 @@ def test_states_have_the_figures_colours_where_no_page_sets_others(tmp_path: Pat
     for state in results.states:
         assert f"fill:var(--s{state},{state_colour(state)})" in svg
         assert f"fill:var(--t{state},{text_colour_on(state_colour(state))})" in svg
+
+
+def test_what_is_rarely_found_again_is_faint_and_nothing_else(tmp_path: Path) -> None:
+    results = ExperimentResults.read(write_results(tmp_path, 12, 4))
+    assert results.rarely_found
+    states = {part for part in results.rarely_found if isinstance(part, int)}
+    edges = {f"{part[0]}-{part[1]}" for part in results.rarely_found - states}
+    svg = map_svg(results.training_map, faint=results.rarely_found)
+    picture = ElementTree.fromstring(svg)
+    for group in picture.iter("{http://www.w3.org/2000/svg}g"):
+        text = ElementTree.tostring(group, encoding="unicode")
+        if "data-edge" in group.attrib and group.attrib["class"] == "edge":
+            assert ("opacity:0.3" in text) == (group.attrib["data-edge"] in edges)
+        if group.attrib.get("class") == "state-node":
+            assert ("fill-opacity:0.3" in text) == (int(group.attrib["data-state"]) in states)
+    assert "opacity:0.3" not in map_svg(results.training_map)

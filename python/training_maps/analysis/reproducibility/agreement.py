@@ -1,0 +1,130 @@
+"""How far two halves of the runs agree, on states, on ways through them, and on their number.
+
+Both decode all runs with what they chose, seen or not, so that the same checkpoints are compared.
+
+- **States.** The adjusted Rand index over all checkpoints (Hubert and Arabie 1985): 1 if states
+  differ in their numbers only, about 0 if they are unrelated. Two halves of a single state agree.
+- **Routes.** A run's route is its sequence of states, without repeats. Runs with the same route are
+  a group; this is the adjusted Rand index of the groups, over runs. It is 1 if all runs take one
+  route by both halves, and 0 if they do by one of them only. It is 0 too where by both every run
+  has a route of its own: nothing is found that could be found again.
+- **Number of states.** Whether both choose the same kind of model with as many states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from training_maps.model_selection.criteria import Candidate, choose
+from training_maps.reproducibility.halves import pairs_of
+from training_maps.reproducibility.refit import HalfFit
+from training_maps.stats.agreement import adjusted_rand_index
+from training_maps.utils.numbers import Ints
+
+
+def chosen_by(halves: Sequence[HalfFit], criterion: str, aggregate: str) -> dict[int, Candidate]:
+    """What each half chooses among its fits, by its number; those without fits are left out.
+
+    Args:
+        halves: fits to some of the runs.
+        criterion: as `training_maps.model_selection.criteria.choose` takes it, of the half's own
+            validation runs.
+        aggregate: likewise.
+    """
+    return {
+        half.number: choose(half.scores, criterion, aggregate)[0]
+        for half in sorted(halves, key=lambda half: half.number)
+        if half.candidates
+    }
+
+
+def compare_halves(
+    halves: Sequence[HalfFit], chosen: Mapping[int, Candidate]
+) -> list[dict[str, Any]]:
+    """How far the halves of each pair agree (`training_maps.reproducibility.halves.pairs_of`).
+
+    Args:
+        halves: fits to some of the runs.
+        chosen: a candidate for each half to compare, by its number.
+
+    Returns:
+        For each pair: `halves`, their numbers; `chosen`, the model and number of states of either;
+        `states` and `routes`, adjusted Rand indices; `n_states`, whether both choose the same.
+    """
+    by_number = {half.number: half for half in halves if half.number in chosen}
+    rows = []
+    for pair in pairs_of(list(by_number), halves[0].scheme) if halves else []:
+        a, b = (by_number[number].path_of(chosen[number]) for number in pair)
+        lengths = by_number[pair[0]].lengths
+        rows.append(
+            {
+                "halves": list(pair),
+                "chosen": [chosen[number]._asdict() for number in pair],
+                "states": adjusted_rand_index(a, b),
+                "routes": route_agreement(a, b, lengths),
+                "n_states": chosen[pair[0]] == chosen[pair[1]],
+            }
+        )
+    return rows
+
+
+def mean_agreement(pairs: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """Means over pairs of `states`, `routes` and `n_states`; None where there are no pairs."""
+    return {
+        name: float(np.mean([pair[name] for pair in pairs])) if pairs else None
+        for name in ("states", "routes", "n_states")
+    }
+
+
+def compare_candidates(halves: Sequence[HalfFit]) -> list[dict[str, Any]]:
+    """How far halves agree on every candidate, if it is not chosen anew but given.
+
+    Returns:
+        For each candidate that some pair has: `model`, `n_states`, `n_pairs`, means over pairs of
+        `states` and `routes`, and `worst_states`, the pair that agrees least.
+    """
+    candidates = sorted({c for half in halves for c in half.candidates}, key=lambda c: c.order)
+    rows = []
+    for candidate in candidates:
+        given = {half.number: candidate for half in halves if candidate in half.candidates}
+        pairs = compare_halves(halves, given)
+        if pairs:
+            mean = mean_agreement(pairs)
+            rows.append(
+                {
+                    **candidate._asdict(),
+                    "n_pairs": len(pairs),
+                    "states": mean["states"],
+                    "worst_states": min(pair["states"] for pair in pairs),
+                    "routes": mean["routes"],
+                }
+            )
+    return rows
+
+
+def route_groups(path: Ints, lengths: Ints) -> Ints:
+    """The group (M,) of each run, by its route.
+
+    Args:
+        path: (n,) states of all runs, concatenated.
+        lengths: (M,) checkpoints of each run.
+    """
+    groups: dict[tuple[int, ...], int] = {}
+    of_run = []
+    for run in np.split(path, np.cumsum(lengths)[:-1]):
+        moves = np.flatnonzero(np.diff(run)) + 1
+        route = tuple(run[np.append(0, moves)].tolist())
+        of_run.append(groups.setdefault(route, len(groups)))
+    return np.array(of_run)
+
+
+def route_agreement(a: Ints, b: Ints, lengths: Ints) -> float:
+    """Adjusted Rand index of the runs' groups by route, under two ways to give states (n,)."""
+    of_a, of_b = route_groups(a, lengths), route_groups(b, lengths)
+    n = len(lengths)
+    if n > 1 and of_a.max() == of_b.max() == n - 1:
+        return 0.0
+    return adjusted_rand_index(of_a, of_b)

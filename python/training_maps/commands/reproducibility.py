@@ -1,0 +1,47 @@
+"""Say whether other seeds would show the same map: what the halves of the runs agree on.
+
+Each half chooses among its own fits by the experiment's rule. Tells how far halves agree on states,
+on ways and on the number of states, and what share of them has each state and fork of the map.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from training_maps.config.arguments import add_options, read_options
+from training_maps.utils.files import made_by, write_json
+
+logger = logging.getLogger("training_maps")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "--halves", type=Path, nargs="+", required=True, metavar="NPZ", help="of each half"
+    )
+    parser.add_argument("--observations", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--state-paths", type=Path, required=True, metavar="CSV")
+    add_options(parser, "reproducibility")
+    parser.add_argument("--output", type=Path, required=True, metavar="JSON", help="output")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write what the halves say together."""
+    from training_maps.analysis.reproducibility.gather import gather_halves
+    from training_maps.hmm.observations import Observations
+    from training_maps.reproducibility.refit import HalfFit
+    from training_maps.training_map.paths import read_state_paths
+
+    settings = read_options(arguments, "reproducibility")
+    obs = Observations.load(arguments.observations)
+    found = gather_halves(
+        [HalfFit.load(path, obs) for path in arguments.halves],
+        obs,
+        read_state_paths(arguments.state_paths),
+        **settings,
+    )
+    write_json({**found, "made_by": made_by(**settings)}, arguments.output)
+    for sentence in found["sentences"]:
+        logger.info("%s", sentence)
