@@ -1,8 +1,9 @@
 """How often each claim of a report is right or wrong, where it is known what there is to find.
 
 Sets of runs that drift without states, go through a chain of states or part ways are simulated
-(tests/support/simulated_training) and taken through the whole path, from tables of metrics to
-verdicts (tests/support/claims). `docs/concepts.md` shows the first table.
+(tests/support/simulated_training) and taken through the whole path, from tables of metrics to the
+summary (tests/support/whole_path); then each claim is held against the truth
+(tests/support/claims). `docs/concepts.md` shows the first table.
 
 Each set's claims are kept, a line of JSON each, in `--output`; what is there is not computed again
 as long as the code behind it is the same. So it can be stopped, and asked for more sets.
@@ -22,33 +23,31 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from benchmarks import print_table, versions
+from training_maps.settings.sections import METHODS
 from training_maps.utils.code_digest import STAGE_MODULES, stage_digest
 from training_maps.utils.progress import Progress
 
 KEPT = Path(__file__).parent / "results" / "claims.jsonl"
 N_RUNS = (10, 20, 40, 100)
-# Settings of the models by name: those that the workflow has by default, and others beside them.
-SETTINGS: dict[str, dict[str, Any]] = {
-    "default": {},
-    "autoregressive": {"model": "autoregressive"},
-}
 # The stages whose code the claims are of.
-STAGES = ("observations", "hmm", "map", "semantics", "forks", "phase_transitions")
+STAGES = ("observations", "hmm", "half", "structure", "map", "semantics", "forks",
+          "phase_transitions", "reproducibility", "summary")  # fmt: skip
 GROUPS = ("drift", "chain", "fork")
 
 
 class Set(NamedTuple):
-    """Which set of runs: kind, number of runs, seed of its random numbers, and settings."""
+    """Which set of runs: kind, number of runs, seed of its random numbers, and the method."""
 
     kind: str
     n_runs: int
     seed: int
-    settings: str
+    method: str
 
 
 def main() -> None:
@@ -61,15 +60,17 @@ def main() -> None:
         for seed in range(options.sets)
         for n_runs in options.runs
         for kind in options.kinds
-        for name in options.settings
+        for name in options.methods
     ]
     compute(wanted, options.output, options.processes)
     kept = read(options.output, wanted)
     print(f"{versions('numpy', 'scikit-learn')}; claims {digest()}.\n")
-    for name in options.settings:
-        rows = [line for line in kept if line["settings"] == name]
-        print(f"Settings: {name}. Sets of runs that make a claim, with 95 % intervals (Wilson).\n")
+    for name in options.methods:
+        rows = [line for line in kept if line["method"] == name]
+        print(f"Method: {name}. Sets of runs that make a claim, with 95 % intervals (Wilson).\n")
         show(rows, options.runs, by_kind=False)
+        print("How many states are found: the median, and the fewest and most.\n")
+        show_states(rows, options.runs)
         if options.by_kind:
             show(rows, options.runs, by_kind=True)
 
@@ -83,7 +84,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=cores, help="how many at a time")
     parser.add_argument("--runs", type=int, nargs="+", default=N_RUNS, help="runs of a set")
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
-    parser.add_argument("--settings", nargs="+", default=["default"], choices=list(SETTINGS))
+    parser.add_argument("--methods", nargs="+", default=list(METHODS)[::-1], choices=list(METHODS))
     parser.add_argument("--by-kind", action="store_true", help="a table by kind of runs too")
     parser.add_argument("--output", type=Path, default=KEPT, help="where claims are kept")
     return parser.parse_args()
@@ -93,7 +94,11 @@ def _options() -> argparse.Namespace:
 def digest() -> str:
     """A digest of the code that makes and judges the claims."""
     here = Path(__file__).parents[1] / "tests" / "support"
-    files = [here / "claims.py", *sorted((here / "simulated_training").glob("*.py"))]
+    files = [
+        here / "claims.py",
+        here / "whole_path.py",
+        *sorted((here / "simulated_training").glob("*.py")),
+    ]
     parts = [stage_digest(stage) for stage in STAGES if stage in STAGE_MODULES]
     parts += [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
@@ -122,12 +127,14 @@ def compute(wanted: Iterable[Set], output: Path, processes: int) -> None:
 
 def judged(which: Set) -> dict[str, Any]:
     """Simulate a set and judge what is claimed of it."""
-    from tests.support.claims import answer, facts, judge
+    from tests.support.claims import Answers, facts, judge
     from tests.support.simulated_training import KINDS
+    from tests.support.whole_path import analyse, settings_of
 
     begin = time.perf_counter()
     runs = KINDS[which.kind](which.n_runs, which.seed)
-    answers = answer(runs, **SETTINGS[which.settings])
+    with TemporaryDirectory() as folder:
+        answers = Answers.of(analyse(runs, Path(folder), settings_of(which.method)))
     return {
         **which._asdict(),
         "digest": digest(),
@@ -173,6 +180,22 @@ def show(lines: Iterable[Mapping[str, Any]], n_runs: Iterable[int], by_kind: boo
             sizes = f"{sets[0]} to {sets[-1]}" if len(sets) > 1 else sets[0]
             rows.append([claim.name, claim.wanted, name, sizes, *map(rate, cells)])
     print_table(["claim", "is", "runs that", "sets", *(f"{n} runs" for n in n_runs)], rows)
+
+
+def show_states(lines: Iterable[Mapping[str, Any]], n_runs: Iterable[int]) -> None:
+    """Print how many states are found, a row a kind and a column a number of runs."""
+    n_runs = list(n_runs)
+    found = pd.DataFrame(
+        [(line["kind"], line["n_runs"], line["facts"]["n_states"]) for line in lines],
+        columns=["kind", "n_runs", "states"],
+    )
+    rows = []
+    for kind in found["kind"].drop_duplicates().sort_values(key=_place):
+        of_kind = found[found["kind"] == kind].groupby("n_runs")["states"]
+        median, least, most = of_kind.median(), of_kind.min(), of_kind.max()
+        cells = [f"{median[n]:g} ({least[n]} to {most[n]})" if n in median else "–" for n in n_runs]
+        rows.append([kind, *cells])
+    print_table(["runs", *(f"{n} runs" for n in n_runs)], rows)
 
 
 def rate(made: Collection[bool]) -> str:

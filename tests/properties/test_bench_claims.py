@@ -21,10 +21,10 @@ def test_a_rate_has_its_wilson_interval():
 
 
 def test_kept_sets_are_read_and_no_others(tmp_path):
-    wanted = [Set("stark_fork", 10, seed, "default") for seed in range(3)]
+    wanted = [Set("stark_fork", 10, seed, "paper") for seed in range(3)]
     path = tmp_path / "claims.jsonl"
     of_other_code = {**line_of(wanted[1]), "digest": "other"}
-    lines = [line_of(wanted[0]), of_other_code, line_of(Set("stark_fork", 10, 7, "default"))]
+    lines = [line_of(wanted[0]), of_other_code, line_of(Set("stark_fork", 10, 7, "paper"))]
     path.write_text("\n".join(map(json.dumps, lines)) + "\n" + json.dumps(lines[0])[:30])
     assert bench_claims.read(path, wanted) == [line_of(wanted[0])]
     assert bench_claims.read(tmp_path / "none.jsonl", wanted) == []
@@ -32,14 +32,17 @@ def test_kept_sets_are_read_and_no_others(tmp_path):
 
 def test_only_missing_sets_are_computed(tmp_path):
     path = tmp_path / "claims.jsonl"
-    kept, missing = (Set("chain_plateaus", 6, seed, "autoregressive") for seed in (0, 1))
+    kept, missing = (Set("chain_plateaus", 4, seed, "paper") for seed in (0, 1))
     text = json.dumps(line_of(kept)) + "\n" + '{"kind": "cut off'
     path.write_text(text)
     bench_claims.compute([kept, missing], path, processes=1)
     assert path.read_text().startswith(text)
     lines = bench_claims.read(path, [kept, missing])
     assert [line["seed"] for line in lines] == [0, 1]
-    assert lines[1]["claims"].keys() >= {"the states that there are", "a fork that there is not"}
+    assert lines[1]["claims"].keys() >= {
+        "the map has the states that there are",
+        "a fork that is not there is drawn",
+    }
     assert lines[1]["facts"]["n_states"] >= 1
     before = path.stat().st_mtime_ns
     bench_claims.compute([kept, missing], path, processes=1)
@@ -48,19 +51,28 @@ def test_only_missing_sets_are_computed(tmp_path):
 
 def test_tables_have_a_row_for_each_claim_and_group(capsys):
     lines = [
-        line_of(Set(kind, 10, seed, "default"), **{"a fork that there is not": seed == 0})
+        line_of(Set(kind, 10, seed, "paper"), **{"a fork that is not there is drawn": seed == 0})
         for kind in ("drift_white", "noise_states", "stark_fork")
         for seed in range(2)
     ]
     bench_claims.show(lines, (10, 20), by_kind=False)
     rows = [row for row in capsys.readouterr().out.splitlines() if row.startswith("| a fork")]
     assert rows == [
-        "| a fork that there is not | wrong | drift | 0 to 4 | 50 % (15 to 85) | – |",
-        "| a fork that there is not | wrong | fork | 0 to 2 | 50 % (9 to 91) | – |",
+        "| a fork that is not there is drawn | wrong | drift | 0 to 4 | 50 % (15 to 85) | – |",
+        "| a fork that is not there is drawn | wrong | fork | 0 to 2 | 50 % (9 to 91) | – |",
     ]
     bench_claims.show(lines, (10,), by_kind=True)
     rows = [row for row in capsys.readouterr().out.splitlines() if row.startswith("| a fork")]
     assert [row.split(" | ")[2] for row in rows] == ["drift_white", "noise_states", "stark_fork"]
+
+
+def test_numbers_of_states_are_told_by_kind(capsys):
+    lines = [
+        line_of(Set("stark_fork", 10, seed, "paper")) | {"facts": {"n_states": n_states}}
+        for seed, n_states in enumerate((1, 3, 4))
+    ]
+    bench_claims.show_states(lines, (10, 20))
+    assert capsys.readouterr().out.splitlines()[-2] == "| stark_fork | 3 (1 to 4) | – |"
 
 
 @pytest.mark.parametrize(

@@ -1,44 +1,77 @@
 """What the package claims of a set of simulated runs, and whether it is so.
 
-`answer` takes a set through the whole path, from tables to verdicts; `judge` holds each claim of
-the answers against the truth. A claim is of a set of runs as a whole: "a fork that is not there",
-and so on. `CLAIMS` says of each whether it is right or wrong to make it.
+A set goes through the whole path, from tables to the summary (tests/support/whole_path), and
+`judge` holds each claim against the truth. A claim is of a set of runs as a whole: "a fork that
+is not there is drawn", and so on. `CLAIMS` says of each whether it is right or wrong to make it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
-from tests.support.simulated_training import SimulatedRuns, Truth
-from tests.support.simulated_training.runs import THRESHOLD
-from training_maps.analysis.forks import Fork, Forks, explain_forks
-from training_maps.analysis.phases.transitions import find_phase_transitions
-from training_maps.analysis.semantics.outcomes import convergence_times, time_outcome
-from training_maps.analysis.semantics.regression import Regression, regress
-from training_maps.hmm.observations import observations
-from training_maps.model_selection.select import SelectedModel, select_hmm
+from tests.support.simulated_training import Truth
+from training_maps.results import ExperimentResults
 from training_maps.stats.agreement import adjusted_rand_index
-from training_maps.training_map.map import TrainingMap
-from training_maps.training_map.paths import state_shares
+from training_maps.utils.files import read_json
 
-# From this agreement on, two ways to part runs, or two paths, are called the same.
+# From this agreement on, two ways to part runs, or two paths, are called the same; and from this
+# share of its visitors on, a state is one of the runs that go a certain way.
 _SAME = 0.8
+_MOST = 0.8
 _HIGH_R_SQUARED = 0.8
+# A fork is claimed if this share of the halves has it too.
+_FOUND_AGAIN = 0.5
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What the stages say of one set of runs."""
+    """What the stages say of one set of runs.
 
-    model: SelectedModel
-    training_map: TrainingMap
-    regression: Regression
-    forks: Forks
-    phases: Mapping[str, Any]
+    Attributes:
+        results: read from the folder.
+        summary: `summary.json`.
+        structure: `structure.json`; empty where there is none.
+        reproducibility: `reproducibility.json`; empty where there is none.
+    """
+
+    results: ExperimentResults
+    summary: Mapping[str, Any]
+    structure: Mapping[str, Any]
+    reproducibility: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, results: ExperimentResults) -> Answers:
+        """What stands in a folder of results."""
+
+        def read(name: str) -> dict[str, Any]:
+            path = Path(results.folder, name)
+            return dict(read_json(path)) if path.exists() else {}
+
+        names = ("summary.json", "structure.json", "reproducibility.json")
+        return cls(results, *map(read, names))
+
+    @cached_property
+    def routes(self) -> dict[int, str]:
+        """Of each seed, the states of its path in order, as text."""
+        return routes_of(self.results.state_paths)
+
+    @cached_property
+    def forks(self) -> list[Mapping[str, Any]]:
+        """The forks of the map."""
+        return list(self.results.forks.get("forks", ()))
+
+    @cached_property
+    def claimed_forks(self) -> list[Mapping[str, Any]]:
+        """Those that are found again, as far as that is known."""
+        found = self.reproducibility.get("found") or {}
+        share = {row["state"]: row["share"] for row in found.get("forks", ())}
+        return [fork for fork in self.forks if share.get(fork["state"], 1.0) >= _FOUND_AGAIN]
 
 
 @dataclass(frozen=True)
@@ -56,28 +89,6 @@ class Claim:
     made: Callable[[Answers, Truth], bool | None]
 
 
-def answer(runs: SimulatedRuns, **settings: Any) -> Answers:
-    """Take a set through the stages, as the workflow does by default.
-
-    Args:
-        runs: the set.
-        settings: other settings of the models, as `select_hmm` takes them.
-    """
-    obs = observations(runs.tables)
-    model = select_hmm(obs, **settings)
-    training_map = TrainingMap.from_model(model)
-    paths = training_map.paths
-    convergence = convergence_times(runs.logs, THRESHOLD)
-    outcome = time_outcome(convergence, "eval_accuracy", THRESHOLD)
-    return Answers(
-        model,
-        training_map,
-        regress(state_shares(paths), outcome, alternatives=False),
-        explain_forks(paths, convergence),
-        find_phase_transitions(paths, runs.logs).summary["phases"],
-    )
-
-
 def judge(answers: Answers, truth: Truth) -> dict[str, bool]:
     """Each claim that a set of this truth can show, by name, and whether it is made."""
     made = {claim.name: claim.made(answers, truth) for claim in CLAIMS}
@@ -86,112 +97,118 @@ def judge(answers: Answers, truth: Truth) -> dict[str, bool]:
 
 def facts(answers: Answers) -> dict[str, Any]:
     """What was found, as it is: kept beside the claims, so that others can be asked later."""
+    summary, agreement = answers.summary, answers.reproducibility.get("agreement") or {}
+    found = answers.reproducibility.get("found") or {}
     return {
-        "model": answers.model.kind,
-        "n_states": len(answers.training_map.states),
-        "stability": answers.model.stability.verdict,
-        "r_squared": answers.regression.r_squared,
-        "n_forks": len(answers.forks.forks),
+        "model": (summary["selection"] or {}).get("model"),
+        "n_states": summary["n_states"],
+        "stability": (summary["selection"] or {}).get("verdict"),
+        "choice": summary.get("choice"),
+        "verdict": answers.structure.get("verdict"),
+        "gains": answers.structure.get("gains"),
+        "agreement": agreement.get("states"),
+        "r_squared": summary["r_squared"],
+        "foretelling": (summary.get("foretelling") or {}).get("verdict"),
+        "n_forks": len(answers.forks),
+        "forks": found.get("forks"),
+        "delays": found.get("delays"),
     }
 
 
+def routes_of(paths: pd.DataFrame) -> dict[int, str]:
+    """Of each seed, the states of its path in order, as text."""
+    return {
+        int(seed): "-".join(map(str, states[states != states.shift()]))  # type: ignore[call-overload]
+        for seed, states in paths.groupby("seed")["state"]
+    }
+
+
+# Whether there are states.
+
+
+def _states_in_drift(answers: Answers, truth: Truth) -> bool | None:
+    if not answers.structure or truth.structure != "drift":
+        return None
+    return answers.structure["verdict"] != "drift"
+
+
+def _right_verdict(answers: Answers, truth: Truth) -> bool | None:
+    if not answers.structure or truth.structure == "drift":
+        return None
+    return bool(answers.structure["verdict"] == truth.structure)
+
+
+def _some_states(answers: Answers, truth: Truth) -> bool | None:
+    if not answers.structure or truth.structure == "drift":
+        return None
+    return answers.structure["verdict"] in ("phases", "regions")
+
+
 def _several_states(answers: Answers, truth: Truth) -> bool | None:
-    return len(answers.training_map.states) > 1 if truth.structure == "drift" else None
+    return answers.summary["n_states"] > 1 if truth.structure == "drift" else None
 
 
 def _right_number(answers: Answers, truth: Truth) -> bool | None:
     if truth.structure == "drift":
         return None
-    return len(answers.training_map.states) == truth.n_states
+    return bool(answers.summary["n_states"] == truth.n_states)
 
 
 def _true_states(answers: Answers, truth: Truth) -> bool | None:
     if truth.structure == "drift" or truth.paths is None:
         return None
-    found = answers.training_map.paths["state"].to_numpy()
+    found = answers.results.state_paths["state"].to_numpy()
     return adjusted_rand_index(truth.paths["state"].to_numpy(), found) >= _SAME
 
 
 def _stable_and_wrong(answers: Answers, truth: Truth) -> bool | None:
-    states = len(answers.training_map.states)
     right = 1 if truth.structure == "drift" else truth.n_states
-    return answers.model.stability.verdict == "stable" and states != right
+    wrong = answers.summary["n_states"] != right
+    return bool(answers.summary["choice"] == "stable" and wrong)
 
 
-def _fork_found(answers: Answers, truth: Truth) -> bool | None:
-    if not truth.forks:
-        return None
-    return any(_parts_as_truth(fork, truth) for fork in answers.forks.forks)
+# Whether runs part.
 
 
-def _fork_invented(answers: Answers, truth: Truth) -> bool | None:
-    return any(not _parts_as_truth(fork, truth) for fork in answers.forks.forks)
+def _fork_drawn(answers: Answers, truth: Truth) -> bool | None:
+    return _any_true(answers.forks, truth) if truth.forks else None
 
 
-def _branch_foretells_rightly(answers: Answers, truth: Truth) -> bool | None:
-    if not truth.delays:
-        return None
-    return any(
-        bool(fork.predicts_convergence) and _parts_as_truth(fork, truth)
-        for fork in answers.forks.forks
-    )
+def _fork_found_again(answers: Answers, truth: Truth) -> bool | None:
+    return _any_true(answers.claimed_forks, truth) if truth.forks else None
 
 
-def _branch_foretells_wrongly(answers: Answers, truth: Truth) -> bool | None:
-    if truth.delays:
-        return None
-    return any(fork.predicts_convergence for fork in answers.forks.forks)
+def _wrong_fork_drawn(answers: Answers, truth: Truth) -> bool | None:
+    return _any_wrong(answers.forks, truth)
 
 
-def _true_detour(answers: Answers, truth: Truth) -> bool | None:
-    if not truth.delays:
-        return None
-    return bool(_mostly(answers, truth, answers.regression.detour_states) & truth.delays)
+def _wrong_fork_found_again(answers: Answers, truth: Truth) -> bool | None:
+    return _any_wrong(answers.claimed_forks, truth)
 
 
-def _wrong_detour(answers: Answers, truth: Truth) -> bool | None:
-    return bool(_mostly(answers, truth, answers.regression.detour_states) - truth.delays)
+def _foretells_rightly(answers: Answers, truth: Truth) -> bool | None:
+    telling = [fork for fork in answers.claimed_forks if fork["predicts_convergence"]]
+    return _any_true(telling, truth) if truth.delays else None
 
 
-def _short_cut_is_a_detour(answers: Answers, truth: Truth) -> bool | None:
-    if not truth.short_cuts:
-        return None
-    return bool(_mostly(answers, truth, answers.regression.detour_states) & truth.short_cuts)
+def _foretells_wrongly(answers: Answers, truth: Truth) -> bool | None:
+    telling = [fork for fork in answers.claimed_forks if fork["predicts_convergence"]]
+    return None if truth.delays else bool(telling)
 
 
-def _phase_rightly(answers: Answers, truth: Truth) -> bool | None:
-    if truth.structure == "drift":
-        return None
-    return all(_coincides(answers.phases[phase]) for phase in truth.coincident)
+def _any_true(forks: Iterable[Mapping[str, Any]], truth: Truth) -> bool:
+    return any(_parts_as_truth(fork, truth) for fork in forks)
 
 
-def _phase_wrongly(answers: Answers, truth: Truth) -> bool | None:
-    apart = set(answers.phases) - truth.coincident
-    if truth.structure == "drift":
-        # What happens at a given progress does come with a slice of it, so that it is no test.
-        apart -= {"generalisation"}
-    return any(_coincides(answers.phases[phase]) for phase in apart)
+def _any_wrong(forks: Iterable[Mapping[str, Any]], truth: Truth) -> bool:
+    return any(not _parts_as_truth(fork, truth) for fork in forks)
 
 
-def _states_explain(answers: Answers, truth: Truth) -> bool | None:
-    if truth.structure != "drift":
-        return None
-    r_squared = answers.regression.r_squared
-    return answers.regression.significant and (r_squared or 0.0) >= _HIGH_R_SQUARED
-
-
-def _coincides(phase: Mapping[str, Any]) -> bool:
-    """Whether a phase is said to come with a transition."""
-    return any(
-        one["transition"] is not None and one["p_value"] < 0.05 for one in phase["coincidences"]
-    )
-
-
-def _parts_as_truth(fork: Fork, truth: Truth) -> bool:
+def _parts_as_truth(fork: Mapping[str, Any], truth: Truth) -> bool:
     """Whether the branches of a fork are the true ones, but for a run or so."""
     if not truth.forks or truth.paths is None:
         return False
-    branch = {seed: branch.to for branch in fork.branches for seed in branch.seeds}
+    branch = {seed: branch["to"] for branch in fork["branches"] for seed in branch["seeds"]}
     routes = routes_of(truth.paths)
     if len(branch) < _SAME * len(routes):
         return False
@@ -200,36 +217,124 @@ def _parts_as_truth(fork: Fork, truth: Truth) -> bool:
     return adjusted_rand_index(*codes) >= _SAME
 
 
-def routes_of(paths: pd.DataFrame) -> dict[int, str]:
-    """Of each seed, the states of its path in order, as text."""
-    return {
-        int(seed): "-".join(map(str, states.drop_duplicates()))  # type: ignore[call-overload]
-        for seed, states in paths.groupby("seed")["state"]
-    }
+# What makes runs slow.
 
 
-def _mostly(answers: Answers, truth: Truth, states: tuple[int, ...]) -> set[int]:
-    """The true states that the checkpoints of some found states are mostly in; -1 where none is."""
+def _detour_rightly(answers: Answers, truth: Truth) -> bool | None:
+    return _rightly_slow(answers, truth, answers.summary["detour_states"])
+
+
+def _detour_wrongly(answers: Answers, truth: Truth) -> bool | None:
+    return any(not _delays(answers, truth, s) for s in answers.summary["detour_states"])
+
+
+def _short_cut_a_detour(answers: Answers, truth: Truth) -> bool | None:
+    return _short_cut_slow(answers, truth, answers.summary["detour_states"])
+
+
+def _delay_rightly(answers: Answers, truth: Truth) -> bool | None:
+    return _rightly_slow(answers, truth, answers.summary["delays"])
+
+
+def _delay_wrongly(answers: Answers, truth: Truth) -> bool | None:
+    return any(not _delays(answers, truth, s) for s in answers.summary["delays"])
+
+
+def _short_cut_a_delay(answers: Answers, truth: Truth) -> bool | None:
+    return _short_cut_slow(answers, truth, answers.summary["delays"])
+
+
+def _rightly_slow(answers: Answers, truth: Truth, states: Iterable[int]) -> bool | None:
+    if not truth.delays:
+        return None
+    return any(_delays(answers, truth, state) for state in states)
+
+
+def _short_cut_slow(answers: Answers, truth: Truth, states: Iterable[int]) -> bool | None:
+    if not truth.short_cuts:
+        return None
+    return any(_share_that_takes(answers, truth, s, truth.short_cuts) >= _MOST for s in states)
+
+
+def _delays(answers: Answers, truth: Truth, state: int) -> bool:
+    """Whether a found state is one of runs that are delayed, while they are.
+
+    Most of its visitors take a way that is slow in truth, and most of its checkpoints are before
+    they converge.
+    """
+    if _share_that_takes(answers, truth, state, truth.delays) < _MOST:
+        return False
+    rows = answers.results.state_paths.query("state == @state")
+    converged = truth.convergence.set_index("seed")["step"]
+    return bool((rows["step"].to_numpy() < converged.loc[rows["seed"]].to_numpy()).mean() >= 0.5)
+
+
+def _share_that_takes(answers: Answers, truth: Truth, state: int, of_truth: Iterable[int]) -> float:
+    """Of the runs that visit a found state, the share that goes through some true ones."""
     if truth.paths is None:
-        return {-1} if states else set()
-    found = answers.training_map.paths["state"].to_numpy()
-    true = truth.paths["state"]
-    return {int(true[found == state].mode().iloc[0]) for state in states}
+        return 0.0
+    taking = set(truth.paths.loc[truth.paths["state"].isin(list(of_truth)), "seed"])
+    paths = answers.results.state_paths
+    visitors = set(paths.loc[paths["state"] == state, "seed"])
+    return len(visitors & taking) / len(visitors)
+
+
+# What happens when.
+
+
+def _phase_rightly(answers: Answers, truth: Truth) -> bool | None:
+    if truth.structure == "drift":
+        return None
+    return all(_coincides(answers, phase) for phase in truth.coincident)
+
+
+def _phase_wrongly(answers: Answers, truth: Truth) -> bool | None:
+    apart = set(answers.results.phases["phases"]) - truth.coincident
+    if truth.structure == "drift":
+        # What happens at a given progress does come with a slice of it, so that it is no test.
+        apart -= {"generalisation"}
+    return any(_coincides(answers, phase) for phase in apart)
+
+
+def _coincides(answers: Answers, phase: str) -> bool:
+    """Whether a phase is said to come with a transition."""
+    return answers.results.phases["phases"][phase]["goes_with"] is not None
+
+
+def _high_r_squared(answers: Answers, truth: Truth) -> bool | None:
+    if truth.structure != "drift":
+        return None
+    return bool((answers.summary["r_squared"] or 0.0) >= _HIGH_R_SQUARED)
+
+
+def _foretold(answers: Answers, truth: Truth) -> bool | None:
+    if truth.structure != "drift" or not _high_r_squared(answers, truth):
+        return None
+    return (answers.summary["foretelling"] or {}).get("verdict") == "foretells"
 
 
 CLAIMS = (
-    Claim("states where there are none", "wrong", _several_states),
-    Claim("as many states as there are", "right", _right_number),
-    Claim("the states that there are", "right", _true_states),
+    Claim("verdict: states, and there are none", "wrong", _states_in_drift),
+    Claim("verdict: states, and there are", "right", _some_states),
+    Claim("verdict: phases or regions, as it is", "right", _right_verdict),
+    Claim("the map has states where there are none", "neither", _several_states),
+    Claim("the map has as many states as there are", "right", _right_number),
+    Claim("the map has the states that there are", "right", _true_states),
     Claim("a wrong number of states is stable", "wrong", _stable_and_wrong),
-    Claim("the fork that there is", "right", _fork_found),
-    Claim("a fork that there is not", "wrong", _fork_invented),
-    Claim("the branch foretells convergence, and does", "right", _branch_foretells_rightly),
-    Claim("the branch foretells convergence, and does not", "wrong", _branch_foretells_wrongly),
-    Claim("detour (paper): a state that delays", "right", _true_detour),
-    Claim("detour (paper): a state that does not", "wrong", _wrong_detour),
-    Claim("detour (paper): a short cut", "wrong", _short_cut_is_a_detour),
+    Claim("the true fork is drawn", "right", _fork_drawn),
+    Claim("the true fork is found again", "right", _fork_found_again),
+    Claim("a fork that is not there is drawn", "wrong", _wrong_fork_drawn),
+    Claim("a fork that is not there is found again", "wrong", _wrong_fork_found_again),
+    Claim("a branch foretells convergence, and does", "right", _foretells_rightly),
+    Claim("a branch foretells convergence, and does not", "wrong", _foretells_wrongly),
+    Claim("detour (paper) of runs that are delayed", "right", _detour_rightly),
+    Claim("detour (paper) of others", "wrong", _detour_wrongly),
+    Claim("detour (paper) of a short cut", "wrong", _short_cut_a_detour),
+    Claim("delay of runs that are delayed", "right", _delay_rightly),
+    Claim("delay of others", "wrong", _delay_wrongly),
+    Claim("delay of a short cut", "wrong", _short_cut_a_delay),
     Claim("a phase comes with a transition, and does", "right", _phase_rightly),
     Claim("a phase comes with a transition, and does not", "wrong", _phase_wrongly),
-    Claim("R² of at least 0.8 without a state", "neither", _states_explain),
+    Claim("R² of at least 0.8 without a state", "neither", _high_r_squared),
+    Claim("high R² without a state is said to foretell", "neither", _foretold),
 )
