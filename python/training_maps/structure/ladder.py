@@ -136,11 +136,12 @@ def judge(rates: Mapping[Member, Floats]) -> Ladder:
     }
     rungs = {rung: _standing(usable, rung, found) for rung, found in best.items()}
     present: list[Rung] = [rung for rung in NULL if rungs[rung]["mean"] is not None]
+    null_rung = max(present, key=lambda rung: float(rungs[rung]["mean"])) if present else None
     return Ladder(
         verdict=_verdict(gains),
         rungs=rungs,
         gains=gains,
-        null=max(present, key=lambda rung: float(rungs[rung]["mean"]), default=None),
+        null=null_rung,
         members=[
             {**member._asdict(), "mean": float(np.nanmean(found))}
             for member, found in usable.items()
