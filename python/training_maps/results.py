@@ -60,6 +60,7 @@ _CONVERGENCE_TIME = {
     "is_time": True,
     "larger_means": "later",
 }
+_STRUCTURE_KEYS = ("verdict", "sentence", "rungs", "gains", "choice", "members")
 _REPRODUCIBILITY_KEYS = ("scheme", "agreement", "pairs", "candidates", "found", "sentences")
 _STABILITY_KEYS = (
     "verdict",
@@ -123,6 +124,7 @@ class ExperimentResults:
         forks: `forks.json` as a dict; empty where there is none.
         phase_transitions: one row for each run and phase; empty where they were not looked for.
         phases: `phase_transitions.json` as a dict; empty where there is none.
+        structure: `structure.json` as a dict; empty where no halves of the runs were fitted.
         reproducibility: `reproducibility.json` as a dict; empty where no halves of the runs were
             fitted.
         sensitivity: `sensitivity.json` as a dict; empty unless the experiment asked for it.
@@ -151,6 +153,7 @@ class ExperimentResults:
     forks: dict[str, Any]
     phase_transitions: pd.DataFrame
     phases: dict[str, Any]
+    structure: dict[str, Any]
     reproducibility: dict[str, Any]
     sensitivity: dict[str, Any]
     early_warning: dict[str, Any]
@@ -199,6 +202,7 @@ class ExperimentResults:
             forks=_read_optional_keys(folder / "forks.json", _FORK_KEYS),
             phase_transitions=_read_optional(folder / "phase_transitions.csv", PHASE_COLUMNS),
             phases=_read_optional_keys(folder / "phase_transitions.json", _PHASE_KEYS),
+            structure=_read_optional_keys(folder / "structure.json", _STRUCTURE_KEYS),
             reproducibility=_read_optional_keys(
                 folder / "reproducibility.json", _REPRODUCIBILITY_KEYS
             ),
@@ -270,9 +274,13 @@ class ExperimentResults:
 
     @property
     def delay_states(self) -> list[int]:
-        """States whose visitors converge later than the average run, ascending."""
-        rows = self.delays
-        return sorted(int(state) for state in rows.loc[rows["is_delay"].astype(bool), "state"])
+        """States whose visitors converge later than the average run, ascending.
+
+        Those that fewer than half of the halves of the runs find too are left out.
+        """
+        rows, shares = self.delays, self.found_again("delays")
+        delaying = sorted(int(state) for state in rows.loc[rows["is_delay"].astype(bool), "state"])
+        return [state for state in delaying if shares.get(state, 1.0) >= FOUND_AGAIN]
 
     @property
     def outcome(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import logging
 from pathlib import Path
 
 from training_maps.config.arguments import add_options, read_options
-from training_maps.utils.files import made_by, write_json
+from training_maps.utils.files import made_by, read_json, write_json
 
 logger = logging.getLogger("training_maps")
 
@@ -23,12 +23,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--observations", type=Path, required=True, metavar="FILE")
     parser.add_argument("--state-paths", type=Path, required=True, metavar="CSV")
+    parser.add_argument(
+        "--structure",
+        type=Path,
+        metavar="JSON",
+        help="of 'training-maps structure': what halves choose with --criterion found_again",
+    )
+    parser.add_argument(
+        "--results",
+        type=Path,
+        metavar="FOLDER",
+        help="where outcomes.csv, convergence.csv and regression.json are, to look for delays",
+    )
     add_options(parser, "reproducibility")
     parser.add_argument("--output", type=Path, required=True, metavar="JSON", help="output")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Write what the halves say together."""
+    from training_maps.analysis.reproducibility.delays import delays_by
     from training_maps.analysis.reproducibility.gather import gather_halves
     from training_maps.hmm.observations import Observations
     from training_maps.reproducibility.refit import HalfFit
@@ -40,6 +53,8 @@ def run(arguments: argparse.Namespace) -> None:
         [HalfFit.load(path, obs) for path in arguments.halves],
         obs,
         read_state_paths(arguments.state_paths),
+        find_delays=None if arguments.results is None else delays_by(arguments.results),
+        structure=None if arguments.structure is None else read_json(arguments.structure),
         **settings,
     )
     write_json({**found, "made_by": made_by(**settings)}, arguments.output)

@@ -6,7 +6,8 @@ from typing import Any
 
 from training_maps.report.delays import what_delays
 from training_maps.training_map.paths import WHY_NOT_LINEAR
-from training_maps.utils.wording import equals_p, numbered, plural
+from training_maps.utils.numbers import FOUND_AGAIN
+from training_maps.utils.wording import equals_p, listing, numbered, plural
 
 #: From this share of runs on that might take another way, it is weak evidence that none did.
 WEAK_EVIDENCE = 0.1
@@ -20,13 +21,13 @@ def headline(summary: dict[str, Any], significant: bool) -> list[str]:
         significant: whether the regression is, so that its coefficients may be interpreted.
     """
     return [
+        *(summary.get("structure_sentences") or ()),
         _what_ran(summary),
         *_what_choice(summary),
         _what_shape(summary),
         *_what_forks(summary),
-        *_what_regression(summary, significant),
         *what_delays(summary),
-        *_what_difference(summary),
+        *_what_paper(summary, significant),
         *_what_outliers(summary),
     ]
 
@@ -48,6 +49,10 @@ def _what_ran(summary: dict[str, Any]) -> str:
 
 
 def _what_choice(summary: dict[str, Any]) -> list[str]:
+    """Whether other seeds would show these states."""
+    found = summary.get("reproducibility_sentence")
+    if found:
+        return [found]
     if summary["selection"] is None or summary["selection"]["verdict"] != "fragile":
         return []
     return ["How many states there are is a fragile choice (see “Model selection”)."]
@@ -100,37 +105,55 @@ def same_way(n_runs: int) -> str:
 
 
 def _what_forks(summary: dict[str, Any]) -> list[str]:
+    """Whether runs part, whether that would be found again, and whether it tells who is late."""
     forks = summary["forks"]
-    if not forks or not forks["tested"]:
+    if not forks or not forks["states"]:
         return []
-    predicting = forks["predicting"]
-    if not predicting:
-        return ["Which way a run takes is not seen to predict when it converges."]
-    return [f"The way taken from {numbered('state', predicting)} predicts when a run converges."]
+    shares = forks.get("found_again") or ()
+    known = [
+        (state, share)
+        for state, share in zip(forks["states"], shares, strict=False)
+        if share is not None
+    ]
+    sentences = []
+    if known:
+        again = [state for state, share in known if share >= FOUND_AGAIN]
+        sentences.append(
+            f"Most halves of the runs find the fork at {numbered('state', again)} again."
+            if again
+            else "Fewer than half of the halves of the runs find a fork of this map again."
+        )
+    if forks["tested"]:
+        predicting = forks["predicting"]
+        sentences.append(
+            f"The way taken from {numbered('state', predicting)} predicts when a run converges."
+            if predicting
+            else "Which way a run takes is not seen to predict when it converges."
+        )
+    return sentences
 
 
-def _what_regression(summary: dict[str, Any], significant: bool) -> list[str]:
+def _what_paper(summary: dict[str, Any], significant: bool) -> list[str]:
+    """The paper's own measures, by their names: R², detours, dissimilarity."""
     r_squared, p = summary["r_squared"], summary["p_value"]
     outcome = summary["outcome"]
     name = outcome["name"] if outcome else "convergence time"
     if r_squared is None:
         return [f"How long runs stay in each state could not be related to their {name}."]
-    known = f"(R² = {r_squared:.3f}" + (f", {equals_p(p)})" if p is not None else ")")
-    sentence = (
-        f"The shares of time that a run spends in the states explain {max(r_squared, 0):.1%} of "
-        f"the variance in {name} {known}."
-    )
-    foretold = (summary.get("foretelling") or {}).get("sentence")
+    index = summary["dissimilarity"]["index"]
+    parts = [f"R² of {name} on the shares of states {r_squared:.3f}"]
+    if p is not None:
+        parts[0] += f" ({equals_p(p)})"
+    if significant and (outcome is None or outcome["is_time"]):
+        detours = summary["detour_states"]
+        parts.append(f"detours {listing(detours) if detours else 'none'}")
+    if index is not None:
+        parts.append(f"dissimilarity {index:.3f}")
+    sentence = f"By the paper's measures: {'; '.join(parts)}."
     if not significant:
         return [sentence, "That is not significant, so the coefficients tell nothing."]
+    foretold = (summary.get("foretelling") or {}).get("sentence")
     return [sentence, *([foretold] if foretold else [])]
-
-
-def _what_difference(summary: dict[str, Any]) -> list[str]:
-    index = summary["dissimilarity"]["index"]
-    if index is None:
-        return []
-    return [f"The average dissimilarity between two runs' trajectories is {index:.3f}."]
 
 
 def _what_outliers(summary: dict[str, Any]) -> list[str]:

@@ -31,6 +31,9 @@ SHORT = {
     "doubtful_choice": Short(
         "selection", "Other runs or restarts might well show another number of states."
     ),
+    "no_halves": Short(
+        "selection", "No halves of the runs could be compared: BIC chose the number of states."
+    ),
     "many_parameters": Short(
         "selection",
         "The model has more parameters than checkpoints: its states may be chance.",

@@ -31,6 +31,7 @@ from training_maps.report.sections import (
     early_warning_block,
     reproducibility_block,
     sensitivity_block,
+    structure_block,
 )
 from training_maps.report.summary import summarise
 from training_maps.report.theme import state_variables
@@ -335,6 +336,13 @@ def _selection(material: _Material) -> Section | None:
     )
 
 
+def _structure(material: _Material) -> Section | None:
+    found = structure_block(material.results)
+    if not found:
+        return None
+    return Section("structure.html.j2", [("structure", "States or drift")], found)
+
+
 def _reproducibility(material: _Material) -> Section | None:
     found = reproducibility_block(material.results, material.settings)
     if not material.results.has_model or not found:
@@ -377,6 +385,8 @@ def _made(material: _Material, called: str) -> Section:
 
 # The sections between the first and the last, in the page's order; some have nothing to show.
 _SECTIONS: tuple[Callable[[_Material], Section | None], ...] = (
+    _structure,
+    _reproducibility,
     _states,
     _routes,
     _forks,
@@ -385,7 +395,6 @@ _SECTIONS: tuple[Callable[[_Material], Section | None], ...] = (
     _regression,
     _differences,
     _selection,
-    _reproducibility,
     _sensitivity,
     _early_warning,
     _metrics,

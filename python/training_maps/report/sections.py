@@ -10,7 +10,8 @@ from training_maps.analysis.sensitivity.variants import variants_of
 from training_maps.figures.phase_transitions import shown_coincidences
 from training_maps.result_tables import GROUND_DISTANCES
 from training_maps.results import ExperimentResults, Time
-from training_maps.utils.wording import decimal, equals_p, interval, listing, plural
+from training_maps.structure.sentences import choice_sentence
+from training_maps.utils.wording import NONE, decimal, equals_p, interval, listing, plural
 
 # What comes first in how many runs: the keys of `order` in phase_transitions.json, and what one run
 # does, and several do.
@@ -195,6 +196,38 @@ def entering_times(results: ExperimentResults, time: Time) -> list[list[float]]:
         rows = stays[stays["seed"].isin(path["seeds"])]
         medians.append(rows.groupby("visit")[time].median().tolist())
     return medians
+
+
+_RUNGS = {
+    "one_state": "one autoregressive state",
+    "field": "smooth field",
+    "autoregressive": "autoregressive states",
+    "gaussian": "Gaussian states",
+}
+
+
+def structure_block(results: ExperimentResults) -> dict[str, Any]:
+    """The ladder of models with and without states, for its section; {} where nobody looked."""
+    found = results.structure
+    if not found or found["verdict"] is None:
+        return {}
+    rows = [
+        {
+            "name": name,
+            **found["rungs"][rung],
+            "model": (found["rungs"][rung]["model"] or "").replace("_", " "),
+            "interval": _interval(found["rungs"][rung]),
+        }
+        for rung, name in _RUNGS.items()
+    ]
+    choice = choice_sentence(found) if found["choice"] else None
+    return {"sentence": found["sentence"], "rows": rows, "choice": choice}
+
+
+def _interval(rung: Mapping[str, Any]) -> str:
+    if rung["low"] is None:
+        return NONE
+    return f"{rung['low']:.2f} to {rung['high']:.2f}"
 
 
 def reproducibility_block(

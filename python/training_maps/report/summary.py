@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from training_maps.analysis.dissimilarity import trajectory_dissimilarity
+from training_maps.analysis.reproducibility.sentences import verdict_sentence
 from training_maps.model_selection.stability_sentences import same_candidate
 from training_maps.report.delays import delay_sizes
 from training_maps.report.headline import map_shape
 from training_maps.results import ExperimentResults
+from training_maps.structure.sentences import map_sentence
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, read_json
 from training_maps.utils.wording import NONE, decimal, p_value
@@ -31,6 +33,7 @@ _KEYS = (
     "delays",
     "outlier_seeds",
     "selection",
+    "structure",
     "reproducibility",
 )
 
@@ -54,7 +57,7 @@ _HEADER = (
 
 def summarise(results: ExperimentResults) -> dict[str, Any]:
     """The summary of an experiment, ready for JSON; None stands for what is not defined."""
-    delays = held_delays(results)
+    delays = results.delay_states
     return {
         "experiment": results.experiment,
         "n_runs": results.n_runs,
@@ -73,15 +76,25 @@ def summarise(results: ExperimentResults) -> dict[str, Any]:
         "outlier_seeds": _outliers(results),
         "selection": _selection(results.stability),
         "choice": _choice(results.stability),
+        "structure": results.structure.get("verdict"),
+        "structure_sentences": structure_sentences(results),
         "reproducibility": _reproducibility(results.reproducibility),
+        "reproducibility_sentence": verdict_sentence(results.reproducibility),
         "notes": [note.to_dict() for note in results.notes],
         "made_by": made_by(),
     }
 
 
-def held_delays(results: ExperimentResults) -> list[int]:
-    """The states that are called delays, ascending; [] if none, or where nothing is known."""
-    return results.delay_states
+def structure_sentences(results: ExperimentResults) -> list[str]:
+    """Whether there are states at all, and what those of the map are; [] where nobody looked."""
+    if not results.structure:
+        return []
+    sentences = [str(results.structure["sentence"])]
+    model = results.training_map["selected_model"]
+    if model is not None:
+        about = map_sentence(results.structure, model["model"], model["n_states"])
+        sentences += [about] if about else []
+    return sentences
 
 
 def _outcome(results: ExperimentResults) -> dict[str, Any] | None:
@@ -90,13 +103,18 @@ def _outcome(results: ExperimentResults) -> dict[str, Any] | None:
     return about and {key: about[key] for key in ("kind", "name", "is_time", "larger_means")}
 
 
-def _forks(results: ExperimentResults) -> dict[str, list[int]] | None:
-    """States that are forks, that could be tested, and whose branches predict convergence."""
+def _forks(results: ExperimentResults) -> dict[str, Any] | None:
+    """States that are forks, that could be tested, and whose branches predict convergence.
+
+    `found_again` has the share of halves of the runs that find each of them, in the states' order;
+    None where that is not known.
+    """
     if not results.forks:
         return None
     forks = results.forks["forks"]
     return {
         "states": [fork["state"] for fork in forks],
+        "found_again": [results.found_again("forks").get(fork["state"]) for fork in forks],
         "tested": [fork["state"] for fork in forks if fork["test"] is not None],
         "predicting": [fork["state"] for fork in forks if fork["predicts_convergence"]],
     }

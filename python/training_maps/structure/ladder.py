@@ -135,18 +135,22 @@ def judge(rates: Mapping[Member, Floats]) -> Ladder:
         "moving": _gain(best["autoregressive"], best["gaussian"]),
     }
     rungs = {rung: _standing(usable, rung, found) for rung, found in best.items()}
-    present: list[Rung] = [rung for rung in NULL if rungs[rung]["mean"] is not None]
-    null_rung = max(present, key=lambda rung: float(rungs[rung]["mean"])) if present else None
     return Ladder(
         verdict=_verdict(gains),
         rungs=rungs,
         gains=gains,
-        null=null_rung,
+        null=_stronger(rungs),
         members=[
             {**member._asdict(), "mean": float(np.nanmean(found))}
             for member, found in usable.items()
         ],
     )
+
+
+def _stronger(rungs: Mapping[Rung, Mapping[str, Any]]) -> Rung | None:
+    """Which of those without states foretells better."""
+    means = {rung: rungs[rung]["mean"] for rung in NULL if rungs[rung]["mean"] is not None}
+    return max(means, key=lambda rung: float(means[rung]), default=None)
 
 
 def _verdict(gains: Mapping[str, Gain]) -> Structure | None:

@@ -41,6 +41,19 @@ def chosen_by(halves: Sequence[HalfFit], criterion: str, aggregate: str) -> dict
     }
 
 
+def chosen_without(structure: Mapping[str, Any], halves: Sequence[HalfFit]) -> dict[int, Candidate]:
+    """What all halves outside its pair choose for each half, by its number.
+
+    Args:
+        structure: as in `structure.json`.
+        halves: the fits; a model that a half could not fit is not chosen for it.
+    """
+    able = {half.number: half.candidates for half in halves}
+    rows = structure.get("choice_without") or ()
+    chosen = {int(row["half"]): Candidate(row["model"], int(row["n_states"])) for row in rows}
+    return {number: one for number, one in chosen.items() if one in able.get(number, ())}
+
+
 def compare_halves(
     halves: Sequence[HalfFit], chosen: Mapping[int, Candidate]
 ) -> list[dict[str, Any]]:

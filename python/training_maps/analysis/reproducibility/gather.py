@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 
 from training_maps.analysis.reproducibility.agreement import (
     chosen_by,
+    chosen_without,
     compare_candidates,
     compare_halves,
     mean_agreement,
@@ -17,7 +18,7 @@ from training_maps.analysis.reproducibility.agreement import (
 from training_maps.analysis.reproducibility.found_again import ALIKE, FindDelays, found_again
 from training_maps.analysis.reproducibility.sentences import reproducibility_sentences
 from training_maps.hmm.observations import Observations
-from training_maps.model_selection.criteria import check_choice
+from training_maps.model_selection.criteria import FOUND_AGAIN, check_choice
 from training_maps.reproducibility.refit import HalfFit
 from training_maps.settings.sections import SelectionSettings
 from training_maps.utils.errors import InputError
@@ -31,6 +32,7 @@ def gather_halves(
     criterion: str = SelectionSettings.criterion,
     aggregate: str = SelectionSettings.aggregate,
     find_delays: FindDelays | None = None,
+    structure: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """How far halves agree, and what of the map they have.
 
@@ -41,6 +43,8 @@ def gather_halves(
         criterion: how each half chooses among its fits.
         aggregate: likewise.
         find_delays: what names delays, if they are looked for.
+        structure: `structure.json`. With the criterion "found_again", each half has the model that
+            all halves outside its pair choose.
 
     Returns:
         Ready for JSON: `scheme`, "halves" or "leave_one_out"; `agreement`, means over pairs of
@@ -53,6 +57,9 @@ def gather_halves(
     Raises:
         InputError: if the paths are of other checkpoints, or a rule is not one there is.
     """
+    by_halves = criterion == FOUND_AGAIN
+    if by_halves:
+        criterion = "bic"  # where halves say nothing, as in `model_selection.select`
     check_choice(criterion, aggregate)
     keys = ["seed", "step"]
     paths = paths.sort_values(keys, ignore_index=True)
@@ -63,6 +70,8 @@ def gather_halves(
         )
     halves = sorted(halves, key=lambda half: half.number)
     chosen = chosen_by(halves, criterion, aggregate)
+    if by_halves:
+        chosen |= chosen_without(structure or {}, halves)
     fitted = [half for half in halves if half.number in chosen]
     pairs = compare_halves(fitted, chosen)
     reasons = [half.reason for half in halves if half.reason is not None]
