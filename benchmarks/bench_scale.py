@@ -40,7 +40,7 @@ STAGES = {
     "--output training_map.json --state-paths state_paths.csv",
     "semantics": "--state-paths state_paths.csv --runs runs --column eval_accuracy "
     "--threshold 0.9 --convergence convergence.csv --outcomes outcomes.csv "
-    "--coefficients coefficients.csv --regression regression.json",
+    "--coefficients coefficients.csv --delays delays.csv --regression regression.json",
     "dissimilarity": "--state-paths state_paths.csv --training-map training_map.json "
     "--output dissimilarity.csv --per-run dissimilarity_per_run.csv",
     "forks": "--state-paths state_paths.csv --convergence convergence.csv --runs runs "

@@ -56,6 +56,17 @@ COEFFICIENT_COLUMNS = {
     "mean_outcome_without": "float64",
     "explanation": "str",
 }
+#: delays.csv
+DELAY_COLUMNS = {
+    "state": "int64",
+    "n_visiting": "int64",
+    "n_without": "int64",
+    "delay": "float64",
+    "interval_low": "float64",
+    "interval_high": "float64",
+    "p_value": "float64",
+    "is_delay": "bool",
+}
 # The ground distances between two states; there are no means without a model.
 GROUND_DISTANCES = {"index": "float64", "discrete": "float64", "means": "float64"}
 ONLY_WITH_A_MODEL = ("means",)

@@ -20,6 +20,7 @@ import numpy as np
 from training_maps.result_tables import (
     COEFFICIENT_COLUMNS,
     CONVERGENCE_COLUMNS,
+    DELAY_COLUMNS,
     DISSIMILARITY_COLUMNS,
     EARLY_WARNING_COLUMNS,
     ONLY_WITH_A_MODEL,
@@ -110,6 +111,8 @@ class ExperimentResults:
             where there are none.
         convergence: `seed, step, epoch, fraction, converged`; empty where it is not defined.
         coefficients: regression coefficients, one row a state; empty without a regression.
+        delays: how much later than the average run visitors of each state converge, columns
+            `DELAY_COLUMNS`; empty where that is not known.
         regression: `regression.json` as a dict; empty where there is none.
         outcomes: `seed, outcome, censored, predicted`; empty where there is no outcome.
         dissimilarity: one row a pair of seeds, and a column for each ground distance; empty with
@@ -138,6 +141,7 @@ class ExperimentResults:
     logs: dict[int, pd.DataFrame]
     convergence: pd.DataFrame
     coefficients: pd.DataFrame
+    delays: pd.DataFrame
     regression: dict[str, Any]
     outcomes: pd.DataFrame
     dissimilarity: pd.DataFrame
@@ -183,6 +187,7 @@ class ExperimentResults:
             logs=_read_logs(folder, paths["seed"].unique()),
             convergence=_read_optional(folder / "convergence.csv", CONVERGENCE_COLUMNS),
             coefficients=_read_optional(folder / "coefficients.csv", COEFFICIENT_COLUMNS),
+            delays=_read_optional(folder / "delays.csv", DELAY_COLUMNS),
             regression=regression,
             outcomes=_read_optional(folder / "outcomes.csv", OUTCOME_COLUMNS),
             dissimilarity=_read_optional(folder / "dissimilarity.csv", DISSIMILARITY_COLUMNS),
@@ -260,8 +265,14 @@ class ExperimentResults:
 
     @property
     def detour_states(self) -> list[int]:
-        """States that the regression calls detours, ascending."""
+        """States that are detours by the paper's rule, ascending."""
         return sorted(int(state) for state in self.regression.get("detour_states") or ())
+
+    @property
+    def delay_states(self) -> list[int]:
+        """States whose visitors converge later than the average run, ascending."""
+        rows = self.delays
+        return sorted(int(state) for state in rows.loc[rows["is_delay"].astype(bool), "state"])
 
     @property
     def outcome(self) -> dict[str, Any]:

@@ -180,11 +180,12 @@ def test_pressing_a_row_a_state_or_an_arrow_chooses_its_runs(page: Page, folder:
 def test_pointing_at_a_state_tells_what_the_files_say(page: Page, folder: Path) -> None:
     tmap = read_json(folder / "training_map.json")
     coefficients = pd.read_csv(folder / "coefficients.csv").set_index("state")
+    delays = pd.read_csv(folder / "delays.csv").set_index("state")
     for state in tmap["states"]:
         point_at(page, f".state-node[data-state='{state['state']}']")
         title, rows = tip(page)
         assert title.startswith(f"State {state['state']}")
-        assert ("detour" in title) == bool(coefficients["is_detour"][state["state"]])
+        assert ("delay" in title) == bool(delays["is_delay"][state["state"]])
         assert rows["checkpoints"] == f"{100 * state['share_of_checkpoints']:.1f} %"
         assert rows["runs"] == f"{state['n_runs']} of {N_RUNS}"
         for feature in state["features"][:3]:

@@ -31,7 +31,8 @@ COMMANDS = {
     "semantics": ("--state-paths state_paths.csv --runs runs --column eval_accuracy "
                   "--threshold 0.9 --resamples 9 --convergence out/convergence.csv "
                   "--outcomes out/outcomes.csv "
-                  "--coefficients out/coefficients.csv --regression out/regression.json",
+                  "--coefficients out/coefficients.csv --delays out/delays.csv "
+                  "--regression out/regression.json",
                   ["state_paths.csv", "runs/seed-3/training_log.parquet"]),
     "forks": ("--state-paths state_paths.csv --convergence convergence.csv --runs runs "
               "--permutations 9 --output out/forks.json --run-paths out/run_paths.csv",

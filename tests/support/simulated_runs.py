@@ -99,3 +99,56 @@ def equal_branches(rng: np.random.Generator) -> Run:
 
 
 MAPS = (detour, harmless, linear, unrelated, equal_branches)
+
+
+def short_cut(rng: np.random.Generator) -> Run:
+    """0-1-3 or 0-2-3: 6 checkpoints in state 1, or 30 in state 2; it converges on entering 3."""
+    start, fast = stay(rng, 15), rng.random() < 0.5
+    way = stay(rng, 6 if fast else 30)
+    return ended((0, start), (1 if fast else 2, way), (3, 1)), late(rng, start + way)
+
+
+def noisy_short_cut(rng: np.random.Generator) -> Run:
+    """The short cut, converging up to some checkpoints before or after it enters state 3."""
+    states, time = short_cut(rng)
+    return states, max(0.05, time + rng.normal(0, 0.04))
+
+
+def lingering(rng: np.random.Generator) -> Run:
+    """0-1-2 or 0-2, where runs without state 1 stay in 0 as much longer: it costs nothing."""
+    start, middle = stay(rng, 15), stay(rng, 25)
+    first = (0, start) if rng.random() < 0.5 else (0, start + middle)
+    return ended(first, *([(1, middle)] if first[1] == start else []), (2, 1)), late(
+        rng, start + middle
+    )
+
+
+def three_branches(rng: np.random.Generator) -> Run:
+    """0-1-4, 0-2-4 or 0-3-4 of 8, 8 and 35 checkpoints; it converges on entering 4."""
+    start, branch = stay(rng, 15), int(rng.integers(1, 4))
+    way = stay(rng, 35 if branch == 3 else 8)
+    return ended((0, start), (branch, way), (4, 1)), late(rng, start + way)
+
+
+def slowing(rng: np.random.Generator) -> Run:
+    """0-1-2-3 or 0-1-3, without a fork before state 1: state 2 costs what it takes."""
+    start, middle = stay(rng, 10), stay(rng, 10)
+    more = stay(rng, 25) if rng.random() < 0.5 else 0
+    return ended((0, start), (1, middle), *([(2, more)] if more else []), (3, 1)), late(
+        rng, start + middle + more
+    )
+
+
+def after_a_detour(rng: np.random.Generator) -> Run:
+    """0-1-2-3 or 0-2-4: it converges on entering 2, so that state 3 marks the slow, too late."""
+    start, middle, after = stay(rng, 15), stay(rng, 25), stay(rng, 15)
+    if rng.random() < 0.5:
+        return ended((0, start), (2, after), (4, 1)), late(rng, start)
+    return ended((0, start), (1, middle), (2, after), (3, 1)), late(rng, start + middle)
+
+
+#: A map and its delays.
+DELAYS = {
+    detour: (1,), harmless: (), linear: (), unrelated: (), equal_branches: (), short_cut: (2,),
+    noisy_short_cut: (2,), lingering: (), three_branches: (3,), slowing: (2,), after_a_detour: (1,),
+}  # fmt: skip

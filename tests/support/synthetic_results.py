@@ -18,6 +18,8 @@ from training_maps.analysis.forks import explain_forks
 from training_maps.analysis.outliers import outlier_runs
 from training_maps.analysis.phases.transitions import find_phase_transitions
 from training_maps.analysis.reproducibility.gather import gather_halves
+from training_maps.analysis.semantics.delays import delays
+from training_maps.analysis.semantics.foretelling import foretelling
 from training_maps.analysis.semantics.outcomes import time_outcome
 from training_maps.analysis.semantics.regression import regress
 from training_maps.hmm.observations import Observations
@@ -359,6 +361,9 @@ def _write_regression(folder: Path, paths: pd.DataFrame, convergence: pd.DataFra
         state_shares(paths), outcome, significance=0.05, n_resamples=50, alternatives=False
     )
     write_table(found.coefficients, folder / "coefficients.csv")
+    steps = convergence.set_index("seed")["step"]
+    write_table(delays(paths, outcome, steps), folder / "delays.csv")
+    foretold = foretelling(paths, outcome, convergence, found.r_squared, significance=0.05)
     write_table(
         outcome.per_run.merge(found.predictions, on="seed", how="left"), folder / "outcomes.csv"
     )
@@ -367,6 +372,7 @@ def _write_regression(folder: Path, paths: pd.DataFrame, convergence: pd.DataFra
         "threshold": THRESHOLD,
         "column": "eval_accuracy",
         "direction": "above",
+        "foretelling": foretold.to_dict(),
         "made_by": made_by(synthetic=True),
     }
     write_json(found.to_dict() | about, folder / "regression.json")

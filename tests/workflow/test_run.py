@@ -18,11 +18,12 @@ TABLES = {
     "coefficients.csv": [
         "state", "coefficient", "standard_error", "p_value", "n_runs_visiting", "is_detour",
     ],
+    "delays.csv": ["state", "n_visiting", "n_without"],
     "dissimilarity.csv": ["seed_a", "seed_b", "index", "discrete", "means"],
 }  # fmt: skip
 SUMMARY = {
     "n_runs", "n_converged", "n_states", "r_squared", "p_value", "dissimilarity", "forking",
-    "detour_states",
+    "detour_states", "delays", "foretelling",
 }  # fmt: skip
 
 

@@ -48,6 +48,7 @@ rule semantics:
             category="{experiment}",
             labels={"shows": "Coefficients of the states", "kind": "table"},
         ),
+        delays="<results>/{experiment}/delays.csv",
         regression="<results>/{experiment}/regression.json",
     log:
         "<results>/{experiment}/logs/semantics.log",
@@ -63,7 +64,7 @@ rule semantics:
         " {params.runs:q} {params.settings:q}"
         " --convergence {output.convergence:q}"
         " --outcomes {output.outcomes:q} --coefficients {output.coefficients:q}"
-        " --regression {output.regression:q} --log {log:q}"
+        " --delays {output.delays:q} --regression {output.regression:q} --log {log:q}"
 
 
 rule dissimilarity:

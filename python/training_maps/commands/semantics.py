@@ -1,4 +1,4 @@
-"""Relate the time that runs spend in states to when they converge; find detour states.
+"""Relate the time that runs spend in states to when they converge; find what delays them.
 
 A run converges at its first checkpoint whose evaluation accuracy is greater than the threshold.
 Other columns of the log, and other outcomes than convergence time, can be asked for; without
@@ -24,6 +24,7 @@ from training_maps.utils.files import made_by, read_table, write_json, write_tab
 if TYPE_CHECKING:
     import pandas as pd
 
+    from training_maps.analysis.semantics.foretelling import Foretelling
     from training_maps.analysis.semantics.outcomes import Direction, Outcome
     from training_maps.analysis.semantics.regression import Regression
 
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("convergence", "CSV"),
         ("outcomes", "CSV"),
         ("coefficients", "CSV"),
+        ("delays", "CSV"),
         ("regression", "JSON"),
     ):
         parser.add_argument(f"--{name}", type=Path, required=True, metavar=what, help="output")
@@ -60,7 +62,8 @@ def run(arguments: argparse.Namespace) -> None:
     told = SemanticsSettings(**read_options(arguments, "semantics"))
     if (told.outcome == "table") != (told.table is not None):
         raise InputError("--outcome table and --table FILE COLUMN must be given together")
-    shares = state_shares(read_state_paths(arguments.state_paths))
+    paths = read_state_paths(arguments.state_paths)
+    shares = state_shares(paths)
     direction = told.direction or usual_direction(told.column)
     logs = {}
     if arguments.runs is not None:
@@ -92,7 +95,9 @@ def run(arguments: argparse.Namespace) -> None:
     write_table(convergence, arguments.convergence)
     write_table(_outcome_table(outcome, regression), arguments.outcomes)
     write_table(regression.coefficients, arguments.coefficients)
-    _write_regression(arguments.regression, told, outcome, regression)
+    late, foretold = _of_paths(told, paths, outcome, convergence, regression.r_squared)
+    write_table(late, arguments.delays)
+    _write_regression(arguments.regression, told, outcome, regression, foretold)
     _tell(regression)
 
 
@@ -115,6 +120,33 @@ def _outcome(
         return value_outcome(logs, told.column, direction, told.outcome)
     kind = told.outcome  # a time, as the others are dealt with
     return time_outcome(convergence, told.column, told.threshold, direction, kind)  # type: ignore[arg-type]
+
+
+def _of_paths(
+    told: SemanticsSettings,
+    paths: pd.DataFrame,
+    outcome: Outcome | None,
+    convergence: pd.DataFrame,
+    r_squared: float | None,
+) -> tuple[pd.DataFrame, Foretelling]:
+    """What takes the runs' paths, not only their shares: delays, and what is foretold."""
+    import pandas as pd
+
+    from training_maps.analysis.semantics.delays import delays
+    from training_maps.analysis.semantics.foretelling import Foretelling, foretelling
+    from training_maps.result_tables import DELAY_COLUMNS
+
+    if outcome is None:
+        return pd.DataFrame(columns=list(DELAY_COLUMNS)), Foretelling()
+    foretold = foretelling(
+        paths,
+        outcome,
+        convergence,
+        r_squared,
+        significance=told.significance,
+        random_state=told.random_state,
+    )
+    return delays(paths, outcome, convergence.set_index("seed")["step"]), foretold
 
 
 def read_logs(
@@ -154,7 +186,11 @@ def _outcome_table(outcome: Outcome | None, regression: Regression) -> pd.DataFr
 
 
 def _write_regression(
-    path: Path, told: SemanticsSettings, outcome: Outcome | None, regression: Regression
+    path: Path,
+    told: SemanticsSettings,
+    outcome: Outcome | None,
+    regression: Regression,
+    foretold: Foretelling,
 ) -> None:
     from training_maps.analysis.semantics.outcomes import usual_direction
 
@@ -163,6 +199,7 @@ def _write_regression(
         "threshold": told.threshold,
         "column": told.column,
         "direction": told.direction or usual_direction(told.column),
+        "foretelling": foretold.to_dict(),
         "made_by": made_by(**asdict(told)),
     }
     write_json(regression.to_dict() | about, path)
@@ -176,7 +213,7 @@ def _tell(regression: Regression) -> None:
     else:
         detours = ", ".join(map(str, regression.detour_states)) or "none"
         logger.info(
-            "%s: R² %.3f, p %.2g; detour states: %s",
+            "%s: R² %.3f, p %.2g; the paper's detours: %s",
             regression.method,
             regression.r_squared,
             regression.p_value,

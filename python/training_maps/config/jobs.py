@@ -31,6 +31,7 @@ _OF_STATE_PATHS = (
     "state_paths.csv",
     "convergence.csv",
     "coefficients.csv",
+    "delays.csv",
     "outcomes.csv",
     "regression.json",
     "dissimilarity.csv",

@@ -35,7 +35,7 @@ def _map(results: ExperimentResults, time: Time, width: Width = "page") -> Figur
     time = results.time_axis(time)
     return draw_training_map(
         results.training_map,
-        detour_states=results.detour_states,
+        delay_states=results.delay_states,
         faint=results.rarely_found,
         first_visits=results.first_visits(time),
         time=time,

@@ -36,10 +36,10 @@ def draw_overview(
     """
     time = results.time_axis(time)
     inches = PAGE if width == "page" else COLUMN
-    detours = frozenset(results.detour_states)
+    delays = frozenset(results.delay_states)
     first_visits = results.first_visits(time)
     drawing = plan_map(
-        results.training_map, inches, None, detours, first_visits, time, results.rarely_found
+        results.training_map, inches, None, delays, first_visits, time, results.rarely_found
     )
     curves = logged_curves(results)
     if not curves or not featured_runs(results):

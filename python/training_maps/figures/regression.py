@@ -66,7 +66,7 @@ def draw_regression(results: ExperimentResults, *, width: Width = "page") -> Fig
 
 
 def _draw_coefficients(ax: Axes, table: pd.DataFrame, outcome: dict[str, Any]) -> None:
-    """A row a state: its coefficient and the 95 % interval; detours are named."""
+    """A row a state: its coefficient and the 95 % interval; the paper's detours are named."""
     for y, row in enumerate(table.to_dict("records")):
         detour = bool(row["is_detour"])
         colour = ACCENT if detour else INK
@@ -88,7 +88,7 @@ def _draw_coefficients(ax: Axes, table: pd.DataFrame, outcome: dict[str, Any]) -
         )
         if detour:
             ax.annotate(
-                " detour",
+                " paper's detour",
                 (1.0, y),
                 xycoords=("axes fraction", "data"),
                 va="center",

@@ -117,6 +117,7 @@ def _row(summary: Mapping[str, Any], paper: PaperRow | None) -> dict[str, Any]:
         "forking": summary["forking"],
         "predictive_forks": " ".join(map(str, (summary["forks"] or {}).get("predicting", ()))),
         "detour_states": " ".join(map(str, summary["detour_states"])),
+        "delays": " ".join(map(str, summary["delays"])),
         "n_outliers": None if outliers is None else len(outliers),
         "paper_r_squared": paper.r_squared if paper else None,
         "paper_p_value": paper.p_value if paper else None,
@@ -235,7 +236,7 @@ def _side(one: Compared, results: ExperimentResults) -> dict[str, Any]:
     time = results.time_axis(one.time)
     svg = map_svg(
         results.training_map,
-        detour_states=results.detour_states,
+        delay_states=results.delay_states,
         fork_states=(one.summary["forks"] or {}).get("states", ()),
         first_visits=results.first_visits(time),
         time=time,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from training_maps.report.delays import what_delays
 from training_maps.training_map.paths import WHY_NOT_LINEAR
-from training_maps.utils.wording import equals_p, listing, numbered, plural
+from training_maps.utils.wording import equals_p, numbered, plural
 
 
 def headline(summary: dict[str, Any], significant: bool) -> list[str]:
@@ -21,6 +22,7 @@ def headline(summary: dict[str, Any], significant: bool) -> list[str]:
         _what_shape(summary),
         *_what_forks(summary),
         *_what_regression(summary, significant),
+        *what_delays(summary),
         *_what_difference(summary),
         *_what_outliers(summary),
     ]
@@ -89,26 +91,10 @@ def _what_regression(summary: dict[str, Any], significant: bool) -> list[str]:
         f"The shares of time that a run spends in the states explain {max(r_squared, 0):.1%} of "
         f"the variance in {name} {known}."
     )
-    detours = summary["detour_states"]
-    is_time = outcome is None or outcome["is_time"]
+    foretold = (summary.get("foretelling") or {}).get("sentence")
     if not significant:
-        of = " of detours" if is_time else ""
-        return [sentence, f"That is not significant, so the coefficients tell nothing{of}."]
-    if not is_time:
-        return [sentence]
-    if not detours:
-        return [sentence, "No state is a detour."]
-    if len(detours) == 1:
-        return [
-            sentence,
-            f"State {detours[0]} is a detour: some runs converge without it, and those that stay "
-            "in it converge later.",
-        ]
-    return [
-        sentence,
-        f"States {listing(detours)} are detours: some runs converge without them, and those that "
-        "stay in them converge later.",
-    ]
+        return [sentence, "That is not significant, so the coefficients tell nothing."]
+    return [sentence, *([foretold] if foretold else [])]
 
 
 def _what_difference(summary: dict[str, Any]) -> list[str]:

@@ -156,7 +156,7 @@ def _explore(material: _Material, notes: Sequence[str]) -> Section:
         {
             "maps": maps(results, material.time, data),
             "how_to_read_map": explain_map(
-                results.training_map, results.detour_states, results.rarely_found
+                results.training_map, results.delay_states, results.rarely_found
             ),
             "n_states": len(results.states),
             "has_model": results.has_model,
@@ -187,7 +187,7 @@ def _states(material: _Material) -> Section:
             "transitions": sorted(found["transitions"], key=lambda t: (t["from"], t["to"])),
             "has_model": results.has_model,
             "by_gradient": found.get("feature_ranking") == POSTERIOR_GRADIENT,
-            "detour_states": results.detour_states,
+            "delay_states": results.delay_states,
             "time": material.time,
         },
     )
@@ -265,7 +265,7 @@ def _regression(material: _Material) -> Section:
     results, found = material.results, material.results.regression
     return Section(
         "regression.html.j2",
-        [("detours", "Detours" if results.outcome["is_time"] else "Regression")],
+        [("detours", "Delays" if results.outcome["is_time"] else "Regression")],
         {
             "outcome": results.outcome,
             "is_tobit": _is_tobit(results),
@@ -278,6 +278,8 @@ def _regression(material: _Material) -> Section:
             "fit": sections.fit_rows(results),
             "alternatives": (found.get("alternatives") or {}).get("sentence"),
             "reason": found.get("reason"),
+            "foretelling": (found.get("foretelling") or {}).get("sentence"),
+            "delays": results.delays.to_dict("records"),
         },
     )
 

@@ -94,7 +94,7 @@ def state_facts(results: ExperimentResults, time: Time) -> list[dict[str, Any]]:
             rows.append(("first visit", f"{time} {visits[number]:,.0f} (median)"))
         rows += _found_again_rows(results, "states", number)
         rows += _coefficient_rows(results, coefficients.get(number))
-        marks = ["detour"] if number in results.detour_states else []
+        marks = ["delay"] if number in results.delay_states else []
         marks += ["fork"] if number in forks else []
         facts.append({"state": number, "marks": marks, "rows": rows})
     return facts

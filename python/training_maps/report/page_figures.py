@@ -41,7 +41,7 @@ def maps(results: ExperimentResults, time: Time, data: Mapping[str, Any]) -> dic
         name: Markup(
             map_svg(
                 results.training_map,
-                detour_states=results.detour_states,
+                delay_states=results.delay_states,
                 fork_states=[fork["state"] for fork in results.forks.get("forks", ())],
                 faint=results.rarely_found,
                 first_visits=results.first_visits(time),

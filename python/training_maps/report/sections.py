@@ -93,13 +93,14 @@ def how_to_read_coefficients(results: ExperimentResults) -> str:
     if not outcome["is_time"]:
         return (
             f"More time in a state with a larger coefficient goes with a {outcome['larger_means']} "
-            f"{outcome['name']}. Detours are defined for times only."
+            f"{outcome['name']}. Delays and the paper's detours are defined for times only."
         )
     whole = results.regression.get("detour_rule") == "interval"
     rule = "whole interval is positive" if whole else "coefficient is positive"
     return (
         f"More time in a state with a positive coefficient goes with a later {outcome['name']}. A "
-        f"state is a detour if its {rule} and some converging run does not visit it."
+        f"state is one of the paper's detours if its {rule} and some converging run does not visit "
+        "it; so is the fast branch of a fork."
     )
 
 

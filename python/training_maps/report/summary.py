@@ -9,6 +9,7 @@ from typing import Any
 
 from training_maps.analysis.dissimilarity import trajectory_dissimilarity
 from training_maps.model_selection.stability_sentences import same_candidate
+from training_maps.report.delays import delay_sizes
 from training_maps.report.headline import map_shape
 from training_maps.results import ExperimentResults
 from training_maps.utils.errors import InputError
@@ -27,6 +28,7 @@ _KEYS = (
     "forking",
     "forks",
     "detour_states",
+    "delays",
     "outlier_seeds",
     "selection",
     "reproducibility",
@@ -44,7 +46,7 @@ _HEADER = (
     "dissimilarity",
     "map",
     "predictive forks",
-    "detours",
+    "delays",
     "outliers",
     "report",
 )
@@ -52,6 +54,7 @@ _HEADER = (
 
 def summarise(results: ExperimentResults) -> dict[str, Any]:
     """The summary of an experiment, ready for JSON; None stands for what is not defined."""
+    delays = held_delays(results)
     return {
         "experiment": results.experiment,
         "n_runs": results.n_runs,
@@ -64,12 +67,20 @@ def summarise(results: ExperimentResults) -> dict[str, Any]:
         "forking": results.forking,
         "forks": _forks(results),
         "detour_states": results.detour_states,
+        "delays": delays,
+        "delay_sizes": delay_sizes(results, delays),
+        "foretelling": results.regression.get("foretelling"),
         "outlier_seeds": _outliers(results),
         "selection": _selection(results.stability),
         "reproducibility": _reproducibility(results.reproducibility),
         "notes": [note.to_dict() for note in results.notes],
         "made_by": made_by(),
     }
+
+
+def held_delays(results: ExperimentResults) -> list[int]:
+    """The states that are called delays, ascending; [] if none, or where nothing is known."""
+    return results.delay_states
 
 
 def _outcome(results: ExperimentResults) -> dict[str, Any] | None:
@@ -167,7 +178,7 @@ def terminal_table(paths: Sequence[Path]) -> str:
                 decimal(summary["dissimilarity"]["index"]),
                 map_shape(summary),
                 predictive_forks(summary),
-                " ".join(map(str, summary["detour_states"])) or NONE,
+                " ".join(map(str, summary["delays"])) or NONE,
                 outlier_count(summary),
                 str(path.parent / "report.html"),
             )

@@ -28,7 +28,8 @@ def test_compare_command(tmp_path: Path) -> None:
     table = pd.read_csv(csv).set_index("experiment")
     assert table.loc["sparse_parities", "r_squared"] == 0.9614
     assert table.loc["sparse_parities", "paper_r_squared"] == 0.961
-    assert table.loc["sparse_parities", "detour_states"] == "0 3"
+    assert table.loc["sparse_parities", "detour_states"] == "0 1 3"
+    assert table.loc["sparse_parities", "delays"] == "0 3"
     assert table["choice"].to_dict() == {"sparse_parities": "stable", "my own": "fragile"}
     assert pd.isna(table.loc["my own", "r_squared"])
     assert pd.isna(table.loc["my own", "paper_r_squared"])

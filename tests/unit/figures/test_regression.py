@@ -21,7 +21,7 @@ def test_coefficients_and_predictions_are_the_tables(detours: ExperimentResults)
         assert point.get_xdata()[0] == row.coefficient
         (line,) = [one for one in left.lines if list(one.get_ydata()) == [row.Index] * 2]
         assert list(line.get_xdata()) == [row.interval_low, row.interval_high]
-    assert texts(figure).count(" detour") == detours.coefficients["is_detour"].sum() == 1
+    assert texts(figure).count(" paper's detour") == detours.coefficients["is_detour"].sum() == 1
     (points,) = [line for line in right.lines if len(line.get_xdata()) == detours.n_runs]
     np.testing.assert_array_equal(points.get_ydata(), detours.outcomes["outcome"])
     np.testing.assert_array_equal(points.get_xdata(), detours.outcomes["predicted"])

@@ -26,13 +26,30 @@ def test_a_map_without_a_fork_is_not_called_forking(tmp_path: Path) -> None:
 
 
 def test_headline_does_not_interpret_what_is_not_significant(tmp_path: Path) -> None:
-    summary = read_json(summary_file(tmp_path, "x", p_value=0.4, detour_states=[]))
+    summary = read_json(summary_file(tmp_path, "x", p_value=0.4, detour_states=[], delays=[]))
     said = " ".join(headline(summary, significant=False))
     assert "p = 0.400" in said
     assert "not significant" in said
-    assert "No state is a detour" not in said
-    summary = {**summary, "detour_states": [2], "p_value": 1e-5}
-    assert "State 2 is a detour" in " ".join(headline(summary, significant=True))
+    foretelling = {"sentence": "This restates convergence."}
+    summary = {**summary, "foretelling": foretelling}
+    assert foretelling["sentence"] not in headline(summary, significant=False)
+    assert foretelling["sentence"] in headline(summary, significant=True)
+
+
+def test_delays_are_told_and_the_paper_s_detours_are_not(tmp_path: Path) -> None:
+    """The fast branch of a fork is a detour by the paper's rule, and delays nobody."""
+    size = {
+        "state": 2, "delay": 18.2, "interval_low": 11.4, "interval_high": 25.1, "n_visiting": 40,
+        "p_value": 0.001, "unit": "epochs",
+    }  # fmt: skip
+    said = told(tmp_path, delays=[2], delay_sizes=[size], detour_states=[1, 2])
+    assert (
+        "Runs that pass through state 2 converge later than the average run: by 18 epochs "
+        "(95 % interval 11 to 25, 40 runs)." in said
+    )
+    assert "state 1" not in said
+    assert "detour" not in said
+    assert "No state is seen to delay" in told(tmp_path, delays=[], detour_states=[1, 2])
 
 
 def test_headline_finds_why_a_map_is_not_linear_by_the_note_s_kind(tmp_path: Path) -> None:
@@ -86,7 +103,7 @@ def test_the_shape_of_the_map_is_told(tmp_path: Path) -> None:
 def test_no_more_is_said_than_is_known(tmp_path: Path) -> None:
     summary = read_json(summary_file(tmp_path, "x"))
     unknown = summary | {
-        "r_squared": None, "forks": None, "outlier_seeds": [], "selection": None,
+        "r_squared": None, "outcome": None, "forks": None, "outlier_seeds": [], "selection": None,
         "dissimilarity": {"index": None},
     }  # fmt: skip
     said = headline(unknown, significant=False)
@@ -102,9 +119,12 @@ def test_a_fragile_choice_and_outliers_are_told(tmp_path: Path) -> None:
     assert "2 runs (seeds 3 and 5) do not behave" in told(tmp_path, outlier_seeds=[3, 5])
 
 
-def test_outcomes_that_are_no_times_have_no_detours(tmp_path: Path) -> None:
+def test_outcomes_that_are_no_times_have_no_delays(tmp_path: Path) -> None:
     outcome = {"name": "final accuracy", "is_time": False}
-    said = told(tmp_path, outcome=outcome, detour_states=[2], r_squared=0.25, p_value=0.01)
+    said = told(
+        tmp_path, outcome=outcome, detour_states=[2], delays=[], r_squared=0.25, p_value=0.01
+    )
     assert "25.0% of the variance in final accuracy" in said
     assert "detour" not in said
+    assert "delay" not in said
     assert "0.0% of" in told(tmp_path, r_squared=-0.5)

@@ -164,8 +164,8 @@ def test_page_holds_the_summary(folder: Path, page: Page) -> None:
         assert f"{number:.3f}" in page.text
     assert f"12 runs of training went through 4 states; {summary['n_converged']} of" in page.text
     assert "The map forks" in page.text
-    for state in summary["detour_states"]:
-        assert f"{state} detour" in page.text
+    for state in summary["delays"]:
+        assert f"{state} delay" in page.text
 
 
 def test_page_holds_map_routes_and_coefficients(folder: Path, page: Page) -> None:

@@ -87,11 +87,11 @@ def test_convergence_is_that_of_the_table(folder: Path, data: dict[str, Any]) ->
 
 def test_facts_hold_every_number_of_the_map(folder: Path, data: dict[str, Any]) -> None:
     tmap = read_json(folder / "training_map.json")
-    detours = pd.read_csv(folder / "coefficients.csv").set_index("state")["is_detour"]
+    delays = pd.read_csv(folder / "delays.csv").set_index("state")["is_delay"]
     forks = {fork["state"] for fork in read_json(folder / "forks.json")["forks"]}
     for fact, state in zip(data["states"], tmap["states"], strict=True):
         assert fact["state"] == state["state"]
-        assert ("detour" in fact["marks"]) == detours[state["state"]]
+        assert ("delay" in fact["marks"]) == delays[state["state"]]
         assert ("fork" in fact["marks"]) == (state["state"] in forks)
         assert dict(fact["rows"])["runs"] == f"{state['n_runs']} of {N_RUNS}"
     for fact, edge in zip(data["edges"], tmap["transitions"], strict=True):

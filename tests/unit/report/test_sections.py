@@ -197,8 +197,8 @@ def test_another_outcome_is_called_by_its_name(tmp_path: Path) -> None:
     assert f"States and {told}" in page.text
     assert f"of the variance in {told}" in page.text
     assert f"goes with a worse {told}" in page.text
-    assert "Detours are defined for times only." in page.text
-    assert "No state is a detour." not in page.text
+    assert "Delays and the paper's detours are defined for times only." in page.text
+    assert "No state is seen to delay" not in page.text
     assert "first checkpoint with evaluation loss < 0.25" in page.text
     assert "The forest loses −0.1." in page.text
     assert 'href="#detours">Regression' in html

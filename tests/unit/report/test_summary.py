@@ -33,6 +33,10 @@ def test_summary_agrees_with_the_tables(tmp_path: Path) -> None:
     assert summary["r_squared"] == regression["r_squared"]
     assert summary["p_value"] == regression["p_value"]
     assert summary["detour_states"] == regression["detour_states"]
+    late = pd.read_csv(tmp_path / "x" / "delays.csv")
+    assert summary["delays"] == late.loc[late["is_delay"], "state"].tolist()
+    assert [size["state"] for size in summary["delay_sizes"]] == summary["delays"]
+    assert summary["foretelling"] == regression["foretelling"]
     for name, value in summary["dissimilarity"].items():
         assert value == pytest.approx(np.mean(distances[name].to_numpy()))
 
@@ -43,6 +47,7 @@ def test_summary_of_one_run_has_no_numbers_to_give(tmp_path: Path) -> None:
     assert summary["r_squared"] is None
     assert summary["dissimilarity"] == {"index": None, "discrete": None, "means": None}
     assert summary["forking"] is False
+    assert summary["delays"] == []
     json.dumps(summary, allow_nan=False)
 
 
@@ -63,7 +68,8 @@ def summary_file(tmp_path: Path, name: str, **changes: object) -> Path:
         "dissimilarity": {"index": 0.1834, "discrete": 0.1, "means": None},
         "forking": True,
         "forks": {"states": [0, 2], "tested": [0, 2], "predicting": [2]},
-        "detour_states": [0, 3],
+        "detour_states": [0, 1, 3],
+        "delays": [0, 3],
         "outlier_seeds": [7],
         "selection": {"verdict": "stable", "sentence": "The choice of 6 states is stable: it is."},
         "reproducibility": {"states": 0.9512, "routes": 1.0, "n_states": 0.6},
@@ -86,6 +92,7 @@ def test_terminal_table_is_aligned(tmp_path: Path, capsys: pytest.CaptureFixture
             forking=False,
             forks={"states": [], "tested": [], "predicting": []},
             detour_states=[],
+            delays=[],
             outlier_seeds=None,
             selection=None,
             reproducibility={"states": None, "routes": None, "n_states": None},
@@ -102,7 +109,7 @@ def test_terminal_table_is_aligned(tmp_path: Path, capsys: pytest.CaptureFixture
     ]  # fmt: skip
     assert first.endswith(str(tmp_path / "sparse_parities" / "report.html"))
     assert second.split()[4:13] == ["–", "–", "–", "–", "0.183", "linear", "–", "–", "–"]
-    for column in ("choice", "map", "detours", "report"):
+    for column in ("choice", "map", "delays", "report"):
         at = head.index(column)
         assert first[at - 1] == second[at - 1] == " "
         assert first[at] != " "

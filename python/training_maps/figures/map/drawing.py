@@ -15,7 +15,7 @@ from matplotlib.path import Path
 from training_maps.figures.map.labels import Box
 from training_maps.figures.map.layout import Edge, Orientation
 from training_maps.figures.map.plan import (
-    _DETOUR_WORD,
+    _DELAY_WORD,
     _EDGE_POINTS,
     _FEATURE_POINTS,
     MapDrawing,
@@ -53,7 +53,7 @@ def draw_training_map(
     tmap: MapLike,
     ax: Axes | None = None,
     *,
-    detour_states: Sequence[int] = (),
+    delay_states: Sequence[int] = (),
     faint: Collection[int | Edge] = (),
     first_visits: Mapping[int, float] | None = None,
     time: str = "step",
@@ -70,7 +70,7 @@ def draw_training_map(
     Args:
         tmap: the map, or the dict of its `training_map.json`.
         ax: axes to draw on, without the table; a figure of its own by default.
-        detour_states: states to mark as detours.
+        delay_states: states to mark as delays.
         faint: states, and transitions by their two states, to draw faint.
         first_visits: time of the first visit of each state, shown under its features.
         time: what `first_visits` counts, "epoch" or "step".
@@ -87,7 +87,7 @@ def draw_training_map(
     if ax is not None:
         inches = max(_axes_size(ax)[0], COLUMN)
     drawing = plan_map(
-        data, inches, orientation, frozenset(detour_states), first_visits or {}, time, faint
+        data, inches, orientation, frozenset(delay_states), first_visits or {}, time, faint
     )
     if ax is not None:
         _paint(ax, drawing)
@@ -214,7 +214,7 @@ def _paint_state(ax: Axes, drawing: MapDrawing, state: int, scale: float) -> Non
     if faint:  # on white, so that no line behind shows through
         red, green, blue = (_FAINT * part + (1 - _FAINT) for part in to_rgb(colour))
         colour = to_hex((red, green, blue))
-    if state in drawing.detours:
+    if state in drawing.delays:
         ax.add_patch(
             Circle(
                 tuple(centre),
@@ -226,7 +226,7 @@ def _paint_state(ax: Axes, drawing: MapDrawing, state: int, scale: float) -> Non
                 zorder=4,
             )
         )
-        _paint_text(ax, drawing.word_boxes[state], _DETOUR_WORD, scale, ACCENT, "bold", "word")
+        _paint_text(ax, drawing.word_boxes[state], _DELAY_WORD, scale, ACCENT, "bold", "word")
     ax.add_patch(
         Circle(
             tuple(centre),

@@ -33,7 +33,7 @@ _PITCH_DOWN = (0.56, 0.7)
 
 _TALLEST_MAP = 6.7
 
-_DETOUR_WORD = "detour"
+_DELAY_WORD = "delay"
 
 
 class HasDict(Protocol):
@@ -58,7 +58,7 @@ class MapDrawing:
     data: Mapping[str, Any]
     layout: MapLayout
     n_runs: int
-    detours: frozenset[int]
+    delays: frozenset[int]
     labels: dict[int, str]
     faint: frozenset[int | Edge] = frozenset()
     label_boxes: dict[int, Box] = field(default_factory=dict)
@@ -72,7 +72,7 @@ def plan_map(
     data: Mapping[str, Any],
     inches: float,
     orientation: Orientation | None,
-    detours: frozenset[int],
+    delays: frozenset[int],
     first_visits: Mapping[int, float],
     time: str,
     faint: Collection[int | Edge] = (),
@@ -100,11 +100,11 @@ def plan_map(
         s["state"]: max(0.105, largest * (s["share_of_checkpoints"] / top_share) ** 0.5)
         for s in data["states"]
     }
-    extents = {s: _extent(radii[s], labels[s], s in detours, orientation) for s in radii}
+    extents = {s: _extent(radii[s], labels[s], s in delays, orientation) for s in radii}
     layout = lay_out(
         weights, paths, radii, extents, pitch, orientation, lambda n: _head(edge_width(n, n_runs))
     )
-    drawing = MapDrawing(data, layout, n_runs, detours, labels, frozenset(faint))
+    drawing = MapDrawing(data, layout, n_runs, delays, labels, frozenset(faint))
     _label_states(drawing)
     _label_edges(drawing)
     drawing.frame = _frame(drawing)
@@ -142,20 +142,20 @@ def _head(line_width: float) -> float:
     return 0.055 + 1.1 * line_width / 72
 
 
-def _extent(radius: float, label: str, detour: bool, orientation: Orientation) -> Extent:
+def _extent(radius: float, label: str, delay: bool, orientation: Orientation) -> Extent:
     width, height = text_size(label, _FEATURE_POINTS)
     if orientation == "vertical":
-        word = text_size(_DETOUR_WORD, _FEATURE_POINTS, "bold")[0] if detour else 0.0
+        word = text_size(_DELAY_WORD, _FEATURE_POINTS, "bold")[0] if delay else 0.0
         return Extent(radius + 0.06, radius + 0.06 + max(width, word))
-    return Extent(radius + (0.17 if detour else 0.05), radius + 0.06 + height)
+    return Extent(radius + (0.17 if delay else 0.05), radius + 0.06 + height)
 
 
 def _label_states(drawing: MapDrawing) -> None:
-    """Features below each state, or to its right where time runs down; "detour" over it."""
+    """Features below each state, or to its right where time runs down; "delay" over it."""
     for state, centre in drawing.layout.positions.items():
         radius = drawing.layout.radii[state]
         width, height = text_size(drawing.labels[state], _FEATURE_POINTS)
-        word_width, word_height = text_size(_DETOUR_WORD, _FEATURE_POINTS, "bold")
+        word_width, word_height = text_size(_DELAY_WORD, _FEATURE_POINTS, "bold")
         if drawing.layout.orientation == "horizontal":
             at = centre - np.array([0, radius + 0.045 + height / 2])
             word_at = centre + np.array([0, radius + 0.055 + word_height / 2])
@@ -165,7 +165,7 @@ def _label_states(drawing: MapDrawing) -> None:
                 [radius + 0.05 + word_width / 2, height / 2 + word_height / 2]
             )
         drawing.label_boxes[state] = Box.around(at, width, height)
-        if state in drawing.detours:
+        if state in drawing.delays:
             drawing.word_boxes[state] = Box.around(word_at, word_width, word_height)
 
 
@@ -245,7 +245,7 @@ def _frame(drawing: MapDrawing) -> Box:
 
 
 def explain_map(
-    drawn: Mapping[str, Any], detours: Sequence[int], faint: Collection[int | Edge] = ()
+    drawn: Mapping[str, Any], delays: Sequence[int], faint: Collection[int | Edge] = ()
 ) -> str:
     """How to read the map, in a few sentences, for a caption."""
     sentences = [
@@ -260,8 +260,10 @@ def explain_map(
     ]
     if any(t["to"] < t["from"] for t in drawn["transitions"]):
         sentences.append("Dashed arrows return to an earlier state.")
-    if detours:
-        sentences.append("A dashed ring marks a detour.")
+    if delays:
+        sentences.append(
+            "A dashed ring marks a delay: runs through it converge later than the average run."
+        )
     if faint:
         sentences.append(
             "What is faint is found again in fewer than half of the halves of the runs."

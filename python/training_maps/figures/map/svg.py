@@ -43,7 +43,7 @@ _HIT_WIDTH = 13.0
 def map_svg(
     tmap: MapLike,
     *,
-    detour_states: Sequence[int] = (),
+    delay_states: Sequence[int] = (),
     fork_states: Sequence[int] = (),
     faint: Collection[int | Edge] = (),
     first_visits: Mapping[int, float] | None = None,
@@ -57,7 +57,7 @@ def map_svg(
 
     Args:
         tmap: the map, or the dict of its `training_map.json`.
-        detour_states: states to mark as detours, with a dashed ring.
+        delay_states: states to mark as delays, with a dashed ring.
         fork_states: states to mark as forks, with a diamond.
         faint: states, and transitions by their two states, to draw faint.
         first_visits: time of the first visit of each state, shown under its features.
@@ -69,7 +69,7 @@ def map_svg(
     """
     data = map_data(tmap)
     drawing = plan_map(
-        data, inches, orientation, frozenset(detour_states), first_visits or {}, time, faint
+        data, inches, orientation, frozenset(delay_states), first_visits or {}, time, faint
     )
     frame = drawing.frame
     size = np.array([frame.right - frame.left, frame.top - frame.bottom]) * _UNITS
@@ -156,7 +156,7 @@ def _state_label(drawing: MapDrawing, state: int) -> str:
     if state in drawing.word_boxes:
         box = drawing.word_boxes[state]
         style = f"fill:var(--accent,{ACCENT});font-weight:bold"
-        text += _lines(drawing, box, "detour", _FEATURE_SIZE, style)
+        text += _lines(drawing, box, "delay", _FEATURE_SIZE, style)
     return f'<g class="state-label" data-state="{state}">{text}</g>'
 
 
@@ -185,14 +185,14 @@ def _lines(
 
 
 def _state(drawing: MapDrawing, state: int, fork: bool, titles: Mapping[str, str]) -> str:
-    """A state: its circle with its number, and the marks of a detour and of a fork."""
+    """A state: its circle with its number, and the marks of a delay and of a fork."""
     x, y = _xy(drawing, drawing.layout.positions[state])[0]
     radius = drawing.layout.radii[state] * _UNITS
     at = f'cx="{_n(x)}" cy="{_n(y)}"'
     parts = [f'<g class="state-node" data-state="{state}">{_title(titles, f"state-{state}")}']
-    if state in drawing.detours:
+    if state in drawing.delays:
         parts.append(
-            f'<circle class="detour-ring" {at} r="{_n(radius + 0.035 * _UNITS)}" '
+            f'<circle class="delay-ring" {at} r="{_n(radius + 0.035 * _UNITS)}" '
             f'style="fill:var(--card,#fff);stroke:var(--accent,{ACCENT});stroke-width:1.7;'
             'stroke-dasharray:3.5 1.7"/>'
         )

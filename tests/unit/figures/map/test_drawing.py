@@ -26,13 +26,13 @@ from training_maps.results import ExperimentResults
 
 
 def test_map_shows_every_state_and_transition(results: ExperimentResults) -> None:
-    figure = draw_training_map(results.training_map, detour_states=[1])
+    figure = draw_training_map(results.training_map, delay_states=[1])
     gids = {artist.get_gid() for artist in figure.findobj(lambda a: a.get_gid() is not None)}
     assert {f"state-{state}" for state in results.states} <= gids
     assert {
         f"transition-{t['from']}-{t['to']}" for t in results.training_map["transitions"]
     } <= gids
-    assert texts(figure).count("detour") == 1
+    assert texts(figure).count("delay") == 1
 
 
 def test_map_widths_grow_with_runs_and_colours_are_the_states(results: ExperimentResults) -> None:

@@ -40,7 +40,7 @@ def test_map_labels_do_not_overlap(
     results = ExperimentResults.read(tmp_path)
     figure = draw_training_map(
         results.training_map,
-        detour_states=results.states[1::2],
+        delay_states=results.states[1::2],
         first_visits=results.first_visits("epoch"),
         time="epoch",
         width=width,  # type: ignore[arg-type]

@@ -30,7 +30,7 @@ def test_probabilities(value: float, text: str) -> None:
 
 
 def plan(data: dict[str, Any], inches: float = PAGE, **options: Any) -> MapDrawing:
-    arguments = {"orientation": None, "detours": frozenset(), "first_visits": {}, "time": "step"}
+    arguments = {"orientation": None, "delays": frozenset(), "first_visits": {}, "time": "step"}
     return plan_map(data, inches, **(arguments | options))
 
 
@@ -77,7 +77,7 @@ def test_time_runs_down_where_there_is_no_room_to_the_right(results: ExperimentR
 def test_all_parts_lie_in_the_frame_and_labels_touch_nothing(
     results: ExperimentResults, inches: float
 ) -> None:
-    found = plan(results.training_map, inches, detours=frozenset({1, 2}))
+    found = plan(results.training_map, inches, delays=frozenset({1, 2}))
     assert set(found.word_boxes) == {1, 2}
     assert set(found.edge_boxes) == set(found.edge_labels) <= set(found.layout.curves)
     boxes = [
@@ -101,8 +101,8 @@ def test_the_caption_names_only_what_is_there(results: ExperimentResults) -> Non
     data = results.training_map
     assert any(t["to"] < t["from"] for t in data["transitions"])
     assert "return" in explain_map(data, [])
-    assert "detour" not in explain_map(data, [])
-    assert "detour" in explain_map(data, [1])
+    assert "delay" not in explain_map(data, [])
+    assert "delay" in explain_map(data, [1])
     assert "faint" not in explain_map(data, [])
     assert "faint" in explain_map(data, [], {(0, 1)})
     forward = [t for t in data["transitions"] if t["to"] > t["from"]]

@@ -45,7 +45,7 @@ def test_every_state_and_transition_is_there_in_order_of_time(
 ) -> None:
     results = ExperimentResults.read(write_results(tmp_path, 20, n_states, back_edges=True))
     tmap = results.training_map
-    svg = map_svg(tmap, inches=inches, detour_states=[1], fork_states=[0])
+    svg = map_svg(tmap, inches=inches, delay_states=[1], fork_states=[0])
     states, edges = parts(svg, "state-node"), parts(svg, "edge")
     assert set(states) == {str(state["state"]) for state in tmap["states"]}
     assert set(edges) == {f"{edge['from']}-{edge['to']}" for edge in tmap["transitions"]}
@@ -57,7 +57,7 @@ def test_every_state_and_transition_is_there_in_order_of_time(
         x, y, r = circle(node)
         assert r < x < width - r
         assert r < y < height - r
-        assert ("detour-ring" in ElementTree.tostring(node, "unicode")) == (name == "1")
+        assert ("delay-ring" in ElementTree.tostring(node, "unicode")) == (name == "1")
         assert ("fork-mark" in ElementTree.tostring(node, "unicode")) == (name == "0")
     along = {int(name): circle(node)[:2] for name, node in states.items()}
     down = height > width
