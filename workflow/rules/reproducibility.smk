@@ -26,6 +26,9 @@ rule reproducibility:
         halves=ask(Jobs.halves),
         observations="<results>/{experiment}/observations.parquet",
         paths="<results>/{experiment}/state_paths.csv",
+        regression="<results>/{experiment}/regression.json",
+        outcomes="<results>/{experiment}/outcomes.csv",
+        convergence="<results>/{experiment}/convergence.csv",
     output:
         "<results>/{experiment}/reproducibility.json",
     log:
@@ -41,4 +44,5 @@ rule reproducibility:
     shell:
         "training-maps reproducibility --halves {input.halves:q}"
         " --observations {input.observations:q} --state-paths {input.paths:q}"
-        " {params.settings:q} --output {output:q} --log {log:q}"
+        " --regression {input.regression:q} --outcomes {input.outcomes:q}"
+        " --convergence {input.convergence:q} {params.settings:q} --output {output:q} --log {log:q}"
