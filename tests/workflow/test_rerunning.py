@@ -5,9 +5,8 @@ from collections import Counter
 import pandas as pd
 import pytest
 
-SEMANTICS = {"semantics": 1, "forks": 1}
-MAP = {"map": 1, "dissimilarity": 1, "outliers": 1, "phase_transitions": 1, "reproducibility": 1,
-       **SEMANTICS}  # fmt: skip
+SEMANTICS = {"semantics": 1, "forks": 1, "reproducibility": 1}
+MAP = {"map": 1, "dissimilarity": 1, "outliers": 1, "phase_transitions": 1, **SEMANTICS}
 LAST = {"summary": 1, "figures": 1, "report": 1, "compare": 1}
 FROM_HMM = {"hmm": 3, **MAP, **LAST}
 FROM_OBSERVATIONS = {"observations": 1, "half": 2, **FROM_HMM}

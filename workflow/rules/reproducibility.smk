@@ -46,11 +46,11 @@ rule reproducibility:
     input:
         halves=ask(Jobs.halves),
         observations="<results>/{experiment}/observations.parquet",
-        structure="<results>/{experiment}/structure.json",
         paths="<results>/{experiment}/state_paths.csv",
+        structure="<results>/{experiment}/structure.json",
+        regression="<results>/{experiment}/regression.json",
         outcomes="<results>/{experiment}/outcomes.csv",
         convergence="<results>/{experiment}/convergence.csv",
-        regression="<results>/{experiment}/regression.json",
     output:
         "<results>/{experiment}/reproducibility.json",
     log:
@@ -61,11 +61,11 @@ rule reproducibility:
         experiment=any_of(WITH_STRUCTURE),
     threads: 1
     params:
-        results=subpath(input.paths, parent=True),
         settings=told("reproducibility"),
         code=stage_digest("reproducibility"),
     shell:
         "training-maps reproducibility --halves {input.halves:q}"
         " --observations {input.observations:q} --state-paths {input.paths:q}"
-        " --structure {input.structure:q} --results {params.results:q}"
-        " {params.settings:q} --output {output:q} --log {log:q}"
+        " --structure {input.structure:q}"
+        " --regression {input.regression:q} --outcomes {input.outcomes:q}"
+        " --convergence {input.convergence:q} {params.settings:q} --output {output:q} --log {log:q}"

@@ -110,7 +110,7 @@ def _targets(arguments: argparse.Namespace, seeds: list[int]) -> tuple[list[Targ
         largest_fork,
         time_target,
     )
-    from training_maps.analysis.sensitivity.reanalysis import read_outcome
+    from training_maps.analysis.semantics.outcomes import read_outcome
     from training_maps.training_map.paths import read_state_paths
 
     targets, notes = [], []

@@ -19,7 +19,7 @@ from training_maps.result_tables import CONVERGENCE_COLUMNS, typed
 from training_maps.runs.training_logs import log_values
 from training_maps.settings.sections import OutcomeKind, SemanticsSettings
 from training_maps.utils.errors import InputError
-from training_maps.utils.files import read_table
+from training_maps.utils.files import read_json, read_table
 from training_maps.utils.seeds import format_seeds
 
 Direction = Literal["above", "below"]
@@ -262,3 +262,26 @@ def _column_of_log(seed: int, log: pd.DataFrame, column: str) -> tuple[pd.DataFr
         raise InputError(f"the training log of seed {seed} has a null step")
     log = log.sort_values("step", kind="stable")
     return log, log_values(seed, log, column)
+
+
+def read_outcome(
+    regression: str | os.PathLike[str], outcomes: str | os.PathLike[str]
+) -> Outcome | None:
+    """The outcome that `training-maps semantics` regressed on the states; None if there is none.
+
+    Raises:
+        InputError: if a file is missing or is not what it should be; the message names it.
+    """
+    fit = read_json(regression)
+    try:
+        about = fit["outcome"]
+        if about is None:
+            return None
+        described = {name: value for name, value in about.items() if name != "is_time"}
+        table = read_table(outcomes, ("seed", "outcome", "censored"))
+        return Outcome(**described, per_run=table[["seed", "outcome", "censored"]])
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{regression}: does not say what the outcome is (at {error}); make it again with "
+            "'training-maps semantics'"
+        ) from error

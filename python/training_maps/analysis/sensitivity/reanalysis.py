@@ -27,7 +27,7 @@ import pandas as pd
 
 from training_maps.analysis.dissimilarity import dissimilarity
 from training_maps.analysis.forks import find_forks
-from training_maps.analysis.semantics.outcomes import Outcome
+from training_maps.analysis.semantics.outcomes import Outcome, read_outcome
 from training_maps.analysis.semantics.regression import regress
 from training_maps.analysis.sensitivity.variants import OTHER_STARTS, Variant
 from training_maps.hmm.observations import BOOKKEEPING, Observations
@@ -37,7 +37,7 @@ from training_maps.stats.agreement import adjusted_rand_index, match_states
 from training_maps.training_map.extraction import viterbi_paths
 from training_maps.training_map.paths import find_routes, read_state_paths, state_shares
 from training_maps.utils.errors import InputError
-from training_maps.utils.files import read_json, read_table
+from training_maps.utils.files import read_json
 from training_maps.utils.notes import Note
 from training_maps.utils.numbers import Ints
 from training_maps.utils.seeds import parse_seeds
@@ -101,29 +101,6 @@ def load_reference(
         raise InputError(
             f"{training_map} and {regression}: are not of this version (at {error}); make them "
             "again with 'training-maps map' and 'training-maps semantics'"
-        ) from error
-
-
-def read_outcome(
-    regression: str | os.PathLike[str], outcomes: str | os.PathLike[str]
-) -> Outcome | None:
-    """The outcome that `training-maps semantics` regressed on the states; None if there is none.
-
-    Raises:
-        InputError: if a file is missing or is not what it should be; the message names it.
-    """
-    fit = read_json(regression)
-    try:
-        about = fit["outcome"]
-        if about is None:
-            return None
-        described = {name: value for name, value in about.items() if name != "is_time"}
-        table = read_table(outcomes, ("seed", "outcome", "censored"))
-        return Outcome(**described, per_run=table[["seed", "outcome", "censored"]])
-    except (KeyError, TypeError) as error:
-        raise InputError(
-            f"{regression}: does not say what the outcome is (at {error}); make it again with "
-            "'training-maps semantics'"
         ) from error
 
 

@@ -410,3 +410,21 @@ class TestConfig:
     def test_refused(self, settings, words):
         with pytest.raises(InputError, match=words):
             check(settings, self.schema, "config")
+
+
+def test_an_outcome_is_read_back_from_the_results(tmp_path):
+    from tests.support.synthetic_results import write_results
+    from training_maps.analysis.semantics.outcomes import read_outcome
+    from training_maps.utils.files import read_json, write_json
+
+    write_results(tmp_path, 8, 3)
+    file = tmp_path / "regression.json"
+    outcome = read_outcome(file, tmp_path / "outcomes.csv")
+    assert outcome is not None
+    assert outcome.is_time
+    assert sorted(outcome.per_run["seed"]) == list(range(8))
+    write_json(read_json(file) | {"outcome": None}, file)
+    assert read_outcome(file, tmp_path / "outcomes.csv") is None
+    write_json({"outcome": {}}, file)
+    with pytest.raises(InputError, match="does not say what the outcome is"):
+        read_outcome(file, tmp_path / "outcomes.csv")
