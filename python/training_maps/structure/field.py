@@ -46,6 +46,8 @@ from training_maps.utils.numbers import Floats
 _ANCHORS, _ROWS = 40, 20
 # How many rows the regression and the covariance of all rows count for at an anchor.
 _PRIOR_OF_FLOW, _PRIOR_OF_NOISE = 1.0, 10.0
+# So few rows say nothing of the noise at an anchor: its size is then the usual one.
+_NO_ROWS = 1e-9
 # Imagined rows without drift, as strong as the prior of autoregressive states.
 _RIDGE = 1e-2
 # How much of the running average of squared residuals is kept from one checkpoint to the next, and
@@ -248,7 +250,7 @@ class SmoothField:
         found = []
         inverse = np.linalg.pinv(usual)
         for scatter, count in zip(scatters, counts, strict=True):
-            size = np.sum(inverse * scatter) / (max(count, 1e-9) * d)
+            size = (np.sum(inverse * scatter) / d + _NO_ROWS) / (count + _NO_ROWS)
             covariance = (scatter + _PRIOR_OF_NOISE * size * usual) / (count + _PRIOR_OF_NOISE)
             values, vectors = np.linalg.eigh(covariance)
             found.append((vectors * np.maximum(values, self.covariance_floor)) @ vectors.T)

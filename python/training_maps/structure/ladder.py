@@ -136,12 +136,12 @@ def judge(rates: Mapping[Member, Floats]) -> Ladder:
     }
     rungs = {rung: _standing(usable, rung, found) for rung, found in best.items()}
     present: list[Rung] = [rung for rung in NULL if rungs[rung]["mean"] is not None]
-    null_rung = max(present, key=lambda rung: float(rungs[rung]["mean"])) if present else None
+    present.sort(key=lambda rung: float(rungs[rung]["mean"]))
     return Ladder(
         verdict=_verdict(gains),
         rungs=rungs,
         gains=gains,
-        null=null_rung,
+        null=present[-1] if present else None,
         members=[
             {**member._asdict(), "mean": float(np.nanmean(found))}
             for member, found in usable.items()
