@@ -46,6 +46,8 @@ from training_maps.utils.numbers import Floats
 _ANCHORS, _ROWS = 40, 20
 # How many rows the regression and the covariance of all rows count for at an anchor.
 _PRIOR_OF_FLOW, _PRIOR_OF_NOISE = 1.0, 10.0
+# So few rows say nothing of the noise at an anchor: its size is then the usual one.
+_NO_ROWS = 1e-9
 # Imagined rows without drift, as strong as the prior of autoregressive states.
 _RIDGE = 1e-2
 # How much of the running average of squared residuals is kept from one checkpoint to the next, and
@@ -196,6 +198,7 @@ class SmoothField:
     def _place(self, runs: Sequence[Floats]) -> None:
         """Principal components and anchors."""
         from sklearn.cluster import KMeans
+        from threadpoolctl import threadpool_limits
 
         steps = Steps.of(runs, self.shape.memory)
         self.centre = steps.before.mean(axis=0)
@@ -205,7 +208,8 @@ class SmoothField:
         places = self._places(steps)
         n_anchors = max(1, min(_ANCHORS, len(places) // _ROWS, len(np.unique(places, axis=0))))
         k_means = KMeans(n_anchors, n_init=1, random_state=0, max_iter=20)
-        self.anchors = k_means.fit(places).cluster_centers_
+        with threadpool_limits(1):  # sklearn has threads of its own
+            self.anchors = k_means.fit(places).cluster_centers_
 
     def _places(self, steps: Steps) -> Floats:
         place = (steps.place - self.centre) @ self.axes
@@ -248,7 +252,7 @@ class SmoothField:
         found = []
         inverse = np.linalg.pinv(usual)
         for scatter, count in zip(scatters, counts, strict=True):
-            size = np.sum(inverse * scatter) / (max(count, 1e-9) * d)
+            size = (np.sum(inverse * scatter) / d + _NO_ROWS) / (count + _NO_ROWS)
             covariance = (scatter + _PRIOR_OF_NOISE * size * usual) / (count + _PRIOR_OF_NOISE)
             values, vectors = np.linalg.eigh(covariance)
             found.append((vectors * np.maximum(values, self.covariance_floor)) @ vectors.T)

@@ -1,0 +1,373 @@
+"""The smooth field: least squares by NumPy, densities by SciPy, and noise by plain loops."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import multivariate_normal
+
+from training_maps.hmm.observations import Observations
+from training_maps.hmm.predictive import student_t
+from training_maps.structure import field as module
+from training_maps.structure.field import (
+    SHAPES,
+    Noise,
+    Shape,
+    SmoothField,
+    Steps,
+    foretold_by_fields,
+)
+
+GAUSSIAN, FLOOR = Noise(np.inf), 1e-6
+COUPLED, OWN = Shape(2, 0.4, True), Shape(2, 0.4, False)
+
+
+def drifts(
+    seed: int = 0, n_runs: int = 6, length: int = 30, d: int = 3, noise: float = 0.05
+) -> list[np.ndarray]:
+    """Runs that go along a curve, each at its own pace, with noise."""
+    draw = np.random.default_rng(seed)
+    runs = []
+    for _ in range(n_runs):
+        along = np.linspace(0, draw.uniform(2, 3), length)
+        curve = np.stack([np.sin((1 + j / 3) * along) for j in range(d)], axis=1)
+        runs.append(curve + noise * draw.normal(size=curve.shape))
+    return runs
+
+
+def fitted(shape: Shape, runs: Sequence[np.ndarray], noise: Noise = GAUSSIAN) -> SmoothField:
+    """A field with this noise, whatever the runs say of it."""
+    field = SmoothField(shape, FLOOR).fit(runs)
+    field.noise = noise
+    return field
+
+
+def places(field: SmoothField, run: np.ndarray) -> np.ndarray:
+    """Where a run is before each step: averaged over the last checkpoints, and projected."""
+    averages = [run[0]]
+    for row in run[1:-1]:
+        averages.append(field.shape.memory * averages[-1] + (1 - field.shape.memory) * row)
+    place = (np.array(averages) - field.centre) @ field.axes
+    if field.shape.timed:
+        times = [t / max(len(place) - 1, 1) for t in range(len(place))]
+        place = np.column_stack([place, times])
+    return place
+
+
+def say(field: SmoothField, runs: Sequence[np.ndarray]) -> np.ndarray:
+    """How much (n, A) each anchor has to say of each step, by a plain loop."""
+    rows = []
+    for place in np.concatenate([places(field, run) for run in runs]):
+        weights = [
+            np.exp(-0.5 * np.sum((place - anchor) ** 2) / field.shape.bandwidth**2)
+            for anchor in field.anchors
+        ]
+        rows.append(np.array(weights) / np.sum(weights))
+    return np.array(rows)
+
+
+def regression(
+    before: np.ndarray, change: np.ndarray, weights: np.ndarray, own: bool, flow: np.ndarray | None
+) -> np.ndarray:
+    """b and B (1 + d, d) by NumPy's least squares: the ridge and the lean on all as imagined rows.
+
+    `flow` is the regression of all rows, which counts for one row in all.
+    """
+    rows = np.hstack([np.ones((len(before), 1)), before])
+    design, right = [np.sqrt(weights)[:, None] * rows], [np.sqrt(weights)[:, None] * change]
+    if flow is not None:
+        design.append(rows / np.sqrt(len(rows)))
+        right.append(rows @ flow / np.sqrt(len(rows)))
+    design.append(np.sqrt(np.diag([1e-9, *[1e-2] * before.shape[1]])))
+    right.append(np.zeros((rows.shape[1], change.shape[1])))
+    a, b = np.vstack(design), np.vstack(right)
+    if not own:
+        return np.asarray(np.linalg.lstsq(a, b, rcond=None)[0])
+    found = np.zeros((rows.shape[1], change.shape[1]))
+    for j in range(change.shape[1]):
+        columns = [0, 1 + j]
+        found[columns, j] = np.linalg.lstsq(a[:, columns], b[:, j], rcond=None)[0]
+    return found
+
+
+@pytest.mark.parametrize("shape", [COUPLED, OWN, SHAPES["field_averaged"], SHAPES["field_timed"]])
+def test_every_anchor_is_a_weighted_regression_with_the_covariance_of_its_residuals(
+    shape: Shape,
+) -> None:
+    runs = drifts()
+    field = fitted(shape, runs)
+    before = np.vstack([run[:-1] for run in runs])
+    change = np.vstack([np.diff(run, axis=0) for run in runs])
+    rows = np.hstack([np.ones((len(before), 1)), before])
+    weights, own = say(field, runs), not shape.coupled
+    assert len(field.anchors) == len(before) // 20
+    usual_flow = regression(before, change, np.ones(len(before)), own, None)
+    flows = [regression(before, change, w, own, usual_flow) for w in weights.T]
+    np.testing.assert_allclose(field.flows, flows, rtol=1e-6, atol=1e-8)
+    residuals = change - rows @ usual_flow
+    usual = residuals.T @ residuals / len(rows)
+    left = [
+        delta - row @ sum(w * flow for w, flow in zip(ws, flows, strict=True))
+        for delta, row, ws in zip(change, rows, weights, strict=True)
+    ]
+    for k, found in enumerate(field.covariances):
+        scatter = sum(w * np.outer(r, r) for w, r in zip(weights[:, k], left, strict=True))
+        count = weights[:, k].sum()
+        # Ten rows' worth of the usual covariance's shape, with the size that residuals have here.
+        size = np.trace(np.linalg.solve(usual, scatter)) / count / change.shape[1]
+        expected = (scatter + 10 * size * usual) / (count + 10)
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-12)
+
+
+def test_one_anchor_is_one_autoregression_for_all_of_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_ANCHORS", 1)
+    runs = drifts()
+    before = np.vstack([run[:-1] for run in runs])
+    change = np.vstack([np.diff(run, axis=0) for run in runs])
+    for shape in (COUPLED, OWN):
+        field = fitted(shape, runs)
+        found = regression(before, change, np.ones(len(before)), not shape.coupled, None)
+        np.testing.assert_allclose(field.flows, [found], atol=1e-3)
+        left = change - found[0] - before @ found[1:]
+        expected = left.T @ left / len(before)
+        np.testing.assert_allclose(field.covariances, [expected], rtol=1e-3, atol=1e-6)
+
+
+def by_scipy(field: SmoothField, run: np.ndarray) -> list[float]:
+    """Log density of what is seen of each next row, under Gaussian noise."""
+    found = []
+    filled = run.copy()
+    for j in range(run.shape[1]):
+        known = np.flatnonzero(~np.isnan(run[:, j]))
+        filled[:, j] = np.interp(np.arange(len(run)), known, run[known, j])
+    for t, weights in enumerate(say(field, [filled])):
+        flow = sum(w * f for w, f in zip(weights, field.flows, strict=True))
+        covariance = sum(w * c for w, c in zip(weights, field.covariances, strict=True))
+        mean = filled[t] + flow[0] + filled[t] @ flow[1:]
+        seen = ~np.isnan(run[t + 1])
+        if seen.any():
+            here = multivariate_normal(mean[seen], covariance[np.ix_(seen, seen)])
+            found.append(float(here.logpdf(run[t + 1][seen])))
+    return found
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_densities_are_those_of_scipy(name: str) -> None:
+    field = fitted(SHAPES[name], drifts())
+    others = drifts(1, n_runs=3)
+    expected = [sum(by_scipy(field, run)) for run in others]
+    np.testing.assert_allclose(field.foretold(others), expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_missing_entries_leave_the_density_of_what_is_seen(name: str) -> None:
+    runs, others = drifts(), drifts(1, n_runs=2)
+    runs[0][3, 1] = runs[2][7] = np.nan
+    others[0][5, 0] = others[0][5, 2] = others[1][9] = others[1][0, 1] = np.nan
+    field = fitted(SHAPES[name], runs)
+    assert np.isfinite(field.covariances).all()
+    expected = [sum(by_scipy(field, run)) for run in others]
+    np.testing.assert_allclose(field.foretold(others), expected, rtol=1e-8)
+
+
+def test_an_anchor_without_rows_leans_on_all_rows() -> None:
+    # A run far off has an anchor of its own, and is in one of the two folds only.
+    runs = drifts()
+    far = [*runs, drifts(2, n_runs=1)[0] + 30.0]
+    field = SmoothField(Shape(2, 0.2, True), FLOOR)
+    field._place(far)
+    field._learn(runs)
+    away = int(np.argmax(np.abs(field.anchors[:, 0] - np.median(field.anchors[:, 0]))))
+    before = np.vstack([run[:-1] for run in runs])
+    change = np.vstack([np.diff(run, axis=0) for run in runs])
+    flow = regression(before, change, np.ones(len(before)), False, None)
+    left = change - flow[0] - before @ flow[1:]
+    usual = left.T @ left / len(before)
+    leant = regression(before, change, np.zeros(len(before)), False, flow)
+    np.testing.assert_allclose(field.flows[away], leant, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(field.covariances[away], usual, rtol=1e-3)
+
+
+def sizes_by_loop(noise: Noise, squares: Sequence[float]) -> list[float]:
+    """s_t = 1 - c + c h_t, with h_t = 0.8 h_t-1 + 0.2 of the last square, at most 20; h_1 = 1."""
+    h, found = 1.0, []
+    for square in squares:
+        found.append(1 - noise.swell + noise.swell * h)
+        h = 0.8 * h + 0.2 * min(square, 20.0)
+    return found
+
+
+@pytest.mark.parametrize("degrees", [np.inf, 4.0])
+@pytest.mark.parametrize("swell", [0.5, 0.9])
+def test_noise_that_swells_by_a_plain_loop(swell: float, degrees: float) -> None:
+    noise = Noise(degrees, swell)
+    field = fitted(COUPLED, drifts(), noise)
+    others = drifts(1, n_runs=3)
+    others[0][10] += 2.0  # a square beyond the largest
+    others[1][4, 1] = others[2][6] = np.nan
+    found = field.foretold(others)
+    distance, log_determinant, seen, lengths = field._residuals(others)
+    assert distance.max() > 20 * 3
+    assert lengths == [29, 29, 29]
+    at = 0
+    for i, length in enumerate(lengths):
+        part = slice(at, at + length)
+        at += length
+        d, entries = distance[part], seen[part]
+        total = 0.0
+        squares = [m / max(n, 1) for m, n in zip(d, entries, strict=True)]
+        for t, size in enumerate(sizes_by_loop(noise, squares)):
+            log = log_determinant[part][t] + entries[t] * np.log(size)
+            total += float(student_t(d[t] / size, log, entries[t], degrees))
+        assert found[i] == pytest.approx(total, rel=1e-10)
+
+
+def test_noise_that_switches_by_all_paths_of_its_levels() -> None:
+    noise = Noise(8.0, switching=True)
+    field = fitted(COUPLED, drifts(), noise)
+    run = drifts(1)[0][:6]
+    distance, log_determinant, seen, _ = field._residuals([run])
+    levels, total = (1 / 16, 1 / 4, 1.0, 4.0), 0.0
+    for path in itertools.product(range(4), repeat=5):
+        probability = 1 / 4
+        for a, b in itertools.pairwise(path):
+            probability *= 0.925 if a == b else 0.025  # stays at 0.9, or draws any of the four
+        for t, level in enumerate(path):
+            size = levels[level]
+            log = log_determinant[t] + seen[t] * np.log(size)
+            probability *= np.exp(student_t(distance[t] / size, log, seen[t], 8.0))
+        total += float(probability)
+    assert field.foretold([run])[0] == pytest.approx(np.log(total), rel=1e-10)
+
+
+def noisy(kind: str, seed: int) -> list[np.ndarray]:
+    """Runs without drift in two metrics, whose noise is of some kind."""
+    draw = np.random.default_rng(seed)
+    runs = []
+    for _ in range(10):
+        steps = draw.normal(size=(200, 2))
+        if kind == "spikes":
+            steps *= np.where(draw.uniform(size=(200, 1)) < 0.04, 10.0, 1.0)
+        if kind == "levels":
+            steps *= np.repeat(draw.choice([0.1, 1.0], size=(10, 1)), 20, axis=0)
+        runs.append(0.5 * steps + np.linspace(-1, 1, 200)[:, None])
+    return runs
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_noise_is_that_of_the_runs(seed: int) -> None:
+    fields = {kind: SmoothField(COUPLED, FLOOR).fit(noisy(kind, seed))
+              for kind in ("plain", "spikes", "levels")}  # fmt: skip
+    plain = fields["plain"].noise
+    assert plain.degrees >= 20
+    assert (plain.swell, plain.switching) == (0.0, False)
+    assert fields["spikes"].noise.degrees <= 4
+    assert fields["levels"].noise.switching or fields["levels"].noise.swell
+
+
+def test_the_noise_is_chosen_by_runs_that_were_not_learnt_from() -> None:
+    runs = noisy("levels", 0)
+    field = SmoothField(COUPLED, FLOOR)
+    field._place(runs)
+    totals = dict.fromkeys(module._NOISES, 0.0)
+    for learnt, judging in ((runs[0::2], runs[1::2]), (runs[1::2], runs[0::2])):
+        field._learn(learnt)
+        for noise in totals:
+            field.noise = noise
+            totals[noise] += field.foretold(judging).sum()
+    chosen = SmoothField(COUPLED, FLOOR).fit(runs)
+    assert chosen.noise == max(totals, key=lambda noise: totals[noise])
+    field._learn(runs)  # and then all of them are learnt from
+    np.testing.assert_array_equal(field.flows, chosen.flows)
+
+
+def test_a_run_tells_nothing_of_the_others() -> None:
+    field = SmoothField(COUPLED, FLOOR).fit(drifts())
+    others = drifts(1, n_runs=4)
+    before = field.foretold(others)
+    others[2] = others[2][:9] * 3
+    after = field.foretold(others)
+    np.testing.assert_array_equal(after[[0, 1, 3]], before[[0, 1, 3]])
+    assert after[2] != before[2]
+    np.testing.assert_allclose(field.foretold(others[::-1]), after[::-1], rtol=1e-12)
+
+
+def test_only_where_a_run_is_counts_or_when_too_if_timed() -> None:
+    run = drifts(1)[0]
+    for name, shape in SHAPES.items():
+        field = fitted(shape, drifts())
+        whole = field.foretold([run])[0]
+        parts = field.foretold([run[:13], run[12:]]).sum()
+        assert (abs(whole - parts) < 1e-9 * abs(whole)) == (not shape.timed and not shape.memory), (
+            name
+        )
+
+
+def test_steps_of_averaged_positions() -> None:
+    run = np.array([[1.0], [3.0], [np.nan], [7.0]])
+    steps = Steps.of([run, run[:2]], memory=0.5)
+    assert steps.before[:, 0].tolist() == [1, 3, 5, 1]  # interpolated between 3 and 7
+    assert steps.change[:, 0].tolist() == [2, 0, 2, 2]
+    assert steps.missing[:, 0].tolist() == [False, True, False, False]
+    assert steps.place[:, 0].tolist() == [1, 2, 3.5, 1]
+    assert steps.time.tolist() == [0, 0.5, 1, 0]
+    assert steps.lengths == [3, 1]
+
+
+def observed(runs: Sequence[np.ndarray], n_validation: int = 0) -> Observations:
+    """Observations of runs, the last ones held out."""
+    names = [f"m{j}" for j in range(runs[0].shape[1])]
+    tables = [
+        pd.DataFrame(run, columns=names).assign(
+            seed=seed,
+            step=np.arange(len(run)),
+            split="validation" if seed >= len(runs) - n_validation else "train",
+        )
+        for seed, run in enumerate(runs)
+    ]
+    return Observations(pd.concat(tables, ignore_index=True), tuple(names))
+
+
+def test_fields_of_all_shapes_learn_from_training_runs_and_foretell_all() -> None:
+    runs = [*drifts(), *drifts(3, n_runs=2)]
+    runs[1] = runs[1][:1]  # nothing to learn from, and nothing to foretell
+    seen, judged = observed(runs, n_validation=2), observed([*runs, *drifts(4, n_runs=1)])
+    found = foretold_by_fields(seen, judged, FLOOR)
+    assert list(found) == list(SHAPES)
+    learnt = [run for run in runs[:6] if len(run) > 1]
+    for name, density in found.items():
+        assert density.shape == (9,)
+        assert density[1] == 0
+        field = SmoothField(SHAPES[name], FLOOR).fit(learnt)
+        expected = field.foretold([run for run in [*runs, *drifts(4, n_runs=1)] if len(run) > 1])
+        np.testing.assert_allclose(np.delete(density, 1), expected, rtol=1e-10)
+    # What is held out has no say.
+    runs[6], runs[7] = runs[6] * 5, runs[7] - 3
+    again = foretold_by_fields(observed(runs, n_validation=2), judged, FLOOR)
+    for name, density in again.items():
+        np.testing.assert_array_equal(density, found[name])
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        [np.zeros((5, 2)), np.zeros((5, 2))],  # nothing moves
+        [np.array([[0.0, 1.0], [1.0, 0.0]])],  # a single step
+        [run * [1, 1, 0] for run in drifts(n_runs=2)],  # a metric stands still
+        [run[:, [0, 0, 0]] for run in drifts(n_runs=3)],  # metrics that are the same
+        [run * 1e-8 for run in drifts(n_runs=2)],
+        [run[:, :1] for run in drifts(n_runs=2)],  # fewer metrics than components
+    ],
+)
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=list(SHAPES))
+def test_degenerate_runs_have_finite_densities(shape: Shape, runs: list[Any]) -> None:
+    field = SmoothField(shape, 1e-3).fit(runs)
+    assert np.isfinite(field.foretold(runs)).all()
+    assert np.linalg.eigvalsh(field.covariances).min() >= 1e-3 * (1 - 1e-9)
