@@ -15,9 +15,13 @@ from typing import Any
 import pandas as pd
 
 from tests.support.simulated_training import SimulatedRuns
-from training_maps import cli
 from training_maps.config.arguments import STAGES, options_of
-from training_maps.model_selection.criteria import FOUND_AGAIN, Candidate, all_candidates
+from training_maps.model_selection.criteria import (
+    CRITERIA,
+    FOUND_AGAIN,
+    Candidate,
+    all_candidates,
+)
 from training_maps.model_selection.select import file_stem
 from training_maps.reproducibility.halves import n_fits
 from training_maps.results import ExperimentResults
@@ -60,7 +64,7 @@ def analyse(runs: SimulatedRuns, folder: Path, settings: Settings) -> Experiment
         _fit(candidate, folder, settings)
     halves = _halves(len(runs.tables), folder, settings)
     chosen_by = []
-    if halves and "structure" in cli.STAGES:
+    if halves:
         structure = folder / "structure.json"
         told = options_of("structure", settings)
         stage("structure", "--halves", *halves, "--observations", observed, *told,
@@ -144,7 +148,7 @@ def _ask(folder: Path, settings: Settings, halves: list[Path]) -> ExperimentResu
     stage("phase_transitions", *paths, *logs, *options_of("phase_transitions", settings),
           "--output", folder / "phase_transitions.csv",
           "--summary", folder / "phase_transitions.json")  # fmt: skip
-    if halves and "reproducibility" in cli.STAGES:
+    if halves and settings["hmm"]["criterion"] in CRITERIA:
         stage("reproducibility", "--halves", *halves,
               "--observations", folder / "observations.parquet", *paths,
               *options_of("reproducibility", settings),
