@@ -44,7 +44,7 @@ def test_without_a_model_some_are_left_out() -> None:
 
 def test_outcomes_have_their_columns(tmp_path: Path) -> None:
     write_results(tmp_path, 8, 3)
-    files = {name: tmp_path / f"out/{name}.csv" for name in ("outcomes", "coefficients")}
+    files = {name: tmp_path / f"out/{name}.csv" for name in ("outcomes", "coefficients", "delays")}
     call = ["semantics", f"--state-paths={tmp_path / 'state_paths.csv'}", "--threshold=0.9"]
     call += ["--resamples=9", f"--convergence={tmp_path / 'out/convergence.csv'}"]
     call += [f"--{name}={file}" for name, file in files.items()]

@@ -364,7 +364,7 @@ class TestOneState:
         told = finding(found, "one state")
         assert told.clause == (
             "2 states fit the training runs far better (by 4 nats a checkpoint) and fail on the "
-            "validation runs; raise hmm.covariance_floor, or set hmm.covariance to diagonal, "
+            "validation runs; raise hmm.covariance_floor, or set hmm.covariance to diag, "
             "before you trust one state"
         )
         assert found.numbers["one_state"]["validation_loss"] == 3

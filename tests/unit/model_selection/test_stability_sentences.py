@@ -23,9 +23,10 @@ def test_kinds_of_model_are_named_where_there_are_several():
     names = [candidate_name(row, rows) for row in rows]
     assert names == [
         "1 Gaussian state", "2 Gaussian states", "1 autoregressive state",
-        "2 autoregressive states",
+        "2 autoregressive states", "1 vector autoregressive state",
+        "2 vector autoregressive states",
     ]  # fmt: skip
-    assert candidate_name(rows[3], rows[2:]) == "2 states"
+    assert candidate_name(rows[3], rows[2:4]) == "2 states"
     assert tuple(MODELS) == MODEL_NAMES
 
 

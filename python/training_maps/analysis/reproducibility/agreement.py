@@ -4,10 +4,9 @@ Both decode all runs with what they chose, seen or not, so that the same checkpo
 
 - **States.** The adjusted Rand index over all checkpoints (Hubert and Arabie 1985): 1 if states
   differ in their numbers only, about 0 if they are unrelated. Two halves of a single state agree.
-- **Routes.** A run's route is its sequence of states, without repeats. Runs with the same route are
-  a group; this is the adjusted Rand index of the groups, over runs. It is 1 if all runs take one
-  route by both halves, and 0 if they do by one of them only. It is 0 too where by both every run
-  has a route of its own: nothing is found that could be found again.
+- **Routes.** A run's route is its sequence of states, without repeats. This is the share of runs that
+  take the same route by both, once the halves' states are matched one to one by the checkpoints that
+  they share. An index corrected for chance would be 0 as soon as all but one run go one way.
 - **Number of states.** Whether both choose the same kind of model with as many states.
 """
 
@@ -21,7 +20,7 @@ import numpy as np
 from training_maps.model_selection.criteria import Candidate, choose
 from training_maps.reproducibility.halves import pairs_of
 from training_maps.reproducibility.refit import HalfFit
-from training_maps.stats.agreement import adjusted_rand_index
+from training_maps.stats.agreement import adjusted_rand_index, match_states
 from training_maps.utils.numbers import Ints
 
 
@@ -65,7 +64,7 @@ def compare_halves(
 
     Returns:
         For each pair: `halves`, their numbers; `chosen`, the model and number of states of either;
-        `states` and `routes`, adjusted Rand indices; `n_states`, whether both choose the same.
+        `states`, the adjusted Rand index, and `routes`, the share of runs; `n_states`, whether both choose the same.
     """
     by_number = {half.number: half for half in halves if half.number in chosen}
     rows = []
@@ -118,26 +117,27 @@ def compare_candidates(halves: Sequence[HalfFit]) -> list[dict[str, Any]]:
     return rows
 
 
-def route_groups(path: Ints, lengths: Ints) -> Ints:
-    """The group (M,) of each run, by its route.
+def routes_of(path: Ints, lengths: Ints) -> list[tuple[int, ...]]:
+    """The route of each run: its states, without repeats.
 
     Args:
         path: (n,) states of all runs, concatenated.
         lengths: (M,) checkpoints of each run.
     """
-    groups: dict[tuple[int, ...], int] = {}
-    of_run = []
+    routes = []
     for run in np.split(path, np.cumsum(lengths)[:-1]):
         moves = np.flatnonzero(np.diff(run)) + 1
-        route = tuple(run[np.append(0, moves)].tolist())
-        of_run.append(groups.setdefault(route, len(groups)))
-    return np.array(of_run)
+        routes.append(tuple(run[np.append(0, moves)].tolist()))
+    return routes
 
 
 def route_agreement(a: Ints, b: Ints, lengths: Ints) -> float:
-    """Adjusted Rand index of the runs' groups by route, under two ways to give states (n,)."""
-    of_a, of_b = route_groups(a, lengths), route_groups(b, lengths)
-    n = len(lengths)
-    if n > 1 and of_a.max() == of_b.max() == n - 1:
-        return 0.0
-    return adjusted_rand_index(of_a, of_b)
+    """Share of runs that take the same route, under two ways to give states (n,).
+
+    States of `b` are matched with those of `a`; one without a match is a state of its own.
+    """
+    match = match_states(a, b)
+    without = int(a.max()) + 1
+    matched = np.array([match.get(int(state), without + int(state)) for state in b])
+    pairs = zip(routes_of(a, lengths), routes_of(matched, lengths), strict=True)
+    return float(np.mean([one == other for one, other in pairs]))

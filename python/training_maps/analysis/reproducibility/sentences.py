@@ -56,7 +56,7 @@ def _number(found: Mapping[str, Any]) -> str:
 
 def _routes(found: Mapping[str, Any]) -> str:
     routes = found["agreement"]["routes"]
-    return f"Which runs go the same way agrees by {routes:.2f}, where 1 is wholly and 0 is chance."
+    return f"Of all runs, {routes:.0%} take the same way through the map by both."
 
 
 def _doubtful(found: Mapping[str, Any]) -> list[str]:

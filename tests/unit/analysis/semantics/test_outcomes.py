@@ -306,7 +306,7 @@ class TestSentences:
 class TestCommand:
     def arguments(self, folder, *more, **changes):
         outputs = {name: folder / f"{name}.csv" for name in ("convergence", "outcomes")}
-        outputs |= {"coefficients": folder / "coefficients.csv"}
+        outputs |= {name: folder / f"{name}.csv" for name in ("coefficients", "delays")}
         options = outputs | {"regression": folder / "regression.json", "threshold": 0.9}
         options = options | {"state-paths": folder / "paths.csv", "resamples": 20} | changes
         return ["semantics", *(f"--{name}={value}" for name, value in options.items()), *more]
@@ -351,7 +351,7 @@ class TestCommand:
         regression = json.loads((tmp_path / "regression.json").read_text())
         assert "no training log" in regression["reason"]
         assert regression["outcome"] is None
-        for name in ("convergence", "outcomes", "coefficients"):
+        for name in ("convergence", "outcomes", "coefficients", "delays"):
             assert pd.read_csv(tmp_path / f"{name}.csv").empty
 
     def test_a_table_of_ones_own_needs_no_logs(self, tmp_path):

@@ -396,6 +396,7 @@ class TestCommand:
             "convergence": folder / "convergence.csv",
             "outcomes": folder / "outcomes.csv",
             "coefficients": folder / "coefficients.csv",
+            "delays": folder / "delays.csv",
             "regression": folder / "regression.json",
         } | changes
         return ["semantics", *(f"--{name}={value}" for name, value in options.items())]
