@@ -105,6 +105,7 @@ def _row(summary: Mapping[str, Any], paper: PaperRow | None) -> dict[str, Any]:
         "experiment": summary["experiment"],
         "n_runs": summary["n_runs"],
         "n_converged": summary["n_converged"],
+        "structure": summary["structure"],
         "n_states": summary["n_states"],
         "choice": (summary["selection"] or {}).get("verdict"),
         "found_again": summary["reproducibility"]["states"],

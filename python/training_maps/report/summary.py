@@ -41,6 +41,7 @@ _HEADER = (
     "experiment",
     "runs",
     "converged",
+    "structure",
     "states",
     "choice",
     "found again",
@@ -196,6 +197,7 @@ def terminal_table(paths: Sequence[Path]) -> str:
                 summary["experiment"],
                 str(summary["n_runs"]),
                 NONE if summary["n_converged"] is None else str(summary["n_converged"]),
+                summary["structure"] or NONE,
                 str(summary["n_states"]),
                 summary["selection"]["verdict"] if summary["selection"] else NONE,
                 decimal(summary["reproducibility"]["states"], 2),
@@ -210,7 +212,7 @@ def terminal_table(paths: Sequence[Path]) -> str:
             )
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    right = {1, 2, 3, 5, 6, 7, 8, 12}  # the columns of numbers
+    right = {1, 2, 4, 6, 7, 8, 9, 13}  # the columns of numbers
     return "\n".join(
         "  ".join(
             cell.rjust(width) if i in right else cell.ljust(width)

@@ -72,6 +72,7 @@ def summary_file(tmp_path: Path, name: str, **changes: object) -> Path:
         "delays": [0, 3],
         "outlier_seeds": [7],
         "selection": {"verdict": "stable", "sentence": "The choice of 6 states is stable: it is."},
+        "structure": "phases",
         "reproducibility": {"states": 0.9512, "routes": 1.0, "n_states": 0.6},
         "notes": [],
         "made_by": {},
@@ -95,6 +96,7 @@ def test_terminal_table_is_aligned(tmp_path: Path, capsys: pytest.CaptureFixture
             delays=[],
             outlier_seeds=None,
             selection=None,
+            structure=None,
             reproducibility={"states": None, "routes": None, "n_states": None},
         ),
     ]
@@ -102,13 +104,13 @@ def test_terminal_table_is_aligned(tmp_path: Path, capsys: pytest.CaptureFixture
     shown = capsys.readouterr().out
     assert shown == terminal_table(paths) + "\n"
     head, first, second = shown.splitlines()
-    assert first.split()[11:14] == ["0", "3", "1"]
-    assert first.split()[:11] == [
-        "sparse_parities", "40", "39", "6", "stable", "0.95", "0.961", "<0.001", "0.183",
+    assert first.split()[12:15] == ["0", "3", "1"]
+    assert first.split()[:12] == [
+        "sparse_parities", "40", "39", "phases", "6", "stable", "0.95", "0.961", "<0.001", "0.183",
         "forking", "2",
     ]  # fmt: skip
     assert first.endswith(str(tmp_path / "sparse_parities" / "report.html"))
-    assert second.split()[4:13] == ["–", "–", "–", "–", "0.183", "linear", "–", "–", "–"]
+    assert second.split()[5:14] == ["–", "–", "–", "–", "0.183", "linear", "–", "–", "–"]
     for column in ("choice", "map", "delays", "report"):
         at = head.index(column)
         assert first[at - 1] == second[at - 1] == " "
