@@ -15,7 +15,7 @@ PLACES = [Candidate("gaussian", k) for k in (1, 2, 3, 4)]
 MOVING = [Candidate("autoregressive", k) for k in (1, 2, 3)]
 FULL = [Candidate("vector_autoregressive", k) for k in (1, 2)]
 ALL = [*PLACES, *MOVING, *FULL]
-AGREED = dict.fromkeys(ALL, [1.0, 0.9])
+AGREED = {candidate: [1.0, 0.9] for candidate in ALL}
 
 
 def ladder(verdict: Any, rates: Mapping[Candidate, float]) -> Ladder:
@@ -102,7 +102,7 @@ def test_of_equals_the_fewest_states_and_the_simplest_kind() -> None:
     choice = choose_found_again(ladder("phases", equal), AGREED, ALL[::-1])
     assert choice is not None
     assert Candidate(choice.model, choice.n_states) == MOVING[1]
-    doubtful = dict.fromkeys(ALL, [0.2, 0.2])
+    doubtful = {candidate: [0.2, 0.2] for candidate in ALL}
     choice = choose_found_again(ladder("phases", equal), doubtful, ALL)
     assert choice is not None
     assert Candidate(choice.model, choice.n_states) == MOVING[1]

@@ -75,7 +75,7 @@ def test_verdicts(levels: dict[str, float], verdict: str, null: str) -> None:
 
 def test_a_gain_that_the_runs_disagree_on_is_none() -> None:
     found = rates(field=10, moving=10)
-    found[MOVING] += np.where(np.arange(RUNS) < 2, 30.0, -0.5)  # two runs gain much, the others lose
+    found[MOVING] += np.where(np.arange(RUNS) < 2, 30.0, -0.5)  # two gain much, the others lose
     ladder = judge(found)
     assert float(ladder.gains["autoregressive"].mean or 0) > 2
     assert ladder.verdict == "drift"
