@@ -1,4 +1,4 @@
-"""What halves say of models: the verdict, the choice, and the choice of the halves that are left."""
+"""What halves say of models: the verdict, the choice, and the choice without a pair of halves."""
 
 from __future__ import annotations
 
