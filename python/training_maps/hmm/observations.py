@@ -19,11 +19,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from training_maps.hmm.standards import Standards, common_standards
 from training_maps.settings.sections import MetricsSettings, NonFinite, ObservationsSettings, Scale
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, read_table, table_metadata, write_table
 from training_maps.utils.notes import Note, notes_from
-from training_maps.utils.numbers import LARGEST_STEP, MISSING_SHARE, Floats
+from training_maps.utils.numbers import LARGEST_STEP, MISSING_SHARE
 from training_maps.utils.seeds import format_seeds
 
 Split = Literal["train", "validation"]
@@ -31,8 +32,6 @@ Split = Literal["train", "validation"]
 POLICIES = ("stop", "drop", "cut")
 # Columns that say which row it is and are never metrics.
 BOOKKEEPING = ("seed", "step", "split", "epoch")
-# A metric whose range in a run is below this share of its size varies by rounding only.
-CONSTANT = 1e-12
 
 
 @dataclass(frozen=True)
@@ -138,10 +137,10 @@ def observations(
     Per run and metric: z = (x - mean) / (population standard deviation), over the run's first
     `max_checkpoints` checkpoints, which are also all that is kept. With `scale` "pooled", mean and
     standard deviation are common to all runs: the mean of the runs' means, and the root of the mean
-    of their variances. A metric that is constant in a
-    run becomes 0 there, and one that is constant in every run is dropped. Constant means a range
-    of at most 1e-12 of the largest absolute value, so that rounding noise is not blown up to unit
-    variance. The result's notes say what was done to the data.
+    of their variances. A metric that is constant in a run becomes 0 there ("pooled": stays
+    constant), and one that is constant in every run is dropped. Constant means a range of at most
+    1e-12 of the largest absolute value, so that rounding noise is not blown up to unit variance.
+    The result's notes say what was done to the data.
 
     A metric may be missing (NaN) at up to 10 % of a run's checkpoints: mean and standard deviation
     are then those of the others, and the models treat the missing entries as unknown.
@@ -176,10 +175,11 @@ def observations(
     used = {seed: table.iloc[:max_checkpoints] for seed, table in kept.items()}
     notes += _unreadable_notes(used)
     notes += _missing_notes(used, columns)
-    common = _common_standards(used, columns) if scale == "pooled" else None
+    values = (run[columns].to_numpy(dtype=np.float64) for run in used.values())
+    common = common_standards(list(values)) if scale == "pooled" else None
     scored = {seed: _z_scores(table, columns, common) for seed, table in used.items()}
     constant = {c: [s for s, (_, flat) in scored.items() if c in flat] for c in columns}
-    varying = _varying_metrics(constant, len(kept), notes)
+    varying = _varying_metrics(constant, len(kept), scale, notes)
     split = _split(list(kept), validation_share, split_seed, notes)
     runs = [run.assign(seed=seed, split=split[seed]) for seed, (run, _) in scored.items()]
     table = pd.concat(runs, ignore_index=True)[["seed", "step", "split", *varying]]
@@ -398,54 +398,6 @@ def _missing_notes(tables: Mapping[int, pd.DataFrame], columns: Sequence[str]) -
     return notes
 
 
-@dataclass(frozen=True, eq=False)
-class Standards:
-    """Mean and standard deviation of each of d metrics over some checkpoints, for z-scores.
-
-    Attributes:
-        scale: (d,) the largest absolute values, which values are divided by first, so that neither
-            huge nor tiny ones overflow when squared; 1 where that is 0.
-        mean: (d,) of the scaled values.
-        deviation: (d,) their population standard deviation; infinite for a constant metric, so
-            that its z-scores are 0.
-    """
-
-    scale: Floats
-    mean: Floats
-    deviation: Floats
-
-    @classmethod
-    def of(cls, values: Floats) -> Standards:
-        """Those of the checkpoints (n, d); NaN entries are missing."""
-        size = np.nanmax(np.abs(values), axis=0)
-        flat = np.nanmax(values, axis=0) - np.nanmin(values, axis=0) <= CONSTANT * size
-        scale = np.where(size > 0, size, 1.0)
-        mean = np.nanmean(values / scale, axis=0)
-        deviation = np.sqrt(np.nanmean(np.square(values / scale - mean), axis=0))
-        return cls(scale, mean, np.where(flat, np.inf, deviation))
-
-    def z_scores(self, values: Floats) -> Floats:
-        """Checkpoints (n, d) as z-scores; NaN entries stay NaN, and no zero is negative."""
-        return (values / self.scale - self.mean) / self.deviation + 0.0
-
-
-def _common_standards(tables: Mapping[int, pd.DataFrame], columns: Sequence[str]) -> Standards:
-    """Standards common to all runs: the mean of their means, and their deviation within a run.
-
-    The variance is the mean over the runs of that within a run; a run where the metric is constant
-    adds 0. All runs count alike, however long they are.
-    """
-    runs = [table[list(columns)].to_numpy(dtype=np.float64) for table in tables.values()]
-    each = [Standards.of(values) for values in runs]
-    scale = np.max([of_run.scale for of_run in each], axis=0)
-    shrunk = np.array([of_run.scale / scale for of_run in each])
-    means = np.array([of_run.mean for of_run in each]) * shrunk
-    flat = np.isinf([of_run.deviation for of_run in each])
-    deviations = np.where(flat, 0.0, [of_run.deviation for of_run in each]) * shrunk
-    deviation = np.sqrt(np.square(deviations).mean(axis=0))
-    return Standards(scale, means.mean(axis=0), np.where(flat.all(axis=0), np.inf, deviation))
-
-
 def _z_scores(
     table: pd.DataFrame, columns: Sequence[str], common: Standards | None
 ) -> tuple[pd.DataFrame, list[str]]:
@@ -459,7 +411,7 @@ def _z_scores(
 
 
 def _varying_metrics(
-    constant: Mapping[str, Sequence[int]], n_runs: int, notes: list[Note]
+    constant: Mapping[str, Sequence[int]], n_runs: int, scale: Scale, notes: list[Note]
 ) -> list[str]:
     """Metrics that vary in some run; the notes tell of those that do not everywhere."""
     varying = [column for column, seeds in constant.items() if len(seeds) < n_runs]
@@ -475,11 +427,12 @@ def _varying_metrics(
                 )
             )
         elif seeds:
+            there = "" if scale == "pooled" else " and is 0 there"
             notes.append(
                 Note(
                     "partly_constant_metric",
                     f"Metric {column} is constant in {len(seeds)} of {n_runs} runs "
-                    f"(seeds {format_seeds(seeds)}) and is 0 there.",
+                    f"(seeds {format_seeds(seeds)}){there}.",
                 )
             )
     return varying

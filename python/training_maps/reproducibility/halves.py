@@ -73,7 +73,8 @@ def observations_of(
 ) -> Observations:
     """The observations of some runs, split anew into training and validation runs.
 
-    Metrics are z-scored run by run, so that their rows are those of all runs' table.
+    Their rows are those of all runs' table: of z-scores by a scale common to all runs, that scale
+    stays the one thing that all halves share.
 
     Args:
         obs: observations of all runs.

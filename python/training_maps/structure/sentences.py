@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 _WHAT = {
-    "phases": "Training goes through phases: states that are ways of moving foretell",
-    "regions": "Training moves between regions: states that are places foretell",
+    "phases": "Training has phases: states as ways of moving foretell",
+    "regions": "Training moves between regions: states as places foretell",
 }
 _KIND = {
     "gaussian": "Gaussian",
@@ -32,7 +32,7 @@ def verdict_sentence(structure: Mapping[str, Any]) -> str:
             f"({_amount(gains[better])})."
         )
     gain = gains["autoregressive" if verdict == "phases" else "gaussian"]
-    return f"{_WHAT[verdict]} other runs better than any smooth drift ({_amount(gain)})."
+    return f"{_WHAT[verdict]} other runs better than smooth drift ({_amount(gain)})."
 
 
 def map_sentence(structure: Mapping[str, Any], model: str, n_states: int) -> str | None:

@@ -30,7 +30,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "metrics": ("commands/metrics", "metrics/*", "runs/formats", "runs/torch_format"),
     "inspect": ("commands/inspect", "metrics/*", "runs/formats"),
     "hub": ("commands/hub", "hub/*", "runs/checkpoints"),
-    "observations": ("commands/observations", "hmm/observations", NOTES),
+    "observations": ("commands/observations", "hmm/observations", "hmm/standards", NOTES),
     "hmm": (
         "commands/hmm",
         "hmm/*",

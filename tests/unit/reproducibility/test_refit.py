@@ -15,17 +15,23 @@ from tests.support.hmm_twins import random_autoregression, random_model, random_
 from tests.support.known_phases import phases
 from training_maps.hmm.covariances import COVARIANCES
 from training_maps.hmm.observations import Observations
+from training_maps.hmm.predictive import DEGREES, predictive_log_densities
 from training_maps.model_selection.criteria import Candidate, all_candidates
 from training_maps.model_selection.fit import fit_hmm
 from training_maps.model_selection.fitted import SCORE_COLUMNS
 from training_maps.reproducibility.halves import observations_of, runs_of
-from training_maps.reproducibility.refit import HalfFit, fit_half, predictive_log_density
+from training_maps.reproducibility.refit import HalfFit, fit_half
+from training_maps.structure.field import SHAPES, foretold_by_fields
 from training_maps.utils.errors import InputError
 
 CANDIDATES = all_candidates(["gaussian", "autoregressive"], [1, 3])
 
 
-def foretold_by_filtering(hmm: Any, run: np.ndarray) -> float:
+# More models for the ladder, and one that is a candidate anyway.
+BESIDE = (Candidate("autoregressive", 1), Candidate("vector_autoregressive", 2))
+
+
+def filtered(hmm: Any, run: np.ndarray) -> float:
     """Sum of log p(x_t | x_1..x_t-1) over t = 2..T, checkpoint by checkpoint from the definition.
 
     States are predicted one step ahead, p(s_t | x_1..x_t-1), and then corrected by the checkpoint.
@@ -48,9 +54,9 @@ def test_predictive_densities_are_those_of_one_step_ahead(make: Any, kind: str) 
     lengths = np.array([9, 5, 1])
     rows = random_rows(lengths, 2)
     runs = np.split(rows, [9, 14])
-    found = predictive_log_density(hmm, rows, lengths)
+    found = predictive_log_densities(hmm, rows, lengths, np.inf)
     assert abs(found[2]) < 1e-12
-    expected = [foretold_by_filtering(hmm, run) for run in runs]
+    expected = [filtered(hmm, run) for run in runs]
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
 
 
@@ -60,7 +66,8 @@ def test_one_gaussian_state_foretells_each_checkpoint_alike() -> None:
     x, lengths, _ = obs.sequences()
     run = x[: lengths[0]]
     expected = multivariate_normal(hmm.means_[0], hmm.covars_[0]).logpdf(run[1:]).sum()
-    np.testing.assert_allclose(predictive_log_density(hmm, run, lengths[:1]), [expected], rtol=1e-9)
+    found = predictive_log_densities(hmm, run, lengths[:1], np.inf)
+    np.testing.assert_allclose(found, [expected], rtol=1e-9)
 
 
 @pytest.fixture(scope="module")
@@ -70,42 +77,101 @@ def obs() -> Observations:
 
 @pytest.fixture(scope="module")
 def half(obs: Observations) -> HalfFit:
-    others = {"nothing": lambda half, all_runs: np.full(len(all_runs.seeds), len(half.seeds) + 0.5)}
     return fit_half(
-        obs, 3, CANDIDATES, validation_share=0.4, random_state=4, others=others, restarts=2
+        obs,
+        3,
+        CANDIDATES,
+        validation_share=0.4,
+        random_state=4,
+        beside=BESIDE,
+        restarts=2,
+        covariance_floor=0.002,
     )
 
 
+@pytest.fixture(scope="module")
+def own(obs: Observations) -> Observations:
+    """The observations of the half."""
+    return observations_of(obs, runs_of(obs.seeds, 3, 4), 0.4, [4, 3, 1])
+
+
 def test_a_half_has_every_candidate_s_scores_paths_and_densities(
-    obs: Observations, half: HalfFit
+    obs: Observations, own: Observations, half: HalfFit
 ) -> None:
-    assert half.candidates == tuple(CANDIDATES)
+    assert half.candidates == (*CANDIDATES, BESIDE[1])
     assert half.scheme == "halves"
     assert half.reason is None
     assert half.seeds[half.inside].tolist() == runs_of(obs.seeds, 3, 4)
-    own = observations_of(obs, runs_of(obs.seeds, 3, 4), 0.4, [4, 3, 1])
     assert len(own.sequences("validation")[2]) == 2
     x, lengths, _ = obs.sequences()
-    for i, candidate in enumerate(CANDIDATES):
-        fitted = fit_hmm(own, candidate.n_states, model=candidate.model, random_state=4, restarts=2)
+    seen = own.sequences("train")[:2]
+    for i, candidate in enumerate(half.candidates):
+        fitted = fit_hmm(
+            own,
+            candidate.n_states,
+            model=candidate.model,
+            random_state=4,
+            restarts=2,
+            covariance_floor=0.002,
+        )
         rows = half.scores[
             (half.scores["model"] == candidate.model)
             & (half.scores["n_states"] == candidate.n_states)
         ].reset_index(drop=True)
-        pd.testing.assert_frame_equal(rows, fitted.scores, check_exact=True)
+        if candidate in CANDIDATES:
+            pd.testing.assert_frame_equal(rows, fitted.scores, check_exact=True)
+        else:  # it is not chosen from
+            assert rows.empty
         # The same states as the kept restart's, under numbers in visiting order.
         theirs, path = fitted.hmm.predict(x, lengths), half.path_of(candidate)
         assert len(set(zip(theirs, path, strict=True))) == len(set(theirs)) == len(set(path))
         first = [[int((run == k).argmax()) for run in np.split(path, lengths.cumsum()[:-1])]
-                 for k in range(candidate.n_states)]  # fmt: skip
+                 for k in range(len(set(path)))]  # fmt: skip
         assert np.mean(first, axis=1).tolist() == sorted(np.mean(first, axis=1))
-        runs = np.split(x, lengths.cumsum()[:-1])
-        expected = [foretold_by_filtering(fitted.hmm, run) for run in runs]
-        np.testing.assert_allclose(half.predictive[i], expected, rtol=1e-9)
+        # Degrees of freedom that make the half's own training runs likeliest foretell all runs.
+        likelihood = [predictive_log_densities(fitted.hmm, *seen, v).sum() for v in DEGREES]
+        degrees = DEGREES[int(np.argmax(likelihood))]
+        expected = predictive_log_densities(fitted.hmm, x, lengths, degrees)
+        np.testing.assert_allclose(half.predictive[i], expected, rtol=1e-12)
+        if np.isinf(degrees):
+            by_hand = [filtered(fitted.hmm, run) for run in np.split(x, lengths.cumsum()[:-1])]
+            np.testing.assert_allclose(half.predictive[i], by_hand, rtol=1e-9)
 
 
-def test_models_without_states_see_the_half_and_tell_of_all_runs(half: HalfFit) -> None:
-    assert half.others["nothing"].tolist() == [6.5] * 12
+def test_models_beside_the_candidates_leave_these_as_they_are(
+    obs: Observations, half: HalfFit
+) -> None:
+    alone = fit_half(
+        obs,
+        3,
+        CANDIDATES,
+        validation_share=0.4,
+        random_state=4,
+        restarts=2,
+        covariance_floor=0.002,
+    )
+    assert alone.candidates == tuple(CANDIDATES)
+    n = len(CANDIDATES)
+    np.testing.assert_array_equal(alone.paths, half.paths[:n])
+    np.testing.assert_array_equal(alone.predictive, half.predictive[:n])
+    pd.testing.assert_frame_equal(alone.scores, half.scores, check_exact=True)
+
+
+def test_models_without_states_see_the_half_and_tell_of_all_runs(
+    obs: Observations, own: Observations, half: HalfFit
+) -> None:
+    expected = foretold_by_fields(own, obs, 0.002)
+    assert list(half.others) == list(expected) == list(SHAPES)
+    for name, density in half.others.items():
+        assert density.shape == (12,)
+        np.testing.assert_array_equal(density, expected[name])
+
+
+def test_a_half_is_split_again_half_as_often(obs: Observations) -> None:
+    found = fit_half(
+        obs, 0, CANDIDATES[:1], validation_share=0.4, restarts=1, resplits=5, beside=BESIDE[:1]
+    )
+    assert sorted(found.scores["split"]) == [0, 1, 2]
 
 
 def test_what_is_not_fitted_has_no_path(half: HalfFit) -> None:
@@ -142,6 +208,7 @@ def test_a_half_of_too_few_runs_is_empty_and_says_why(
     obs = phases(1, n_runs=n_runs)
     empty = fit_half(obs, number, CANDIDATES, validation_share=0.2)
     assert empty.candidates == ()
+    assert empty.others == {}
     assert f"{n_runs} runs are too few" in str(empty.reason)
     assert empty.paths.shape == (0, len(obs.table))
     empty.save(tmp_path / "half.npz", obs, {})

@@ -32,7 +32,8 @@ from training_maps.analysis.early_warning.features import state_features
 from training_maps.analysis.forks import Fork, find_forks
 from training_maps.analysis.semantics.outcomes import Outcome
 from training_maps.hmm.base import HMM
-from training_maps.hmm.observations import Observations, Standards
+from training_maps.hmm.observations import Observations
+from training_maps.hmm.standards import Standards
 from training_maps.model_selection.fit import fit_hmm
 from training_maps.result_tables import EARLY_WARNING_COLUMNS, typed
 from training_maps.settings.sections import EarlyWarningSettings
