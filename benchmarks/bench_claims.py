@@ -6,7 +6,8 @@ summary (tests/support/whole_path); then each claim is held against the truth
 (tests/support/claims). `docs/concepts.md` shows the first table.
 
 Each set's claims are kept, a line of JSON each, in `--output`; what is there is not computed again
-as long as the code behind it is the same. So it can be stopped, and asked for more sets.
+as long as the code behind it is the same. So it can be stopped, and asked for more sets: one of
+each kind, which `make bench` prints, tells no rates.
 
     python -m benchmarks.bench_claims --sets 40 --processes 2
     python -m benchmarks.bench_claims --sets 100 --methods paper --halves 0
@@ -89,12 +90,12 @@ def _options() -> argparse.Namespace:
     from tests.support.simulated_training import KINDS
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sets", type=int, default=5, help="sets of each kind and number of runs")
+    parser.add_argument("--sets", type=int, default=1, help="sets of each kind and number of runs")
     cores = len(os.sched_getaffinity(0))
     parser.add_argument("--processes", type=int, default=cores, help="how many at a time")
     parser.add_argument("--runs", type=int, nargs="+", default=N_RUNS, help="runs of a set")
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
-    parser.add_argument("--methods", nargs="+", default=list(METHODS)[::-1], choices=list(METHODS))
+    parser.add_argument("--methods", nargs="+", default=["recommended"], choices=list(METHODS))
     parser.add_argument("--halves", type=int, default=ReproducibilitySettings.halves,
                         help="pairs of halves of the runs; 0 for no verdict")  # fmt: skip
     parser.add_argument("--by-kind", action="store_true", help="a table by kind of runs too")
