@@ -6,9 +6,11 @@ summary (tests/support/whole_path); then each claim is held against the truth
 (tests/support/claims). `docs/concepts.md` shows the first table.
 
 Each set's claims are kept, a line of JSON each, in `--output`; what is there is not computed again
-as long as the code behind it is the same. So it can be stopped, and asked for more sets.
+as long as the code behind it is the same. So it can be stopped, and asked for more sets: one of
+each kind, which `make bench` prints, tells no rates.
 
     python -m benchmarks.bench_claims --sets 40 --processes 2
+    python -m benchmarks.bench_claims --sets 100 --methods paper --halves 0
 """
 
 from __future__ import annotations
@@ -20,16 +22,18 @@ import logging
 import multiprocessing
 import os
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from benchmarks import print_table, versions
-from training_maps.settings.sections import METHODS
+from training_maps.settings.sections import METHODS, ReproducibilitySettings
 from training_maps.utils.code_digest import STAGE_MODULES, stage_digest
 from training_maps.utils.progress import Progress
 
@@ -42,12 +46,17 @@ GROUPS = ("drift", "chain", "fork")
 
 
 class Set(NamedTuple):
-    """Which set of runs: kind, number of runs, seed of its random numbers, and the method."""
+    """Which set of runs: kind, number of runs, seed of its random numbers; and how it is analysed.
+
+    `halves` is how many pairs of halves of the runs there are; without them nothing is said of a
+    verdict and of what is found again, in a tenth of the time.
+    """
 
     kind: str
     n_runs: int
     seed: int
     method: str
+    halves: int
 
 
 def main() -> None:
@@ -56,7 +65,7 @@ def main() -> None:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("training_maps").setLevel(logging.WARNING)
     wanted = [
-        Set(kind, n_runs, seed, name)
+        Set(kind, n_runs, seed, name, options.halves)
         for seed in range(options.sets)
         for n_runs in options.runs
         for kind in options.kinds
@@ -69,8 +78,10 @@ def main() -> None:
         rows = [line for line in kept if line["method"] == name]
         print(f"Method: {name}. Sets of runs that make a claim, with 95 % intervals (Wilson).\n")
         show(rows, options.runs, by_kind=False)
+        print("Verdicts, and of how many sets.\n")
+        show_facts(rows, options.runs, verdicts)
         print("How many states are found: the median, and the fewest and most.\n")
-        show_states(rows, options.runs)
+        show_facts(rows, options.runs, states_found)
         if options.by_kind:
             show(rows, options.runs, by_kind=True)
 
@@ -79,12 +90,14 @@ def _options() -> argparse.Namespace:
     from tests.support.simulated_training import KINDS
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sets", type=int, default=5, help="sets of each kind and number of runs")
+    parser.add_argument("--sets", type=int, default=1, help="sets of each kind and number of runs")
     cores = len(os.sched_getaffinity(0))
     parser.add_argument("--processes", type=int, default=cores, help="how many at a time")
     parser.add_argument("--runs", type=int, nargs="+", default=N_RUNS, help="runs of a set")
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
-    parser.add_argument("--methods", nargs="+", default=list(METHODS)[::-1], choices=list(METHODS))
+    parser.add_argument("--methods", nargs="+", default=["recommended"], choices=list(METHODS))
+    parser.add_argument("--halves", type=int, default=ReproducibilitySettings.halves,
+                        help="pairs of halves of the runs; 0 for no verdict")  # fmt: skip
     parser.add_argument("--by-kind", action="store_true", help="a table by kind of runs too")
     parser.add_argument("--output", type=Path, default=KEPT, help="where claims are kept")
     return parser.parse_args()
@@ -134,7 +147,8 @@ def judged(which: Set) -> dict[str, Any]:
     begin = time.perf_counter()
     runs = KINDS[which.kind](which.n_runs, which.seed)
     with TemporaryDirectory() as folder:
-        answers = Answers.of(analyse(runs, Path(folder), settings_of(which.method)))
+        settings = settings_of(which.method, reproducibility={"halves": which.halves})
+        answers = Answers.of(analyse(runs, Path(folder), settings))
     return {
         **which._asdict(),
         "digest": digest(),
@@ -152,7 +166,7 @@ def read(path: Path, wanted: Collection[Set]) -> list[dict[str, Any]]:
             line = json.loads(text)
         except json.JSONDecodeError:
             continue
-        if line["digest"] == digest() and _set_of(line) in wanted:
+        if line.get("digest") == digest() and _set_of(line) in wanted:
             lines.append(line)
     return lines
 
@@ -182,20 +196,40 @@ def show(lines: Iterable[Mapping[str, Any]], n_runs: Iterable[int], by_kind: boo
     print_table(["claim", "is", "runs that", "sets", *(f"{n} runs" for n in n_runs)], rows)
 
 
-def show_states(lines: Iterable[Mapping[str, Any]], n_runs: Iterable[int]) -> None:
-    """Print how many states are found, a row a kind and a column a number of runs."""
+def show_facts(
+    lines: Iterable[Mapping[str, Any]], n_runs: Iterable[int], tell: Callable[[list[Any]], str]
+) -> None:
+    """Print what is found, a row a kind of runs and a column a number of runs.
+
+    Args:
+        lines: of the sets.
+        n_runs: numbers of runs.
+        tell: what a cell says of the facts of its sets.
+    """
     n_runs = list(n_runs)
-    found = pd.DataFrame(
-        [(line["kind"], line["n_runs"], line["facts"]["n_states"]) for line in lines],
-        columns=["kind", "n_runs", "states"],
-    )
-    rows = []
-    for kind in found["kind"].drop_duplicates().sort_values(key=_place):
-        of_kind = found[found["kind"] == kind].groupby("n_runs")["states"]
-        median, least, most = of_kind.median(), of_kind.min(), of_kind.max()
-        cells = [f"{median[n]:g} ({least[n]} to {most[n]})" if n in median else "–" for n in n_runs]
-        rows.append([kind, *cells])
+    facts: dict[str, dict[int, list[Any]]] = {}
+    for line in lines:
+        facts.setdefault(line["kind"], {}).setdefault(line["n_runs"], []).append(line["facts"])
+    kinds = pd.Series(list(facts), dtype=object).sort_values(key=_place)
+    rows = [
+        [kind, *(tell(facts[kind][n]) if n in facts[kind] else "–" for n in n_runs)]
+        for kind in kinds
+    ]
     print_table(["runs", *(f"{n} runs" for n in n_runs)], rows)
+
+
+def states_found(facts: list[Any]) -> str:
+    """How many states are found: the median, and the fewest and most."""
+    states = [of_set["n_states"] for of_set in facts]
+    return f"{median(states):g} ({min(states)} to {max(states)})"
+
+
+def verdicts(facts: list[Any]) -> str:
+    """Of how many sets each verdict is."""
+    return ", ".join(
+        f"{verdict or 'none'} {count}"
+        for verdict, count in Counter(of_set["verdict"] for of_set in facts).most_common()
+    )
 
 
 def rate(made: Collection[bool]) -> str:
@@ -228,7 +262,7 @@ def _place(names: pd.Series[str]) -> pd.Series[int]:
 
 
 def _set_of(line: Mapping[str, Any]) -> Set:
-    return Set(*(line[name] for name in Set._fields))
+    return Set(*(line.get(name) for name in Set._fields))
 
 
 def _quiet() -> None:

@@ -21,10 +21,10 @@ def test_a_rate_has_its_wilson_interval():
 
 
 def test_kept_sets_are_read_and_no_others(tmp_path):
-    wanted = [Set("stark_fork", 10, seed, "paper") for seed in range(3)]
+    wanted = [Set("stark_fork", 10, seed, "paper", 0) for seed in range(3)]
     path = tmp_path / "claims.jsonl"
     of_other_code = {**line_of(wanted[1]), "digest": "other"}
-    lines = [line_of(wanted[0]), of_other_code, line_of(Set("stark_fork", 10, 7, "paper"))]
+    lines = [line_of(wanted[0]), of_other_code, line_of(Set("stark_fork", 10, 7, "paper", 0))]
     path.write_text("\n".join(map(json.dumps, lines)) + "\n" + json.dumps(lines[0])[:30])
     assert bench_claims.read(path, wanted) == [line_of(wanted[0])]
     assert bench_claims.read(tmp_path / "none.jsonl", wanted) == []
@@ -32,7 +32,7 @@ def test_kept_sets_are_read_and_no_others(tmp_path):
 
 def test_only_missing_sets_are_computed(tmp_path):
     path = tmp_path / "claims.jsonl"
-    kept, missing = (Set("chain_plateaus", 4, seed, "paper") for seed in (0, 1))
+    kept, missing = (Set("chain_plateaus", 4, seed, "paper", 0) for seed in (0, 1))
     text = json.dumps(line_of(kept)) + "\n" + '{"kind": "cut off'
     path.write_text(text)
     bench_claims.compute([kept, missing], path, processes=1)
@@ -51,7 +51,7 @@ def test_only_missing_sets_are_computed(tmp_path):
 
 def test_tables_have_a_row_for_each_claim_and_group(capsys):
     lines = [
-        line_of(Set(kind, 10, seed, "paper"), **{"a fork that is not there is drawn": seed == 0})
+        line_of(Set(kind, 10, seed, "paper", 0), **{"a fork that is not there is drawn": seed == 0})
         for kind in ("drift_white", "noise_states", "stark_fork")
         for seed in range(2)
     ]
@@ -66,13 +66,17 @@ def test_tables_have_a_row_for_each_claim_and_group(capsys):
     assert [row.split(" | ")[2] for row in rows] == ["drift_white", "noise_states", "stark_fork"]
 
 
-def test_numbers_of_states_are_told_by_kind(capsys):
+def test_states_and_verdicts_are_told_by_kind(capsys):
+    found = [(1, "drift"), (3, "phases"), (4, "phases")]
     lines = [
-        line_of(Set("stark_fork", 10, seed, "paper")) | {"facts": {"n_states": n_states}}
-        for seed, n_states in enumerate((1, 3, 4))
+        line_of(Set("stark_fork", 10, seed, "paper", 5))
+        | {"facts": {"n_states": n_states, "verdict": verdict}}
+        for seed, (n_states, verdict) in enumerate(found)
     ]
-    bench_claims.show_states(lines, (10, 20))
-    assert capsys.readouterr().out.splitlines()[-2] == "| stark_fork | 3 (1 to 4) | – |"
+    bench_claims.show_facts(lines, (10, 20), bench_claims.states_found)
+    assert "| stark_fork | 3 (1 to 4) | – |" in capsys.readouterr().out.splitlines()
+    bench_claims.show_facts(lines, (10, 20), bench_claims.verdicts)
+    assert "| stark_fork | phases 2, drift 1 | – |" in capsys.readouterr().out.splitlines()
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,7 @@ import pandas as pd
 
 from tests.support.simulated_training import SimulatedRuns
 from training_maps.config.arguments import STAGES, options_of
-from training_maps.model_selection.criteria import (
-    CRITERIA,
-    FOUND_AGAIN,
-    Candidate,
-    all_candidates,
-)
+from training_maps.model_selection.criteria import FOUND_AGAIN, Candidate, all_candidates
 from training_maps.model_selection.select import file_stem
 from training_maps.reproducibility.halves import n_fits
 from training_maps.results import ExperimentResults
@@ -148,10 +143,13 @@ def _ask(folder: Path, settings: Settings, halves: list[Path]) -> ExperimentResu
     stage("phase_transitions", *paths, *logs, *options_of("phase_transitions", settings),
           "--output", folder / "phase_transitions.csv",
           "--summary", folder / "phase_transitions.json")  # fmt: skip
-    if halves and settings["hmm"]["criterion"] in CRITERIA:
-        stage("reproducibility", "--halves", *halves,
-              "--observations", folder / "observations.parquet", *paths,
-              *options_of("reproducibility", settings),
-              "--output", folder / "reproducibility.json")  # fmt: skip
+    if halves:
+        stage(
+            "reproducibility", "--halves", *halves,
+            "--observations", folder / "observations.parquet", *paths,
+            "--structure", folder / "structure.json", "--regression", folder / "regression.json",
+            "--outcomes", folder / "outcomes.csv", "--convergence", folder / "convergence.csv",
+            *options_of("reproducibility", settings), "--output", folder / "reproducibility.json",
+        )  # fmt: skip
     stage("summary", "--results", folder, "--output", folder / "summary.json")
     return ExperimentResults.read(folder)
