@@ -37,7 +37,7 @@ def test_compare_command(tmp_path: Path) -> None:
     page = Page(html.read_text(encoding="utf-8"))
     links = [value for tag, name, value in page.attributes if (tag, name) == ("a", "href")]
     assert links == ["sparse_parities/report.html", "my%20own/report.html"]
-    assert "my own 40 39 6 fragile" in page.text
+    assert "my own 40 39 phases 6 fragile" in page.text
     assert "sparse_parities: The choice of 6 states is stable: it is." in page.text
     assert "my own: The choice of 6 states is fragile: & why." in page.text
     assert "not a setting of the paper" in page.text
