@@ -9,7 +9,8 @@ SEMANTICS = {"semantics": 1, "forks": 1, "reproducibility": 1}
 MAP = {"map": 1, "dissimilarity": 1, "outliers": 1, "phase_transitions": 1, **SEMANTICS}
 LAST = {"summary": 1, "figures": 1, "report": 1, "compare": 1}
 FROM_HMM = {"hmm": 3, **MAP, **LAST}
-FROM_OBSERVATIONS = {"observations": 1, "half": 2, **FROM_HMM}
+HALVES = {"half": 2, "structure": 1}
+FROM_OBSERVATIONS = {"observations": 1, **HALVES, **FROM_HMM}
 TRAINING = {"train_tiny_0": 1, "train_tiny_1": 1}
 EVERYTHING = {**TRAINING, "metrics": 6, **FROM_OBSERVATIONS}
 
@@ -22,11 +23,12 @@ def test_a_second_run_does_nothing(finished):
     ("config", "expected"),
     [
         ("hmm={restarts: 3}", FROM_HMM),
-        ("hmm={n_states: 1-4}", {**FROM_HMM, "hmm": 1, "half": 2}),
+        ("hmm={n_states: 1-4}", {**FROM_HMM, "hmm": 1, **HALVES}),
         ("hmm={criterion: aic}", {**MAP, **LAST}),
-        ("hmm={model: [gaussian, autoregressive]}", {**FROM_HMM, "half": 2}),
-        ("reproducibility={halves: 3}", {"half": 1, "reproducibility": 1, **LAST}),
-        ("reproducibility={restarts: 1}", {"half": 2, "reproducibility": 1, **LAST}),
+        ("hmm={criterion: found_again}", {**MAP, **LAST}),
+        ("hmm={model: [gaussian, autoregressive]}", {**FROM_HMM, **HALVES}),
+        ("reproducibility={halves: 3}", {"half": 1, "structure": 1, "reproducibility": 1, **LAST}),
+        ("reproducibility={restarts: 1}", {**HALVES, "reproducibility": 1, **LAST}),
         ("reproducibility={halves: 0}", LAST),
         ("semantics={threshold: 0.8}", {**SEMANTICS, **LAST}),
         ("observations={validation_share: 0.4}", FROM_OBSERVATIONS),

@@ -229,3 +229,15 @@ def test_halves_are_told_of_what_is_tried_and_the_structure_too() -> None:
     more = jobs_of(method="recommended", reproducibility={"halves": 9})
     assert more.options("half") == jobs.options("half")
     assert more.options("structure") == jobs.options("structure")
+
+
+def test_another_criterion_fits_no_half_again() -> None:
+    split = {"resplits": 4}
+    by_bic, by_aic, again = (
+        jobs_of(hmm={"criterion": name, **split}).options("half")
+        for name in ("bic", "aic", "found_again")
+    )
+    assert by_aic == by_bic
+    assert by_bic[by_bic.index("--resplits") + 1] == "4"
+    # Splits of a half are not fitted where they have no say.
+    assert again[again.index("--resplits") + 1] == "0"
