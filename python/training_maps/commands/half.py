@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Write what the models fitted to the half say of all runs."""
     from training_maps.hmm.observations import Observations
-    from training_maps.model_selection.criteria import FOUND_AGAIN, all_candidates
+    from training_maps.model_selection.criteria import all_candidates
     from training_maps.reproducibility.rates import ON_LADDER
     from training_maps.reproducibility.refit import fit_half
 
@@ -50,8 +50,6 @@ def run(arguments: argparse.Namespace) -> None:
     told = read_options(arguments, "half")
     fit = dict(told)
     tried = all_candidates(fit.pop("model"), parse_seeds(fit.pop("n_states"), "--n-states"))
-    if fit.pop("criterion") == FOUND_AGAIN:  # which no split of the halves has a say in
-        fit["resplits"] = 0
     obs = Observations.load(arguments.observations)
     begin = time.perf_counter()
     half = fit_half(obs, arguments.half, tried, beside=ON_LADDER, **fit)

@@ -45,7 +45,7 @@ STAGES: dict[str, tuple[tuple[str, type, tuple[str, ...]], ...]] = {
     "half": (
         # Not the number of halves: each is as it is, however many there are.
         ("reproducibility", ReproducibilitySettings, _OF_HALVES),
-        ("hmm", HmmSettings, ("n_states", "model", "criterion", *_AS_ALL_RUNS)),
+        ("hmm", HmmSettings, ("n_states", "model", *_AS_ALL_RUNS)),
         ("observations", ObservationsSettings, ("validation_share",)),
     ),
     "structure": (("hmm", SelectionSettings, ("n_states", "model")),),

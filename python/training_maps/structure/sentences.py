@@ -51,9 +51,13 @@ def map_sentence(structure: Mapping[str, Any], model: str, n_states: int) -> str
     wanted = "gaussian" if verdict == "regions" else "autoregressive"
     if wanted in model:
         return None
+    moving = structure["gains"]["moving"]["mean"] or 0.0
+    worse = moving if verdict == "phases" else -moving
+    if worse <= 0:  # as good, within what is sure
+        return f"The map below has {_KIND[model]} states, another kind than the verdict names."
     return (
         f"The map below has {_KIND[model]} states, which foretell other runs worse by "
-        f"{abs(structure['gains']['moving']['mean'] or 0):.1f} nats a checkpoint."
+        f"{worse:.1f} nats a checkpoint."
     )
 
 

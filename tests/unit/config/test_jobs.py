@@ -196,3 +196,48 @@ def test_the_outcome_s_table_is_an_input(tmp_path):
     assert jobs.outcome_table() == ["scores.csv"]
     words = jobs.options("semantics")
     assert words[words.index("--table") :][:3] == ["--table", "scores.csv", "score"]
+
+
+def test_the_map_waits_for_the_structure_where_that_chooses(tmp_path: Path) -> None:
+    chosen = jobs_of(seeds="0-9", hmm={"criterion": "found_again"})
+    assert chosen.structure() == ["<results>/x/structure.json"]
+    assert chosen.structure_option() == ["--structure", "out/x/structure.json"]
+    assert "<results>/x/structure.json" in chosen.analysis()
+    # It is made all the same where something else chooses.
+    by_bic = jobs_of(seeds="0-9")
+    assert by_bic.structure() == by_bic.structure_option() == []
+    assert "<results>/x/structure.json" in by_bic.analysis()
+    # Without halves there is none, and the map falls back to BIC.
+    for none in (
+        jobs_of(seeds="0-9", hmm={"criterion": "found_again"}, reproducibility={"halves": 0}),
+        jobs_of(seeds=[3], hmm={"criterion": "found_again"}),
+        jobs_of_file(tmp_path, PATHS),
+    ):
+        assert none.structure() == none.structure_option() == []
+        assert "<results>/x/structure.json" not in none.analysis()
+
+
+def test_halves_are_told_of_what_is_tried_and_the_structure_too() -> None:
+    jobs = jobs_of(method="recommended")
+    for stage in ("half", "structure", "map"):
+        words = jobs.options(stage)
+        assert words[words.index("--n-states") + 1] == "1-8"
+        at = words.index("--model")
+        kinds = ["gaussian", "autoregressive", "vector_autoregressive"]
+        assert words[at + 1 : at + 4] == kinds
+    # More pairs of halves leave those that are fitted as they are.
+    more = jobs_of(method="recommended", reproducibility={"halves": 9})
+    assert more.options("half") == jobs.options("half")
+    assert more.options("structure") == jobs.options("structure")
+
+
+def test_another_criterion_fits_no_half_again() -> None:
+    split = {"resplits": 4}
+    by_bic, by_aic, again = (
+        jobs_of(hmm={"criterion": name, **split}).options("half")
+        for name in ("bic", "aic", "found_again")
+    )
+    assert by_aic == by_bic
+    assert by_bic[by_bic.index("--resplits") + 1] == "4"
+    # Splits of a half are not fitted where they have no say.
+    assert again[again.index("--resplits") + 1] == "0"

@@ -104,6 +104,15 @@ def test_what_the_states_of_the_map_are(
     assert map_sentence(found, model, n_states) == sentence
 
 
+@pytest.mark.parametrize("moving", [0.4, 0.0, None])
+def test_a_map_that_foretells_no_worse_is_not_said_to(moving: float | None) -> None:
+    # Autoregressive states may foretell better than Gaussian ones, and not for sure.
+    found = structure("regions", moving=gain(moving))
+    assert map_sentence(found, "autoregressive", 3) == (
+        "The map below has autoregressive states, another kind than the verdict names."
+    )
+
+
 def test_sentences_are_short() -> None:
     sentences = [verdict_sentence(found) for found, _ in SENTENCES]
     for model in MODELS:
@@ -111,6 +120,8 @@ def test_sentences_are_short() -> None:
             choice = {**CHOICE, "model": model, "found_again": again}
             sentences.append(choice_sentence({"choice": choice}))
         for verdict in ("drift", "phases", "regions"):
-            sentences.append(map_sentence(structure(verdict, moving=gain(2.0)), model, 3) or "")
+            for moving in (2.0, -2.0):
+                found = structure(verdict, moving=gain(moving))
+                sentences.append(map_sentence(found, model, 3) or "")
     for sentence in sentences:
         assert len(sentence.split()) <= LONGEST, sentence

@@ -4,9 +4,10 @@ Both decode all runs with what they chose, seen or not, so that the same checkpo
 
 - **States.** The adjusted Rand index over all checkpoints (Hubert and Arabie 1985): 1 if states
   differ in their numbers only, about 0 if they are unrelated. Two halves of a single state agree.
-- **Routes.** A run's route is its sequence of states, without repeats. This is the share of runs that
-  take the same route by both, once the halves' states are matched one to one by the checkpoints that
-  they share. An index corrected for chance would be 0 as soon as all but one run go one way.
+- **Routes.** A run's route is its sequence of states, without repeats. This is the share of runs
+  that take the same route by both, once the halves' states are matched one to one by the
+  checkpoints that they share. An index corrected for chance would be 0 as soon as all but one run
+  go one way.
 - **Number of states.** Whether both choose the same kind of model with as many states.
 """
 
@@ -64,7 +65,8 @@ def compare_halves(
 
     Returns:
         For each pair: `halves`, their numbers; `chosen`, the model and number of states of either;
-        `states`, the adjusted Rand index, and `routes`, the share of runs; `n_states`, whether both choose the same.
+        `states`, the adjusted Rand index, and `routes`, the share of runs; `n_states`, whether both
+        choose the same.
     """
     by_number = {half.number: half for half in halves if half.number in chosen}
     rows = []
