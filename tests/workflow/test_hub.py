@@ -20,6 +20,7 @@ seeds: 0-4
 hub: {{preset: multiberts, steps: "0-200000:20000,300000", endpoint: "{endpoint}"}}
 training: {{unit: step}}
 hmm: {{n_states: 1-3, restarts: 2, covariance: diag}}
+reproducibility: {{halves: 0}}
 """
 
 

@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 
 SEMANTICS = {"semantics": 1, "forks": 1, "reproducibility": 1}
+# One leaves out one of the six runs, and so does the other.
+HALVES = {"half": 2, "structure": 1, "reproducibility": 1}
 MAP = {"map": 1, "dissimilarity": 1, "outliers": 1, "phase_transitions": 1, **SEMANTICS}
 LAST = {"summary": 1, "figures": 1, "report": 1, "compare": 1}
 FROM_HMM = {"hmm": 3, **MAP, **LAST}
-HALVES = {"half": 2, "structure": 1}
 FROM_OBSERVATIONS = {"observations": 1, **HALVES, **FROM_HMM}
 TRAINING = {"train_tiny_0": 1, "train_tiny_1": 1}
 EVERYTHING = {**TRAINING, "metrics": 6, **FROM_OBSERVATIONS}
@@ -23,12 +24,15 @@ def test_a_second_run_does_nothing(finished):
     ("config", "expected"),
     [
         ("hmm={restarts: 3}", FROM_HMM),
-        ("hmm={n_states: 1-4}", {**FROM_HMM, "hmm": 1, **HALVES}),
+        ("hmm={n_states: 1-4}", {**FROM_HMM, **HALVES, "hmm": 1}),
         ("hmm={criterion: aic}", {**MAP, **LAST}),
         ("hmm={criterion: found_again}", {**MAP, **LAST}),
+        ("hmm={resplits: 1}", {**FROM_HMM, **HALVES}),
         ("hmm={model: [gaussian, autoregressive]}", {**FROM_HMM, **HALVES}),
-        ("reproducibility={halves: 3}", {"half": 1, "structure": 1, "reproducibility": 1, **LAST}),
-        ("reproducibility={restarts: 1}", {**HALVES, "reproducibility": 1, **LAST}),
+        ("method=paper", {"report": 1}),  # which lists the settings; a trained run has this method
+        ("method=recommended", {**FROM_OBSERVATIONS, "hmm": 9}),  # of three kinds of model
+        ("reproducibility={halves: 3}", {**HALVES, "half": 1, **LAST}),
+        ("reproducibility={restarts: 1}", {**HALVES, **LAST}),
         ("reproducibility={halves: 0}", LAST),
         ("semantics={threshold: 0.8}", {**SEMANTICS, **LAST}),
         ("observations={validation_share: 0.4}", FROM_OBSERVATIONS),

@@ -73,7 +73,7 @@ def test_the_summary_agrees_with_what_stands_behind_it(finished):
 def test_the_terminal_ends_with_the_summary_and_where_the_report_is(finished):
     told = finished[1]
     assert "results/tiny/report.html" in told.splitlines()[-1] or "report.html" in told[-800:]
-    for word in ("states", "R²", "detour", "dissimilarity"):
+    for word in ("states", "structure", "found again", "R²", "delays", "dissimilarity"):
         assert word in told[-1500:], word
 
 

@@ -17,6 +17,7 @@ description: runs of my own
 source: checkpoints
 checkpoints: {path: "trained/seed_{seed}/step_{step}.safetensors"}
 hmm: {n_states: 1-2, restarts: 2}
+reproducibility: {halves: 2}
 """
 PATHS = """\
 description: state paths of my own
@@ -25,7 +26,10 @@ state_paths: {path: own_paths.csv}
 """
 LAST = {"summary": 1, "figures": 1, "report": 1, "compare": 1}
 OF_STATE_PATHS = {"semantics": 1, "dissimilarity": 1, "outliers": 1}
-FROM_OBSERVATIONS = {"observations": 1, "hmm": 2, "map": 1, **OF_STATE_PATHS, **LAST}
+# Of three kinds of model, as is recommended; each of two fits leaves out one of the runs.
+HALVES = {"half": 2, "structure": 1, "reproducibility": 1}
+OF_MODELS = {"hmm": 3 * 2, **HALVES, "map": 1}
+FROM_OBSERVATIONS = {"observations": 1, **OF_MODELS, **OF_STATE_PATHS, **LAST}
 
 
 def tensors_of(seed, index):
@@ -116,6 +120,30 @@ def test_checkpoints_become_a_report(brought):
     assert "There are no logs of loss or accuracy" in text
     assert "training.task" not in text
     assert "experiments=[own/mine.yaml]" in text.replace("&#39;", "'")
+
+
+def test_halves_of_existing_runs_choose_the_map(brought):
+    """By the recommended method: of all kinds of model, the one that is found again."""
+    results = brought.folder / "results/mine"
+    structure = json.loads((results / "structure.json").read_text())
+    tmap = json.loads((results / "training_map.json").read_text())
+    selected = tmap["selected_model"]
+    assert selected["criterion"] == "found_again"
+    chosen = (structure["choice"]["model"], structure["choice"]["n_states"])
+    assert (selected["model"], selected["n_states"]) == chosen
+    scores = pd.read_csv(results / "hmm/model_selection.csv")
+    kinds = {"gaussian", "autoregressive", "vector_autoregressive"}
+    assert set(scores["model"]) == kinds
+    summary = json.loads((results / "summary.json").read_text())
+    assert summary["structure"] == structure["verdict"]
+    found = json.loads((results / "reproducibility.json").read_text())
+    assert found["scheme"] == "leave_one_out"
+    assert summary["reproducibility"] == found["agreement"]
+    # One scale for all runs: of the runs' own, only the mean is 1.
+    of_runs = pd.read_parquet(results / "observations.parquet").groupby("seed")["l2"]
+    means, variances = of_runs.mean(), of_runs.var(ddof=0)
+    assert (means.mean(), variances.mean()) == pytest.approx((0, 1), abs=1e-9)
+    assert variances.max() > 1.01 * variances.min()
 
 
 def test_a_second_run_does_nothing(brought):
@@ -285,13 +313,13 @@ def test_sources_are_planned_together(brought):
     assert planned["collect"] == 0
     assert planned["train_tiny_0"] == 1
     assert planned["metrics"] == 3
-    assert planned["hmm"] == 2 + 3
+    assert planned["hmm"] == 3 * 2 + 3
 
 
 def test_our_own_checkpoints_may_be_brought_along(project):
     """The same files, found by a pattern, give the same states as in the experiment itself."""
     (project.folder / "again.yaml").write_text(
-        "extends: tiny\nsource: checkpoints\n"
+        "extends: tiny\nmethod: paper\nsource: checkpoints\n"
         "checkpoints: {path: 'results/tiny/runs/seed-{seed}/checkpoints/step-{step}.safetensors'}\n"
         "seeds: 0-5\n"
     )

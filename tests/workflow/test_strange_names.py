@@ -44,6 +44,7 @@ def strange(tmp_path_factory):
         "training_log": {"columns": {"eval_accuracy": "val'acc"}},
         "observations": {"metrics": ["l2;touch pwned", NASTY]},
         "hmm": {"n_states": "2", "restarts": 1, "covariance": "diag"},
+        "reproducibility": {"halves": 1},
         "figures": {"formats": ["svg"], "widths": ["page"]},
     }
     (project.folder / "experiments" / "strange.yaml").write_text(json.dumps(settings))

@@ -17,6 +17,7 @@ training_log:
   columns: {eval_accuracy: val/acc, train_loss: train/loss, gradient_norm: grad}
 observations: {log_columns: [gradient_norm]}
 hmm: {n_states: 1-3, restarts: 2, covariance: diag}
+reproducibility: {halves: 0}
 """
 
 
@@ -71,6 +72,23 @@ def test_a_table_becomes_a_report(logged):
     assert (summary["n_runs"], summary["n_converged"]) == (6, 6)
     assert (logged.results / "report.html").stat().st_size > 10_000
     assert not logged.planned()
+
+
+def test_without_halves_bic_chooses_and_says_so(logged):
+    """Existing runs are to have the map that halves find again, and here there are none."""
+    for name in ("structure.json", "reproducibility.json", "reproducibility"):
+        assert not (logged.results / name).exists()
+    summary = json.loads((logged.results / "summary.json").read_text())
+    assert summary["structure"] is None
+    assert set(summary["reproducibility"].values()) == {None}
+    (note,) = [note["text"] for note in summary["notes"] if note["kind"] == "no_halves"]
+    assert "so that BIC chose the model" in note
+    assert note in (logged.results / "report.html").read_text()
+    selected = json.loads((logged.results / "training_map.json").read_text())["selected_model"]
+    scores = pd.read_csv(logged.results / "hmm/model_selection.csv")
+    means = scores.groupby(["model", "n_states"])["bic"].mean()
+    assert selected["criterion"] == "bic"
+    assert (selected["model"], selected["n_states"]) == means.idxmin()
 
 
 def test_a_change_in_the_table_is_noticed(logged, tmp_path):

@@ -7,7 +7,7 @@ from typing import Any
 from training_maps.report.delays import what_delays
 from training_maps.training_map.paths import WHY_NOT_LINEAR
 from training_maps.utils.numbers import FOUND_AGAIN
-from training_maps.utils.wording import equals_p, listing, numbered, plural
+from training_maps.utils.wording import decimal, equals_p, listing, numbered, plural
 
 #: From this share of runs on that might take another way, it is weak evidence that none did.
 WEAK_EVIDENCE = 0.1
@@ -141,7 +141,7 @@ def _what_paper(summary: dict[str, Any], significant: bool) -> list[str]:
     if r_squared is None:
         return [f"How long runs stay in each state could not be related to their {name}."]
     index = summary["dissimilarity"]["index"]
-    parts = [f"R² of {name} on the shares of states {r_squared:.3f}"]
+    parts = [f"R² of {name} on the shares of states {decimal(r_squared, 3)}"]
     if p is not None:
         parts[0] += f" ({equals_p(p)})"
     if significant and (outcome is None or outcome["is_time"]):

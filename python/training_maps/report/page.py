@@ -337,7 +337,7 @@ def _selection(material: _Material) -> Section | None:
 
 
 def _structure(material: _Material) -> Section | None:
-    found = structure_block(material.results)
+    found = structure_block(material.results, material.settings)
     if not found:
         return None
     return Section("structure.html.j2", [("structure", "States or drift")], found)

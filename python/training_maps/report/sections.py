@@ -206,10 +206,15 @@ _RUNGS = {
 }
 
 
-def structure_block(results: ExperimentResults) -> dict[str, Any]:
-    """The ladder of models with and without states, for its section; {} where nobody looked."""
+def structure_block(
+    results: ExperimentResults, settings: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """The ladder of models with and without states, for its section; {} where nobody looked.
+
+    A file that lies there from before is passed over if the settings no longer ask for halves.
+    """
     found = results.structure
-    if not found or found["verdict"] is None:
+    if not found or found["verdict"] is None or not _has_halves(settings):
         return {}
     rows = [
         {
@@ -230,6 +235,10 @@ def _interval(rung: Mapping[str, Any]) -> str:
     return f"{rung['low']:.2f} to {rung['high']:.2f}"
 
 
+def _has_halves(settings: Mapping[str, Any] | None) -> bool:
+    return not settings or bool(settings.get("reproducibility", {}).get("halves", 1))
+
+
 def reproducibility_block(
     results: ExperimentResults, settings: Mapping[str, Any] | None
 ) -> dict[str, Any]:
@@ -238,7 +247,7 @@ def reproducibility_block(
     A file that lies there from before is passed over if the settings no longer ask for it.
     """
     found = results.reproducibility
-    if not found or (settings and not settings.get("reproducibility", {}).get("halves", 1)):
+    if not found or not _has_halves(settings):
         return {}
     parts = found["found"] or {}
     rows = [

@@ -82,7 +82,7 @@ SHAPES = {
     "field_timed": Shape(1, 0.2, True, timed=True),
     "field_own_narrow": Shape(2, 0.2, False),
     "field_own_wide": Shape(3, 0.4, False),
-    "field_own_timed": Shape(1, 0.2, False, timed=True),
+    "field_broad": Shape(1, 0.8, True),
 }
 
 
@@ -223,22 +223,35 @@ class SmoothField:
         return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float64)
 
     def _learn(self, runs: Sequence[Floats]) -> None:
-        """Regressions and covariances at the anchors."""
+        """Regressions and covariances at the anchors, twice: then each row counts by its noise.
+
+        Where steps are a hundred times larger in one place than in another, a few of the large ones
+        would else decide the regression and the covariance at all anchors in reach.
+        """
         steps = Steps.of(runs, self.shape.memory)
         weights = self._weights(steps)
         rows = np.hstack([np.ones((len(steps.before), 1)), steps.before])
-        squares, products = _moments(weights, rows, rows), _moments(weights, rows, steps.change)
+        sizes: Floats = np.ones(len(self.anchors))
+        for _ in range(2):
+            at_rows = np.exp(weights @ np.log(sizes))
+            counting = weights / at_rows[:, None]
+            counting *= weights.sum() / counting.sum()  # so that priors weigh as much as before
+            self._regress(counting, rows, steps.change)
+            residuals = (steps.change - self._flow(weights, rows)) / np.sqrt(at_rows)[:, None]
+            scatters = _moments(weights, residuals, residuals)
+            usual = residuals.T @ residuals / len(rows)
+            shapes = self._shrunk(scatters, weights.sum(axis=0), usual)
+            self.covariances = self._floored(shapes * sizes[:, None, None])
+            sizes = _sizes(self.covariances)
+
+    def _regress(self, weights: Floats, rows: Floats, change: Floats) -> None:
+        """The regressions at the anchors, by weights (n, A)."""
+        squares, products = _moments(weights, rows, rows), _moments(weights, rows, change)
         of_all = squares.sum(axis=0), products.sum(axis=0)
         solve = _coupled if self.shape.coupled else _own
         flow = solve(of_all[0][None], of_all[1][None])[0]
         prior = _PRIOR_OF_FLOW * of_all[0] / len(rows)
         self.flows = solve(squares + prior, products + prior @ flow)
-        residuals = steps.change - rows @ flow
-        usual = residuals.T @ residuals / len(rows)
-        residuals = steps.change - self._flow(weights, rows)
-        self.covariances = self._shrunk(
-            _moments(weights, residuals, residuals), weights.sum(axis=0), usual
-        )
 
     def _flow(self, weights: Floats, rows: Floats) -> Floats:
         """The expected change (n, d) of rows (n, 1 + d)."""
@@ -247,16 +260,31 @@ class SmoothField:
         return np.asarray((rows[:, None, :] @ here)[:, 0])
 
     def _shrunk(self, scatters: Floats, counts: Floats, usual: Floats) -> Floats:
-        """Covariances (A, d, d) with the shape of the usual one where rows are few, and floored."""
+        """Covariances (A, d, d) with the shape of the usual one where rows are few."""
         d = len(usual)
         found = []
         inverse = np.linalg.pinv(usual)
         for scatter, count in zip(scatters, counts, strict=True):
             size = (np.sum(inverse * scatter) / d + _NO_ROWS) / (count + _NO_ROWS)
-            covariance = (scatter + _PRIOR_OF_NOISE * size * usual) / (count + _PRIOR_OF_NOISE)
-            values, vectors = np.linalg.eigh(covariance)
-            found.append((vectors * np.maximum(values, self.covariance_floor)) @ vectors.T)
+            found.append((scatter + _PRIOR_OF_NOISE * size * usual) / (count + _PRIOR_OF_NOISE))
         return np.array(found)
+
+    def _floored(self, covariances: Floats) -> Floats:
+        """Covariances (A, d, d) with every eigenvalue below the floor raised to it."""
+        values, vectors = np.linalg.eigh(covariances)
+        raised = np.maximum(values, self.covariance_floor)
+        return np.asarray((vectors * raised[:, None, :]) @ np.swapaxes(vectors, 1, 2))
+
+    def _covariances(self, weights: Floats) -> Floats:
+        """The covariance (n, d, d) of each step: shapes are blended, and logarithms of sizes.
+
+        So a place of little noise has little, with much noise not far away. No eigenvalue falls
+        below the floor, as the mean of the sizes' inverses is at least the inverse of their
+        geometric mean.
+        """
+        sizes = _sizes(self.covariances)
+        shapes = np.tensordot(weights, self.covariances / sizes[:, None, None], axes=1)
+        return np.asarray(shapes * np.exp(weights @ np.log(sizes))[:, None, None])
 
     def _residuals(self, runs: Sequence[Floats]) -> tuple[Floats, Floats, Floats, list[int]]:
         """Of each step: squared distance, log determinant, entries seen; and the runs' lengths."""
@@ -264,7 +292,7 @@ class SmoothField:
         weights = self._weights(steps)
         rows = np.hstack([np.ones((len(steps.before), 1)), steps.before])
         residuals = np.where(steps.missing, 0.0, steps.change - self._flow(weights, rows))
-        covariances = np.tensordot(weights, self.covariances, axes=1)
+        covariances = self._covariances(weights)
         # What is missing becomes independent, of variance 1 and without residual: it adds nothing.
         covariances[steps.missing[:, :, None] | steps.missing[:, None, :]] = 0.0
         at, entry = np.nonzero(steps.missing)
@@ -307,6 +335,11 @@ def foretold_by_fields(
             found[name] = np.zeros(len(lengths))
             found[name][long] = fitted.foretold([judged[i] for i in long])
     return found
+
+
+def _sizes(covariances: Floats) -> Floats:
+    """The size (A,) of each covariance: the geometric mean of its eigenvalues."""
+    return np.asarray(np.exp(np.linalg.slogdet(covariances)[1] / covariances.shape[-1]))
 
 
 def _moments(weights: Floats, a: Floats, b: Floats) -> Floats:

@@ -84,6 +84,9 @@ def test_a_stage_is_told_only_what_it_depends_on():
         settings = {**DEFAULTS, "hmm": DEFAULTS["hmm"] | {key: value}}
         assert options_of("hmm", settings) == options_of("hmm", DEFAULTS)
         assert options_of("map", settings) != options_of("map", DEFAULTS)
+        if key != "n_states":
+            for stage in ("half", "structure"):
+                assert options_of(stage, settings) == options_of(stage, DEFAULTS)
 
 
 @pytest.mark.parametrize(

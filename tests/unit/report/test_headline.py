@@ -37,7 +37,7 @@ def test_headline_does_not_interpret_what_is_not_significant(tmp_path: Path) -> 
     assert foretelling["sentence"] in headline(summary, significant=True)
 
 
-def test_delays_are_told_and_the_paper_s_detours_are_not(tmp_path: Path) -> None:
+def test_delays_are_told_and_the_paper_s_detours_by_its_name_only(tmp_path: Path) -> None:
     """The fast branch of a fork is a detour by the paper's rule, and delays nobody."""
     size = {
         "state": 2, "delay": 18.2, "interval_low": 11.4, "interval_high": 25.1, "n_visiting": 40,
@@ -49,7 +49,10 @@ def test_delays_are_told_and_the_paper_s_detours_are_not(tmp_path: Path) -> None
         "(95 % interval 11 to 25, 40 runs)." in said
     )
     assert "state 1" not in said
-    assert "detour" not in said
+    before, paper = said.split("By the paper's measures: ")
+    assert "detour" not in before
+    assert "detours 1 and 2" in paper
+    assert "detours none" in told(tmp_path, delays=[2], delay_sizes=[size], detour_states=[])
     assert "No state is seen to delay" in told(tmp_path, delays=[], detour_states=[1, 2])
 
 
@@ -147,7 +150,47 @@ def test_outcomes_that_are_no_times_have_no_delays(tmp_path: Path) -> None:
     said = told(
         tmp_path, outcome=outcome, detour_states=[2], delays=[], r_squared=0.25, p_value=0.01
     )
-    assert "25.0% of the variance in final accuracy" in said
+    assert "R² of final accuracy on the shares of states 0.250" in said
     assert "detour" not in said
     assert "delay" not in said
-    assert "0.0% of" in told(tmp_path, r_squared=-0.5)
+    assert "shares of states −0.500 (" in told(tmp_path, r_squared=-0.5)
+
+
+def test_whether_there_are_states_at_all_is_told_first(tmp_path: Path) -> None:
+    summary = read_json(summary_file(tmp_path, "x"))
+    first = ["Training drifts.", "The 3 states below are slices of that drift."]
+    said = headline({**summary, "structure_sentences": first}, significant=True)
+    assert said[:2] == first
+    assert said[2:] == headline({**summary, "structure_sentences": []}, significant=True)
+
+
+def test_what_halves_say_stands_in_place_of_a_fragile_choice(tmp_path: Path) -> None:
+    fragile = {"model": "gaussian", "n_states": 3, "verdict": "fragile"}
+    summary = {**read_json(summary_file(tmp_path, "x")), "selection": fragile}
+    alone = headline({**summary, "reproducibility_sentence": ""}, significant=True)
+    assert "How many states there are is a fragile choice (see “Model selection”)." in alone
+    said = headline({**summary, "reproducibility_sentence": "Halves agree."}, significant=True)
+    assert "Halves agree." in said
+    assert not any("fragile" in sentence for sentence in said)
+
+
+@pytest.mark.parametrize(
+    ("shares", "sentence"),
+    [
+        ([0.5, 0.4], "Most halves of the runs find the fork at state 0 again."),
+        ([0.9, 1.0], "Most halves of the runs find the fork at states 0 and 1 again."),
+        ([None, 1.0], "Most halves of the runs find the fork at state 1 again."),
+        ([0.4, 0.0], "Fewer than half of the halves of the runs find a fork of this map again."),
+        ([None, None], None),
+        (None, None),
+    ],
+)
+def test_whether_forks_are_found_again(
+    tmp_path: Path, shares: list[float | None] | None, sentence: str | None
+) -> None:
+    forks = {"states": [0, 1], "tested": [0], "predicting": [0], "found_again": shares}
+    said = headline(read_json(summary_file(tmp_path, "x", forks=forks)), significant=True)
+    assert [one for one in said if "halves of the runs find" in one] == (
+        [] if sentence is None else [sentence]
+    )
+    assert "The way taken from state 0 predicts when a run converges." in said

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -232,6 +233,9 @@ def test_a_fragile_choice_is_told_in_headline_and_section(tmp_path: Path) -> Non
         ],
     )
     text = Page(render_report(results)).text
+    # What halves of the runs say is told in its place, where it is known.
+    assert "is a fragile choice (see" not in text
+    text = Page(render_report(replace(results, reproducibility={}))).text
     assert "How many states there are is a fragile choice (see “Model selection”)." in text
     assert "One reason. fragile Another matter. Who knows. not known" in text
     assert "4 states 0.0 – 12.5 % chosen" in text

@@ -65,7 +65,8 @@ def test_forks_are_told_with_their_means_and_tests(folder: Path, text: str) -> N
 def test_a_fork_that_predicts_is_in_headline_and_summary(tmp_path: Path) -> None:
     results = ExperimentResults.read(write_analysis(tmp_path, *simulate(detour, 20, 1)))
     summary = summarise(results)
-    assert summary["forks"] == {"states": [0], "tested": [0], "predicting": [0]}
+    found = {"states": [0], "tested": [0], "predicting": [0]}
+    assert summary["forks"] == {**found, "found_again": [None]}
     said = headline(summary, significant=True)
     assert "The way taken from state 0 predicts when a run converges." in said
     text = Page(render_report(results, "step")).text
@@ -195,7 +196,7 @@ def test_another_outcome_is_called_by_its_name(tmp_path: Path) -> None:
     check_self_contained(html, page)
     told = re.sub(r"\s+", " ", name)
     assert f"States and {told}" in page.text
-    assert f"of the variance in {told}" in page.text
+    assert f"R² of {told} on the shares of states" in page.text
     assert f"goes with a worse {told}" in page.text
     assert "Delays and the paper's detours are defined for times only." in page.text
     assert "No state is seen to delay" not in page.text

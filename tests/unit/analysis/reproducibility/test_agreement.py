@@ -10,6 +10,7 @@ import pytest
 from tests.support.half_fits import half_of
 from training_maps.analysis.reproducibility.agreement import (
     chosen_by,
+    chosen_without,
     compare_candidates,
     compare_halves,
     mean_agreement,
@@ -146,3 +147,12 @@ def test_every_candidate_is_compared_with_itself() -> None:
     apart = index_by_pairs([0, 0, 1, 1], [0, 1, 0, 1])
     assert two["worst_states"] == pytest.approx(apart)
     assert two["states"] == pytest.approx((1 + apart) / 2)
+
+
+def test_what_a_half_s_others_choose_is_taken_if_the_half_could_fit_it() -> None:
+    runs = [[0, 1], [1, 1]]
+    halves = [half_of(i, {2: runs, 3: runs} if i < 2 else {2: runs}) for i in range(3)]
+    rows = [{"half": i, "model": "gaussian", "n_states": 3, "agreement": 1.0} for i in range(4)]
+    found = chosen_without({"choice_without": rows}, halves)
+    assert found == {0: Candidate("gaussian", 3), 1: Candidate("gaussian", 3)}
+    assert chosen_without({}, halves) == chosen_without({"choice_without": []}, halves) == {}

@@ -101,3 +101,23 @@ def test_paths_of_other_checkpoints_are_refused() -> None:
         gather_halves([half], obs, paths_of(RUNS[0]))
     with pytest.raises(InputError, match="criterion"):
         gather_halves([half], obs, paths_of(*RUNS), criterion="aicc")
+
+
+def test_found_again_holds_each_half_against_what_its_others_choose() -> None:
+    obs = observed(RUNS)
+    halves = [
+        half_of(i, {2: RUNS, 3: [[0, 1, 2], [0, 1, 2]]}, bic={2: 0.0, 3: 9.0}) for i in (0, 1)
+    ]
+    rows = [{"half": i, "model": "gaussian", "n_states": 3} for i in (0, 1)]
+    structure = {"choice_without": rows}
+    paths = paths_of(*RUNS)
+    found = gather_halves(halves, obs, paths, criterion="found_again", structure=structure)
+    assert [fit["n_states"] for fit in found["fits"]] == [3, 3]
+    # By other criteria, and where nothing is known, each half chooses by its own scores.
+    for more in (
+        {"criterion": "bic", "structure": structure},
+        {"criterion": "found_again", "structure": {"choice_without": []}},
+        {"criterion": "found_again"},
+    ):
+        found = gather_halves(halves, obs, paths, **more)
+        assert [fit["n_states"] for fit in found["fits"]] == [2, 2]
