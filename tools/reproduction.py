@@ -1,12 +1,12 @@
 """Write docs/reproduction.md from what the workflow found in the reference data.
 
-    snakemake --cores all --configfile reference/reproduction.yaml      # both: make reproduction
+    snakemake --cores all --configfile reference/reproduction.yaml      # all: make reproduction
     python -m tools.reproduction
 
 takes the numbers of each reference experiment from its results, keeps them in
 `reference/{name}/results.json`, copies the figures that the page shows to docs/images/, and renders
 `tools/reproduction.md.j2`. The words that interpret are in that template; every number in the page
-comes from those files, from `settings.json` beside them, or, of the paper, from
+comes from those files, from `settings.json` and `verdicts.json` (`tools.verdicts`) beside them, or, of the paper, from
 `training_maps.report.paper`.
 
     python -m tools.reproduction --page-only                  # after a change in the words
@@ -25,6 +25,8 @@ import numpy as np
 import pandas as pd
 import yaml
 from tools.second_opinions import RESTARTS, fit_twins, with_states
+from tools.verdicts import gain, shares
+from tools.verdicts import read as read_verdicts
 
 from training_maps.analysis.sensitivity.variants import variants_of
 from training_maps.config.resolve import resolve
@@ -278,11 +280,18 @@ def render(reference: Path) -> str:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    environment.filters |= {"number": number, "p": p_value, "pipes": pipes}
+    environment.filters |= {
+        "number": number,
+        "p": p_value,
+        "pipes": pipes,
+        "gain": gain,
+        "shares": shares,
+    }
     template = environment.get_template(TEMPLATE.name)
     order = [name for name in paper["experiments"] if name in found]
     return template.render(
         runs={name: found[name] for name in order},
+        verdicts=read_verdicts(reference),
         paper=PAPER,
         planned=paper["planned"],
         twin_restarts=RESTARTS,
