@@ -6,8 +6,8 @@
 takes the numbers of each reference experiment from its results, keeps them in
 `reference/{name}/results.json`, copies the figures that the page shows to docs/images/, and renders
 `tools/reproduction.md.j2`. The words that interpret are in that template; every number in the page
-comes from those files, from `settings.json` and `verdicts.json` (`tools.verdicts`) beside them, or, of the paper, from
-`training_maps.report.paper`.
+comes from those files, from `settings.json` and `verdicts.json` (`tools.verdicts`) beside them, or,
+of the paper, from `training_maps.report.paper`.
 
     python -m tools.reproduction --page-only                  # after a change in the words
 """

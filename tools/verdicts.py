@@ -2,7 +2,7 @@
 
     snakemake --cores all --configfile reference/reproduction.yaml      # by the paper's method
     snakemake --cores all --configfile reference/recommended.yaml       # by the recommended one
-    python -m tools.verdicts                                            # all of it: make reproduction
+    python -m tools.verdicts                                            # all: make reproduction
 
 takes the verdicts from the results, keeps them in `reference/{name}/verdicts.json`, and writes the
 tables of docs/choices.md between their markers. docs/reproduction.md reads the same files
