@@ -17,7 +17,7 @@ from tests.support.whole_path import analyse, settings_of
 N_RUNS, N_CHECKPOINTS, SEED = 16, 60, 1
 FEW_FITS = {
     "hmm": {"n_states": "1-5", "restarts": 2},
-    "reproducibility": {"halves": 2, "restarts": 1},
+    "reproducibility": {"halves": 2, "restarts": 2},
 }
 
 

@@ -1,5 +1,7 @@
 """Which model's map is drawn: the kind that the verdict names, with states that are found again.
 
+Of runs that drift, no kind is right; their slices are of the kind that foretells better.
+
 Of a kind of model, every number of states foretells a little differently, and BIC takes the one
 that foretells the validation runs best for its size; two halves of the runs then often end in
 different states. Here a model counts only if the two halves of every pair agree on the states of
@@ -67,7 +69,11 @@ def choose_found_again(
     }
     known = [c for c in ordered if tuple(c) in rate and agreement.get(c)]
     able = [c for c in known if c.n_states > 1]
-    wanted = "autoregressive" if ladder.verdict == "phases" else "gaussian"
+    # Of drift, slices of the kind that foretells better.
+    moving = ladder.verdict == "phases" or (
+        ladder.verdict == "drift" and (ladder.gains["moving"].mean or 0.0) > 0
+    )
+    wanted = "autoregressive" if moving else "gaussian"
     of_kind = [c for c in able if rung_of(*c) == wanted] or able or known
     if not of_kind:
         return None

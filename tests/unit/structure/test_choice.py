@@ -9,7 +9,7 @@ import pytest
 
 from training_maps.model_selection.criteria import Candidate
 from training_maps.structure.choice import AGREE, AGREE_AT_WORST, Choice, choose_found_again
-from training_maps.structure.ladder import Ladder, rung_of
+from training_maps.structure.ladder import Gain, Ladder, rung_of
 
 PLACES = [Candidate("gaussian", k) for k in (1, 2, 3, 4)]
 MOVING = [Candidate("autoregressive", k) for k in (1, 2, 3)]
@@ -18,14 +18,18 @@ ALL = [*PLACES, *MOVING, *FULL]
 AGREED = {candidate: [1.0, 0.9] for candidate in ALL}
 
 
-def ladder(verdict: Any, rates: Mapping[Candidate, float]) -> Ladder:
-    """A ladder with this verdict, on which models foretell at these rates."""
+def ladder(verdict: Any, rates: Mapping[Candidate, float], moving: float = -1.0) -> Ladder:
+    """A ladder with this verdict, on which models foretell at these rates.
+
+    `moving` is how much better autoregressive states foretell than Gaussian ones.
+    """
     members = [
         {"rung": rung_of(*candidate), **candidate._asdict(), "mean": rate}
         for candidate, rate in rates.items()
     ]
     members.append({"rung": "field", "model": "field_wide", "n_states": None, "mean": 100.0})
-    return Ladder(verdict, {}, {}, "field", members)
+    gains = {"moving": Gain(moving, None, None, 0)}
+    return Ladder(verdict, {}, gains, "field", members)
 
 
 RATES = {candidate: float(i) for i, candidate in enumerate(ALL) if candidate != PLACES[0]}
@@ -55,6 +59,13 @@ def test_the_kind_is_the_verdict_s_and_the_number_foretells_best(
     choice = choose_found_again(ladder(verdict, RATES), AGREED, tried)
     assert choice == Choice(*expected, pytest.approx(0.95), 0.9, True)
     assert choose_found_again(ladder(verdict, RATES), AGREED, reversed(tried)) == choice
+
+
+def test_slices_of_a_drift_are_of_the_kind_that_foretells_better() -> None:
+    for moving, expected in ((0.5, FULL[1]), (-0.5, PLACES[3])):
+        choice = choose_found_again(ladder("drift", RATES, moving), AGREED, ALL)
+        assert choice is not None
+        assert Candidate(choice.model, choice.n_states) == expected
 
 
 @pytest.mark.parametrize(
