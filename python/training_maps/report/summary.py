@@ -76,7 +76,7 @@ def summarise(results: ExperimentResults) -> dict[str, Any]:
         "foretelling": results.regression.get("foretelling"),
         "outlier_seeds": _outliers(results),
         "selection": _selection(results.stability),
-        "choice": _choice(results.stability),
+        "choice": _choice(results.stability, results.structure.get("verdict")),
         "structure": results.structure.get("verdict"),
         "structure_sentences": structure_sentences(results),
         "reproducibility": _reproducibility(results.reproducibility),
@@ -157,10 +157,15 @@ def _selection(stability: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def _choice(stability: dict[str, Any]) -> str | None:
-    """ "stable" or "fragile", as what is not known to be stable is too; None without a choice."""
+def _choice(stability: dict[str, Any], structure: str | None = None) -> str | None:
+    """ "stable" or "fragile", as what is not known to be stable is too; None without a choice.
+
+    No number of states is right for runs that drift, however often halves cut them alike.
+    """
     if not stability:
         return None
+    if structure == "drift":
+        return "fragile"
     return "stable" if stability["verdict"] == "stable" else "fragile"
 
 

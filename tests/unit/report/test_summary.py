@@ -139,3 +139,5 @@ def test_broken_summaries_are_named(tmp_path: Path) -> None:
 def test_choice_is_firm_or_not(verdict: str, choice: str) -> None:
     assert _choice({"verdict": verdict}) == choice
     assert _choice({}) is None
+    assert _choice({"verdict": verdict}, "phases") == choice
+    assert _choice({"verdict": verdict}, "drift") == "fragile"
