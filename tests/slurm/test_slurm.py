@@ -14,15 +14,15 @@ def test_the_whole_experiment(cluster, project, local):
     assert "results/tiny/report.html" in told
     jobs = {job["JobId"]: job for job in cluster.jobs(project)}
     assert {job["JobState"] for job in jobs.values()} == {"COMPLETED"}
-    # Two blocks of training; groups of metrics, models, analysis and what people look at.
-    assert len(jobs) == 6, [job["Comment"] for job in jobs.values()]
+    # Two blocks of training; groups of metrics, models, halves, analysis and what people look at.
+    assert len(jobs) == 7, [job["Comment"] for job in jobs.values()]
     training = [job for job in jobs.values() if job["Comment"].startswith("rule_train")]
     others = [job for job in jobs.values() if job not in training]
-    assert [job["NumCPUs"] for job in training + others] == ["2"] * 2 + ["1"] * 4
+    assert [job["NumCPUs"] for job in training + others] == ["2"] * 2 + ["1"] * 5
     # The one GPU is for training, one job after the other.
     assert ["gpu" in job.get("TresPerJob", "") for job in training + others] == [True] * 2 + [
         False
-    ] * 4
+    ] * 5
     first, second = sorted(training, key=lambda job: job["StartTime"])
     assert first["EndTime"] <= second["StartTime"]
     # What has succeeded leaves no log of SLURM's behind, and nothing is left to do.

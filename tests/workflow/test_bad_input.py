@@ -88,7 +88,8 @@ def test_too_few_checkpoints_are_said(project):
 
 
 def test_fewer_than_five_runs_and_no_converging_run_still_give_a_map(project):
-    config = ["seeds=0-2", "training={learning_rate: 0.001, length: 20}", "results=few"]
+    config = ["seeds=0-2", "training={learning_rate: 0.001, length: 20}", "results=few",
+              "reproducibility={halves: 1}"]  # fmt: skip
     project.run("--config", *config)
     results = project.folder / "few/tiny"
     summary = json.loads((results / "summary.json").read_text())

@@ -1,10 +1,12 @@
 """The workflow from nothing to a report, on a setting of seconds."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
 
+from training_maps import TrainingMap, observations, select_hmm
 from training_maps.metrics.definitions import METRIC_COLUMNS
 
 TABLES = {
@@ -68,6 +70,39 @@ def test_the_summary_agrees_with_what_stands_behind_it(finished):
     assert len(distances) == 15
     assert summary["dissimilarity"]["index"] == distances["index"].mean()
     assert len(pd.read_csv(results.parent / "comparison.csv")) == 1
+    structure = json.loads((results / "structure.json").read_text())
+    assert summary["structure"] == structure["verdict"] in ("drift", "phases", "regions")
+    found = json.loads((results / "reproducibility.json").read_text())
+    assert summary["reproducibility"] == found["agreement"]
+    assert len(found["fits"]) == structure["n_halves"] == 2
+
+
+def test_halves_do_not_change_the_paper_s_map_and_can_be_left_out(finished, project):
+    """The map of trained runs is the paper's: of Gaussian states, by BIC, each run on its scale."""
+    halves = ("structure.json", "reproducibility.json", "reproducibility", "logs/structure.log")
+    names = ("observations.parquet", "state_paths.csv", "training_map.json",
+             "hmm/model_selection.csv", "dissimilarity.csv", "coefficients.csv")  # fmt: skip
+    expected = {name: (finished[0].results / name).read_bytes() for name in names}
+    for path in project.results.iterdir():
+        if path.name != "runs":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    without = ["--config", "reproducibility={halves: 0}"]
+    project.run(*without)
+    assert project.planned(*without) == {}
+    assert not [name for name in halves if (project.results / name).exists()]
+    assert {name: (project.results / name).read_bytes() for name in names} == expected
+    summary = json.loads((project.results / "summary.json").read_text())
+    assert summary["structure"] is None
+    assert set(summary["reproducibility"].values()) == {None}
+    assert not [note for note in summary["notes"] if note["kind"] == "no_halves"]
+    tables = {
+        seed: pd.read_parquet(project.results / f"runs/seed-{seed}/metrics.parquet")
+        for seed in range(6)
+    }
+    model = select_hmm(observations(tables), n_states=range(1, 4), restarts=2, random_state=0)
+    paths = TrainingMap.from_model(model).paths
+    found = pd.read_csv(project.results / "state_paths.csv")
+    pd.testing.assert_frame_equal(found, paths, check_dtype=False)
 
 
 def test_the_terminal_ends_with_the_summary_and_where_the_report_is(finished):
