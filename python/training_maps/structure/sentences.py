@@ -28,7 +28,7 @@ def verdict_sentence(structure: Mapping[str, Any]) -> str:
     if verdict == "drift":
         better = max(("autoregressive", "gaussian"), key=lambda name: _mean(gains[name]))
         return (
-            "Training drifts: states are not seen to foretell other runs better than a smooth drift "
+            "Training drifts: states are not seen to foretell runs better than a smooth drift "
             f"({_amount(gains[better])})."
         )
     gain = gains["autoregressive" if verdict == "phases" else "gaussian"]

@@ -33,12 +33,12 @@ SENTENCES = [
     ),
     (  # of both kinds, that which comes nearest
         structure("drift", gaussian=gain(-7.0, -9.0, -5.0), autoregressive=gain(-0.4, -1.0, 0.2)),
-        "Training drifts: states are not seen to foretell other runs better than a smooth drift "
+        "Training drifts: states are not seen to foretell runs better than a smooth drift "
         "(−0.40 nats a checkpoint, 95 % interval −1.00 to +0.20).",
     ),
     (
         structure("drift", gaussian=gain(-0.125)),
-        "Training drifts: states are not seen to foretell other runs better than a smooth drift "
+        "Training drifts: states are not seen to foretell runs better than a smooth drift "
         "(−0.12 nats a checkpoint, 2 runs: too few for an interval).",
     ),
     (
