@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from training_maps.utils.files import read_json, replace_when_whole, write_json
+from training_maps.utils.wording import kind_of_model
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "reference"
@@ -31,11 +32,6 @@ _SUMMARY = (
 )  # fmt: skip
 # Numbers of states in the table of agreement.
 _NUMBERS = (2, 3, 4, 5, 6)
-_SHORT = {
-    "gaussian": "Gaussian",
-    "autoregressive": "autoregressive",
-    "vector_autoregressive": "vector autoregressive",
-}
 _HEADER = (
     "reference data, method",
     "verdict",
@@ -135,7 +131,7 @@ def table(reference: Path) -> str:
 
 def _cells(found: Mapping[str, Any]) -> tuple[str, ...]:
     given, agreement = found["given"], found["agreement"]
-    kind = _SHORT[found["model"]]
+    kind = kind_of_model(found["model"])
     return (
         found["verdict"] or "–",
         gain(found["gains"]["autoregressive"]),
@@ -165,7 +161,7 @@ def agreement_table(reference: Path) -> str:
             for model, cells in by_model.items():
                 if method == "recommended" or model == "gaussian":
                     row_cells = [cells.get(k, "") for k in _NUMBERS]
-                    row_cells = [f"`{name}`, {method}", _SHORT[model], *row_cells]
+                    row_cells = [f"`{name}`, {method}", kind_of_model(model), *row_cells]
                     lines.append("| " + " | ".join(row_cells) + " |")
     return "\n".join(lines)
 

@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Write what the variant finds."""
     from training_maps.analysis.sensitivity.reanalysis import load_reference, reanalyse
     from training_maps.hmm.observations import Observations
-    from training_maps.model_selection.criteria import FOUND_AGAIN
+    from training_maps.model_selection.criteria import FOUND_AGAIN, IN_ITS_PLACE
 
     obs = Observations.load(arguments.observations)
     reference = load_reference(
@@ -67,7 +67,11 @@ def run(arguments: argparse.Namespace) -> None:
     settings = read_options(arguments, "sensitivity_variant")
     settings["n_states"] = parse_seeds(settings["n_states"], "--n-states")
     if settings["criterion"] == FOUND_AGAIN:  # its halves are those of the experiment's own fits
-        settings |= {"criterion": "bic", "model": reference.model, "n_states": [reference.n_states]}
+        settings |= {
+            "criterion": IN_ITS_PLACE,
+            "model": reference.model,
+            "n_states": [reference.n_states],
+        }
     found = reanalyse(obs, variant, reference, **settings)
     found["left_out"] = variant.left_out
     write_json({**found, "made_by": made_by(**settings)}, arguments.output)

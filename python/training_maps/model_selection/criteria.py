@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Chooses by what halves of the runs agree on (`training_maps.structure.choice`), not by scores.
 FOUND_AGAIN = "found_again"
+#: What stands in for it where halves say nothing, and where a score is wanted.
+IN_ITS_PLACE = "bic"
 #: The criteria that choose by the scores.
 CRITERIA = tuple(name for name in get_args(Criterion) if name != FOUND_AGAIN)
 AGGREGATES = get_args(Aggregate)
@@ -57,6 +59,11 @@ def all_candidates(model: str | Sequence[str], n_states: Iterable[int]) -> list[
         missing = "n_states: no number of states" if models else "model: no kind of model"
         raise InputError(f"{missing} to try")
     return sorted(candidates, key=lambda candidate: candidate.order)
+
+
+def criterion_of_scores(criterion: str) -> str:
+    """The criterion that judges scores: itself, or what stands in for halves of the runs."""
+    return IN_ITS_PLACE if criterion == FOUND_AGAIN else criterion
 
 
 def check_choice(criterion: str, aggregate: str) -> None:

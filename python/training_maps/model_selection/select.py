@@ -29,6 +29,7 @@ from training_maps.model_selection.criteria import (
     by_candidate,
     check_choice,
     choose,
+    criterion_of_scores,
     judged,
 )
 from training_maps.model_selection.fit import fit_hmm
@@ -155,7 +156,7 @@ def load_selected(
         InputError: if a file is missing, broken, or belongs to other observations or scores.
     """
     choice = (structure or {}).get("choice") if criterion == FOUND_AGAIN else None
-    check_choice("bic" if criterion == FOUND_AGAIN else criterion, aggregate)
+    check_choice(criterion_of_scores(criterion), aggregate)
     fits, tables = {}, []
     for candidate in all_candidates(model, n_states):
         stem = file_stem(candidate)
@@ -176,7 +177,7 @@ def load_selected(
     if choice is not None:
         return _found_again(obs, fits, scores, choice, aggregate)
     if criterion == FOUND_AGAIN:
-        selected = _selected(obs, fits, scores, "bic", aggregate)
+        selected = _selected(obs, fits, scores, criterion_of_scores(criterion), aggregate)
         return replace(selected, notes=(*selected.notes, _NO_HALVES))
     return _selected(obs, fits, scores, criterion, aggregate)
 
@@ -260,7 +261,7 @@ def _model(
 ) -> SelectedModel:
     """A chosen model with what is said of it."""
     fitted = fits[chosen]
-    value = judged(scores, "bic" if criterion == FOUND_AGAIN else criterion, aggregate)[chosen]
+    value = judged(scores, criterion_of_scores(criterion), aggregate)[chosen]
     return SelectedModel(
         hmm=fitted.hmm,
         observations=obs,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from training_maps.utils.wording import listing, numbered, plural
+from training_maps.utils.wording import kind_of_model, listing, numbered, plural
 
 Verdict = Literal["stable", "fragile", "not known"]
 _CRITERION_PHRASES = {
@@ -14,7 +14,6 @@ _CRITERION_PHRASES = {
     "aic": "AIC is lower",
     "log_likelihood": "log-likelihood is higher",
 }
-_MODEL_PHRASES = {"gaussian": "Gaussian", "vector_autoregressive": "vector autoregressive"}
 _AGGREGATE_PHRASES = {"mean": "the mean over restarts", "best": "the best restart"}
 
 
@@ -83,7 +82,7 @@ def candidate_name(candidate: Mapping[str, Any], candidates: Sequence[Mapping[st
 def _noun(candidate: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]]) -> str:
     """ "states", "state", or "autoregressive states" where several kinds of model were tried."""
     states = "state" if candidate["n_states"] == 1 else "states"
-    kind = _MODEL_PHRASES.get(candidate["model"], candidate["model"])
+    kind = kind_of_model(candidate["model"])
     return f"{kind} {states}" if len({other["model"] for other in candidates}) > 1 else states
 
 

@@ -36,6 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training_maps.hmm.base import one_thread
+from training_maps.hmm.covariances import floored
 from training_maps.hmm.inference import log_likelihood
 from training_maps.hmm.missing_values import gaps_filled
 from training_maps.hmm.observations import Observations
@@ -241,7 +242,7 @@ class SmoothField:
             scatters = _moments(weights, residuals, residuals)
             usual = residuals.T @ residuals / len(rows)
             shapes = self._shrunk(scatters, weights.sum(axis=0), usual)
-            self.covariances = self._floored(shapes * sizes[:, None, None])
+            self.covariances = floored(shapes * sizes[:, None, None], self.covariance_floor, "full")
             sizes = _sizes(self.covariances)
 
     def _regress(self, weights: Floats, rows: Floats, change: Floats) -> None:
@@ -268,12 +269,6 @@ class SmoothField:
             size = (np.sum(inverse * scatter) / d + _NO_ROWS) / (count + _NO_ROWS)
             found.append((scatter + _PRIOR_OF_NOISE * size * usual) / (count + _PRIOR_OF_NOISE))
         return np.array(found)
-
-    def _floored(self, covariances: Floats) -> Floats:
-        """Covariances (A, d, d) with every eigenvalue below the floor raised to it."""
-        values, vectors = np.linalg.eigh(covariances)
-        raised = np.maximum(values, self.covariance_floor)
-        return np.asarray((vectors * raised[:, None, :]) @ np.swapaxes(vectors, 1, 2))
 
     def _covariances(self, weights: Floats) -> Floats:
         """The covariance (n, d, d) of each step: shapes are blended, and logarithms of sizes.

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from training_maps.utils.wording import kind_of_model
+
 _WHAT = {
     "phases": "Training has phases: states as ways of moving foretell",
     "regions": "Training moves between regions: states as places foretell",
-}
-_KIND = {
-    "gaussian": "Gaussian",
-    "autoregressive": "autoregressive",
-    "vector_autoregressive": "vector autoregressive",
 }
 
 
@@ -54,9 +51,11 @@ def map_sentence(structure: Mapping[str, Any], model: str, n_states: int) -> str
     moving = structure["gains"]["moving"]["mean"] or 0.0
     worse = moving if verdict == "phases" else -moving
     if worse <= 0:  # as good, within what is sure
-        return f"The map below has {_KIND[model]} states, another kind than the verdict names."
+        return (
+            f"The map below has {kind_of_model(model)} states, another kind than the verdict names."
+        )
     return (
-        f"The map below has {_KIND[model]} states, which foretell other runs worse by "
+        f"The map below has {kind_of_model(model)} states, which foretell other runs worse by "
         f"{worse:.1f} nats a checkpoint."
     )
 
@@ -64,7 +63,7 @@ def map_sentence(structure: Mapping[str, Any], model: str, n_states: int) -> str
 def choice_sentence(structure: Mapping[str, Any]) -> str:
     """Whether halves of the runs agree on the model that was chosen by that."""
     choice = structure["choice"]
-    of = f"{choice['n_states']} {_KIND[choice['model']]} states"
+    of = f"{choice['n_states']} {kind_of_model(choice['model'])} states"
     agree = f"adjusted Rand index {choice['agreement']:.2f}, at worst {choice['worst']:.2f}"
     if choice["found_again"]:
         return f"Halves of the runs agree on {of} ({agree})."

@@ -48,6 +48,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
         "analysis/reproducibility/agreement",
         "model_selection/criteria",
         "stats/agreement",
+        WORDING,
     ),
     "map": (
         "commands/map",

@@ -83,6 +83,11 @@ def interval(bounds: Sequence[float | None] | None, digits: int | None = None) -
     return f"{low} to {high}"
 
 
+def kind_of_model(name: str) -> str:
+    """A kind of model as it stands before "states": Gaussian, vector autoregressive."""
+    return "Gaussian" if name == "gaussian" else name.replace("_", " ")
+
+
 def route(states: Sequence[int]) -> str:
     """A route through the map: "0 → 1 → 3"."""
     return " → ".join(str(state) for state in states)

@@ -18,7 +18,7 @@ from training_maps.analysis.reproducibility.agreement import (
 from training_maps.analysis.reproducibility.found_again import ALIKE, FindDelays, found_again
 from training_maps.analysis.reproducibility.sentences import reproducibility_sentences
 from training_maps.hmm.observations import Observations
-from training_maps.model_selection.criteria import FOUND_AGAIN, check_choice
+from training_maps.model_selection.criteria import FOUND_AGAIN, check_choice, criterion_of_scores
 from training_maps.reproducibility.refit import HalfFit
 from training_maps.settings.sections import SelectionSettings
 from training_maps.utils.errors import InputError
@@ -58,8 +58,7 @@ def gather_halves(
         InputError: if the paths are of other checkpoints, or a rule is not one there is.
     """
     by_halves = criterion == FOUND_AGAIN
-    if by_halves:
-        criterion = "bic"  # where halves say nothing, as in `model_selection.select`
+    criterion = criterion_of_scores(criterion)
     check_choice(criterion, aggregate)
     keys = ["seed", "step"]
     paths = paths.sort_values(keys, ignore_index=True)

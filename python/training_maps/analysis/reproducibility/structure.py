@@ -7,11 +7,10 @@ from typing import Any
 
 from training_maps.analysis.reproducibility.agreement import compare_halves
 from training_maps.model_selection.criteria import Candidate
-from training_maps.reproducibility.halves import pairs_of
 from training_maps.reproducibility.rates import rates_of
 from training_maps.reproducibility.refit import HalfFit
 from training_maps.structure.choice import Choice, choose_found_again
-from training_maps.structure.ladder import judge
+from training_maps.structure.ladder import Ladder, judge
 from training_maps.structure.sentences import verdict_sentence
 
 
@@ -32,38 +31,37 @@ def structure_of(halves: Sequence[HalfFit], tried: Iterable[Candidate]) -> dict[
     fitted = sorted((h for h in halves if h.reason is None), key=lambda half: half.number)
     ladder = judge(rates_of(fitted))
     found = ladder.to_dict()
-    choice = _choice(fitted, tried)
-    without = [
-        {"half": half.number, **choice_without.to_dict()}
-        for half in fitted
-        for choice_without in [_choice(_outside_pair(fitted, half), tried)]
-        if choice_without is not None
-    ]
+    choice = _choice(fitted, tried, ladder)
     return {
         **found,
         "n_halves": len(fitted),
         "scheme": fitted[0].scheme if fitted else None,
         "sentence": verdict_sentence(found),
         "choice": choice and choice.to_dict(),
-        "choice_without": without,
+        "choice_without": _choices_without(fitted, tried),
     }
 
 
-def _choice(halves: Sequence[HalfFit], tried: Sequence[Candidate]) -> Choice | None:
-    """The choice of some halves."""
+def _choice(halves: Sequence[HalfFit], tried: Sequence[Candidate], ladder: Ladder) -> Choice | None:
+    """The choice of some halves, whose ladder is given."""
     agreement = {}
     for candidate in tried:
         given = {half.number: candidate for half in halves if candidate in half.candidates}
         agreement[candidate] = [pair["states"] for pair in compare_halves(halves, given)]
-    return choose_found_again(judge(rates_of(halves)), agreement, tried) if halves else None
+    return choose_found_again(ladder, agreement, tried) if halves else None
 
 
-def _outside_pair(halves: Sequence[HalfFit], half: HalfFit) -> list[HalfFit]:
-    """All halves but this one and, of halves, the other one of its pair; all if none were left."""
-    numbers = [other.number for other in halves]
-    left_out = {half.number}
-    if half.scheme == "halves":
-        left_out |= {number for pair in pairs_of(numbers, half.scheme) if half.number in pair
-                     for number in pair}  # fmt: skip
-    kept = [other for other in halves if other.number not in left_out]
-    return kept or list(halves)
+def _choices_without(halves: Sequence[HalfFit], tried: Sequence[Candidate]) -> list[dict[str, Any]]:
+    """For each half, what all others outside its pair choose; all choose if none were left."""
+    found: dict[int, Choice | None] = {}
+    for half in halves:
+        outside = [other for other in halves if _pair(other) != _pair(half)] or list(halves)
+        if _pair(half) not in found:  # both halves of a pair have the same outside
+            found[_pair(half)] = _choice(outside, tried, judge(rates_of(outside)))
+    choices = [(half.number, found[_pair(half)]) for half in halves]
+    return [{"half": number, **choice.to_dict()} for number, choice in choices if choice]
+
+
+def _pair(half: HalfFit) -> int:
+    """The number of a half's pair; a fit that leaves out a run is by itself."""
+    return half.number // 2 if half.scheme == "halves" else half.number
