@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 
 import numpy as np
 import pandas as pd
@@ -210,11 +209,3 @@ class TestStates:
             return float(np.linalg.norm(means[0] - means[1]))
 
         assert apart("stark_fork") > apart("fork_equal")
-
-
-def test_forty_runs_take_a_fifth_of_a_second_at_most() -> None:
-    """Measured 0.03 s; the limit is of the processor's time, since machines are shared."""
-    for kind in KINDS.values():
-        begin = time.process_time()
-        kind(40, 0)
-        assert time.process_time() - begin < 0.2
