@@ -23,7 +23,8 @@ from typing import Any
 import torch
 
 from training_maps.runs.checkpoints import run_folder
-from training_maps.training.networks import is_out_of_memory, of_rows
+from training_maps.training.devices import is_out_of_memory
+from training_maps.training.side_by_side import of_rows
 from training_maps.utils.files import read_json, replace_when_whole, write_json
 from training_maps.utils.seeds import format_seeds
 
