@@ -60,8 +60,10 @@ class Alone:
         return norms_of(stacks, 1)
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """Parameters and buffers, each as a stack of one."""
-        return {name: value.detach()[None] for name, value in self._network.state_dict().items()}
+        """Parameters and buffers, each as a stack of one; what has two names is there once."""
+        state = self._network.state_dict()
+        own = dict(self._network.named_parameters()) | dict(self._network.named_buffers())
+        return {name: value.detach()[None] for name, value in state.items() if name in own}
 
     def state(self) -> dict[str, Any]:
         """Parameters, buffers and the optimiser's state."""
