@@ -28,7 +28,8 @@ from training_maps.training.examples import Examples
 from training_maps.training.networks import Networks, measured
 from training_maps.training.random_streams import Streams, noise_state, restore_noise
 from training_maps.training.recipe import Recipe, checkpoint_steps
-from training_maps.training.records import Record, Recorder, Recording
+from training_maps.training.record_log import Record
+from training_maps.training.records import Recorder, Recording
 from training_maps.training.seed_blocks import train_block
 from training_maps.training.side_by_side import SideBySide
 from training_maps.training.tasks import Task
@@ -208,12 +209,11 @@ class Training:
     def _save(self, step: int) -> None:
         """Save everything needed to resume from `step`."""
         self._written()
-        records = [dataclasses.asdict(record) for record in self.recorder.records]
         positions = self.examples.positions(step)
         state = {
             "step": step,
             "networks": self.networks.state(),
-            "records": json.dumps(records),
+            "records": self.recorder.saved(),
             "positions": json.dumps(positions),
             "noise": noise_state(self.device),
         }
@@ -224,9 +224,7 @@ class Training:
         """Go back to the saved state, if there is one; return its step, or None."""
         state = resume.load(self._folder, self._identity, self.device)
         if state is not None:
-            records = [Record(**record) for record in json.loads(state["records"])]
-            fresh, self.recorder.records = self.recorder.records, records
-            gone = self.recorder.missing()
+            gone = self.recorder.restore(state["records"])
             if gone is None:
                 start = self._copied_tensors()
                 self.networks.restore(state["networks"])
@@ -235,7 +233,6 @@ class Training:
                 restore_noise(state["noise"])
                 logger.info("%s: going on from step %d", self._name, state["step"])
                 return int(state["step"])
-            self.recorder.records = fresh
             logger.warning("%s is missing: training starts from the beginning", gone)
         resume.clear(self._folder)
         return None
