@@ -70,7 +70,7 @@ def test_where_folders_cannot_be_synced_files_are_written_all_the_same(tmp_path,
     fsync = files.os.fsync
 
     def refused(handle):
-        if Path(files.os.readlink(f"/proc/self/fd/{handle}")).is_dir():
+        if Path(f"/proc/self/fd/{handle}").readlink().is_dir():
             raise OSError(files.errno.EINVAL, "Invalid argument")
         fsync(handle)
 
@@ -86,7 +86,7 @@ def test_what_the_disk_does_not_take_is_no_result(tmp_path, monkeypatch):
         raise OSError(files.errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(files.os, "fsync", full)
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(OSError, match="No space left") as caught:
         files.write_json({"a": 1}, tmp_path / "a.json")
     assert caught.value.filename == str(tmp_path / "a.json")
     assert not list(tmp_path.iterdir())

@@ -109,7 +109,7 @@ def watched(folder: Path) -> Iterator[Disk]:
 
     def noting_fsync(handle: int) -> None:
         fsync(handle)
-        path = Path(os.readlink(f"/proc/self/fd/{handle}"))
+        path = Path(f"/proc/self/fd/{handle}").readlink()
         if path.is_dir():
             disk.events.append(FolderSynced(path))
         else:
@@ -117,10 +117,11 @@ def watched(folder: Path) -> Iterator[Disk]:
 
     def noting(move: Callable[..., None]) -> Callable[..., None]:
         def moved(source: Any, target: Any, **options: Any) -> None:
-            inode = os.stat(source).st_ino
-            content = None if os.path.isdir(source) else Path(source).read_bytes()
+            named = Path(source)
+            inode = named.stat().st_ino
+            content = None if named.is_dir() else named.read_bytes()
             move(source, target, **options)
-            disk.events.append(Renamed(Path(source), Path(target), inode, content))
+            disk.events.append(Renamed(named, Path(target), inode, content))
 
         return moved
 

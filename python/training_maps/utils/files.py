@@ -250,6 +250,17 @@ def write_json(data: Any, path: str | os.PathLike[str]) -> None:
         aside.write_text(text, encoding="utf-8")
 
 
+def damage(path: str | os.PathLike[str], error: object) -> str:
+    """What is wrong with a file that cannot be read as what it should be, and what to do.
+
+    A file system that was not in order after a power cut leaves files that are empty, or all zeros.
+    """
+    with suppress(OSError), Path(path).open("rb") as file:
+        if not any(file.read(_PART)):
+            return "is empty, as a power cut may leave it; remove it and run again"
+    return str(error)
+
+
 def read_json(path: str | os.PathLike[str]) -> Any:
     """Read a JSON file; a missing or broken file is an `InputError` that names it."""
     try:
@@ -257,7 +268,8 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is not valid JSON ({error})") from error
+        what = damage(path, f"is not valid JSON ({error})")
+        raise InputError(f"{path}: {what}") from error
 
 
 def write_table(
@@ -298,12 +310,13 @@ def read_table(path: str | os.PathLike[str], columns: Iterable[str] = ()) -> pd.
         reason = error.strerror or str(error)
         raise InputError(f"{path}: cannot be read as a table ({reason})") from error
     except ValueError as error:  # pandas' and pyarrow's parse errors are ValueErrors
-        raise InputError(f"{path}: cannot be read as a table ({error})") from error
+        what = damage(path, f"cannot be read as a table ({error})")
+        raise InputError(f"{path}: {what}") from error
     missing = [column for column in columns if column not in table.columns]
     if missing:
-        raise InputError(
-            f"{path}: has no column {', '.join(missing)}; it has {', '.join(map(str, table))}"
-        )
+        there = ", ".join(map(str, table))
+        what = damage(path, f"has no column {', '.join(missing)}; it has {there}")
+        raise InputError(f"{path}: {what}")
     return table
 
 
