@@ -1,0 +1,1 @@
+"""Fuzzers of what reads strangers' files in Python; those of the Rust engine are in rust_metrics/fuzz."""
