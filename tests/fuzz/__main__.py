@@ -2,8 +2,8 @@
 
     python -m tests.fuzz csv -max_total_time=60
 
-What comes after the target's name is libFuzzer's. Cases are kept in `.fuzz/TARGET`; what is found is
-written there as `crash-...`, to become a test. Needs atheris (`make fuzz` installs it).
+What comes after the target's name is libFuzzer's. Cases are kept in `.fuzz/TARGET`; what is found
+is written there as `crash-...`, to become a test. Needs atheris (`make fuzz` installs it).
 """
 
 from __future__ import annotations
