@@ -66,6 +66,7 @@ test-slurm: slurm ## run the workflow on a real SLURM of this machine, which roo
 lint: setup ## check format, lint and types of everything, warnings as errors
 	@tools/system-packages.sh lint
 	cargo fmt --all --check --manifest-path rust_metrics/Cargo.toml
+	cargo fmt --check --manifest-path rust_metrics/fuzz/Cargo.toml
 	cargo clippy --quiet --locked --all-targets --manifest-path rust_metrics/Cargo.toml -- -D warnings
 	ruff format --check $(CODE)
 	ruff check $(CODE)
@@ -76,6 +77,7 @@ lint: setup ## check format, lint and types of everything, warnings as errors
 
 format: setup ## format all sources
 	cargo fmt --all --manifest-path rust_metrics/Cargo.toml
+	cargo fmt --manifest-path rust_metrics/fuzz/Cargo.toml
 	ruff format $(CODE)
 	ruff check --fix $(CODE)
 	snakefmt Snakefile workflow

@@ -58,10 +58,7 @@ fuzz_target!(|input: Input| {
     match measured(source(&content), &selection).unwrap() {
         Ok(metrics) => check_finite(&metrics),
         Err(error) => {
-            assert!(
-                matches!(error, Error::NonFinite { .. } | Error::Overflow { .. }),
-                "{error:?}"
-            )
+            assert!(matches!(error, Error::NonFinite { .. } | Error::Overflow { .. }), "{error:?}")
         }
     }
 });
