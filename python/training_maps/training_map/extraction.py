@@ -47,6 +47,7 @@ def states_of_model(
     model: SelectedModel,
     features: Mapping[int, tuple[Feature, ...]],
     inverse: Mapping[int, np.ndarray],
+    noise_of: Mapping[int, int],
 ) -> tuple[State, ...]:
     """The states that some run visits, ascending, with what the model knows of them."""
     metrics = tuple(model.observations.metrics)
@@ -65,6 +66,7 @@ def states_of_model(
                 stay_probability=float(transitions[state, state]),
                 mean=dict(zip(metrics, model.hmm.means_[state].tolist(), strict=True)),
                 inverse_covariance=dict(zip(metrics, inverse[state].tolist(), strict=True)),
+                noise_of=noise_of.get(state),
             )
         )
     return tuple(states)
