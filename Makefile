@@ -21,7 +21,7 @@ export VIRTUAL_ENV := $(VENV)
 ASKED := $(if $(filter-out auto,$(TORCH)),torch-asked-for)
 
 .DEFAULT_GOAL := help
-.PHONY: torch-asked-for help setup slurm run reproduction test test-slurm lint format docs bench clean
+.PHONY: torch-asked-for help setup slurm run reproduction test test-slurm lint format docs bench sbom clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -84,6 +84,9 @@ docs: setup ## build the documentation (site/)
 
 bench: setup ## measure what we claim about speed (benchmarks/)
 	$(BIN)/python -m benchmarks
+
+sbom: setup ## list all that is pinned, as a CycloneDX bill of materials (sbom.cdx.json)
+	$(BIN)/python -m tools.sbom sbom.cdx.json
 
 clean: ## remove what building made; results/ stays
 	rm -rf site .pytest_cache .mypy_cache .ruff_cache rust_metrics/target

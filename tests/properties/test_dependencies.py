@@ -8,6 +8,7 @@ import tomllib
 
 import pytest
 from packaging.version import Version
+from tools import sbom
 
 from tests.support.project import ROOT
 from training_maps.runs.torch_format import SAFE_SINCE
@@ -125,3 +126,26 @@ def test_every_crate_is_from_cargo_s_own_registry_and_under_a_permissive_licence
             for alternative in alternatives
         )
         assert allowed, f"{package['name']}: {package['license']}"
+
+
+def test_the_bill_of_materials_has_every_pin_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["sbom", str(tmp_path / "sbom.cdx.json")])
+    sbom.main()
+    made = json.loads((tmp_path / "sbom.cdx.json").read_text())
+    assert (made["bomFormat"], made["specVersion"]) == ("CycloneDX", "1.6")
+    listed = [
+        (part["purl"].split("/")[0], part["name"], part["version"]) for part in made["components"]
+    ]
+    assert len(set(listed)) == len(listed)
+    pins = {
+        ("pkg:pypi", *line.split(";")[0].strip().split("=="))
+        for lock in ROOT.glob("requirements*.lock")
+        for line in lock.read_text().splitlines()
+        if "==" in line
+    }
+    crates = tomllib.loads((ROOT / "rust_metrics/Cargo.lock").read_text())["package"]
+    foreign = {
+        ("pkg:cargo", crate["name"], crate["version"]) for crate in crates if "source" in crate
+    }
+    assert set(listed) == pins | foreign
+    assert all("hashes" in part for part in made["components"] if "cargo" in part["purl"])

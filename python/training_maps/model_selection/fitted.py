@@ -22,7 +22,7 @@ from training_maps.hmm.gaussian import GaussianHMM
 from training_maps.hmm.observations import Observations
 from training_maps.model_selection.restarts import Restarts, from_arrays, to_arrays
 from training_maps.utils.errors import InputError
-from training_maps.utils.files import made_by, replace_when_whole
+from training_maps.utils.files import damage, made_by, replace_when_whole
 
 SCORE_COLUMNS = (
     "n_states",
@@ -109,7 +109,8 @@ def load_fitted(path: str | os.PathLike[str], obs: Observations) -> FittedHMM:
         reason = error.strerror or str(error)
         raise InputError(f"{path}: the model cannot be read ({reason})") from error
     except (ValueError, TypeError, LookupError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: is not a model of 'training-maps hmm' ({error})") from error
+        what = damage(path, f"is not a model of 'training-maps hmm' ({error})")
+        raise InputError(f"{path}: {what}") from error
     if digest != obs.digest:
         raise InputError(
             f"{path}: this model was fitted to other observations than those given; fit it again "

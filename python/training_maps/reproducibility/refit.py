@@ -31,7 +31,7 @@ from training_maps.reproducibility.halves import Scheme, observations_of, runs_o
 from training_maps.settings.sections import FitSettings
 from training_maps.structure.field import foretold_by_fields
 from training_maps.utils.errors import InputError
-from training_maps.utils.files import made_by, replace_when_whole
+from training_maps.utils.files import damage, made_by, replace_when_whole
 from training_maps.utils.numbers import Floats
 
 _ARRAYS = ("seeds", "lengths", "inside", "paths", "predictive")
@@ -114,7 +114,8 @@ class HalfFit:
             reason = error.strerror or str(error)
             raise InputError(f"{path}: the half cannot be read ({reason})") from error
         except (ValueError, TypeError, LookupError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path}: is no half of 'training-maps half' ({error})") from error
+            what = damage(path, f"is no half of 'training-maps half' ({error})")
+            raise InputError(f"{path}: {what}") from error
         if digest != obs.digest:
             raise InputError(
                 f"{path}: this half is of other observations than those given; fit it again with "

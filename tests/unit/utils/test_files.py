@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -86,6 +87,15 @@ def test_a_broken_file_is_named(tmp_path, name):
     (tmp_path / name).write_bytes(b'a,b\n"')
     read = read_json if name.endswith("json") else read_table
     with pytest.raises(InputError, match=name):
+        read(tmp_path / name)
+
+
+@pytest.mark.parametrize("content", [b"", bytes(5000)], ids=["empty", "zeros"])
+@pytest.mark.parametrize("name", ["x.csv", "x.parquet", "x.json"])
+def test_what_a_power_cut_leaves_is_to_be_removed(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    read = read_json if name.endswith("json") else partial(read_table, columns=["step"])
+    with pytest.raises(InputError, match=rf"{name}: is empty, .*; remove it and run again"):
         read(tmp_path / name)
 
 
