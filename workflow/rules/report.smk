@@ -60,6 +60,7 @@ rule report:
         ask(Jobs.analysis),
         "<results>/{experiment}/summary.json",
         ask(Jobs.training_logs),
+        beside=analysis_beside,
     output:
         "<results>/{experiment}/report.html",
     log:
@@ -72,10 +73,12 @@ rule report:
         time=ask(Jobs.setting, "training", "unit"),
         settings=ask(Jobs.as_json),
         experiment=ask(Jobs.name_in_config),
+        beside=folder_beside,
         code=stage_digest("report"),
     shell:
         "training-maps report --results {params.results:q} --time {params.time}"
-        " --experiment {params.experiment:q} --settings {params.settings:q} --output {output:q} --log {log:q}"
+        " --experiment {params.experiment:q} --settings {params.settings:q}"
+        " {params.beside:q} --output {output:q} --log {log:q}"
 
 
 rule compare:

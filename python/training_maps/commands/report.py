@@ -31,6 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what the config calls the experiment, its name or its file (default: its name)",
     )
     parser.add_argument(
+        "--beside",
+        type=Path,
+        metavar="FOLDER",
+        help="results of another analysis of the same runs, whose map is shown beside this one",
+    )
+    parser.add_argument(
         "--settings",
         default="{}",
         metavar="JSON",
@@ -44,7 +50,8 @@ def run(arguments: argparse.Namespace) -> None:
     from training_maps.report.page import render_report
 
     results = ExperimentResults.read(arguments.results)
-    page = render_report(results, arguments.time, settings, arguments.experiment)
+    beside = None if arguments.beside is None else ExperimentResults.read(arguments.beside)
+    page = render_report(results, arguments.time, settings, arguments.experiment, beside)
     with replace_when_whole(arguments.output) as aside:
         aside.write_text(page, encoding="utf-8")
     logger.info("%s: report in %s", results.experiment, arguments.output)

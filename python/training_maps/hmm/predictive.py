@@ -99,8 +99,9 @@ def _heavy_tailed(hmm: HMM, X: Floats, lengths: Ints, degrees: float) -> Floats:
 def _by_run(hmm: HMM, density: Floats, lengths: Ints) -> Floats:
     """Log-likelihood of each run less that of its first checkpoint."""
     found = []
+    start, transition, density = hmm.expanded(density)
     one = np.ones(1, dtype=np.int64)
     for run in np.split(density, np.cumsum(lengths)[:-1]):
-        whole = log_likelihood(np.array([len(run)]), hmm.startprob_, hmm.transmat_, run)
-        found.append(whole - log_likelihood(one, hmm.startprob_, hmm.transmat_, run[:1]))
+        whole = log_likelihood(np.array([len(run)]), start, transition, run)
+        found.append(whole - log_likelihood(one, start, transition, run[:1]))
     return np.array(found)

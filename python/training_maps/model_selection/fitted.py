@@ -124,6 +124,8 @@ def _parameters(hmm: HiddenMarkovModel[Any, Any]) -> dict[str, Any]:
     arrays: dict[str, Any] = dict(hmm.arrays())
     arrays["covariance_type"] = np.array(hmm.covariance_type)
     arrays["covariance_floor"] = np.array(hmm.covariance_floor)
+    arrays["minimum_stay"] = np.array(hmm.minimum_stay)
+    arrays["stay_prior"] = np.array(hmm.stay_prior)
     if isinstance(hmm, AutoregressiveHMM):
         arrays["dynamics"] = np.array(hmm.dynamics)
         arrays["ridge"] = np.array(hmm.ridge)
@@ -136,6 +138,9 @@ def _model(saved: Mapping[str, Any]) -> HiddenMarkovModel[Any, Any]:
         "covariance_type": str(saved["covariance_type"]),
         "covariance_floor": float(saved["covariance_floor"]),
     }
+    if "minimum_stay" in saved:  # files from before have none
+        settings["minimum_stay"] = int(saved["minimum_stay"])
+        settings["stay_prior"] = float(saved["stay_prior"])
     gaussian = {name: saved[name] for name in ("startprob", "transmat", "means", "covars")}
     if str(saved["model"]) == GaussianHMM.name:
         return GaussianHMM.from_parameters(**gaussian, **settings)

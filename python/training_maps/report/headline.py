@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from training_maps.report.delays import what_delays
+from training_maps.training_map.elements import NOISE_ALONE
 from training_maps.training_map.paths import WHY_NOT_LINEAR
 from training_maps.utils.numbers import FOUND_AGAIN
 from training_maps.utils.wording import decimal, equals_p, listing, numbered, plural
@@ -24,6 +25,7 @@ def headline(summary: dict[str, Any], significant: bool) -> list[str]:
         *(summary.get("structure_sentences") or ()),
         _what_ran(summary),
         *_what_choice(summary),
+        *_what_noise(summary),
         _what_shape(summary),
         *_what_forks(summary),
         *what_delays(summary),
@@ -56,6 +58,11 @@ def _what_choice(summary: dict[str, Any]) -> list[str]:
     if summary["selection"] is None or summary["selection"]["verdict"] != "fragile":
         return []
     return ["How many states there are is a fragile choice (see “Model selection”)."]
+
+
+def _what_noise(summary: dict[str, Any]) -> list[str]:
+    """The states that differ from a neighbour in noise alone."""
+    return [note["text"] for note in summary["notes"] if note["kind"] == NOISE_ALONE]
 
 
 def map_shape(summary: dict[str, Any]) -> str:

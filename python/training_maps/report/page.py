@@ -22,6 +22,7 @@ from training_maps.model_selection.stability_sentences import (
     within_margin,
 )
 from training_maps.report import sections
+from training_maps.report.beside import beside_block
 from training_maps.report.headline import headline
 from training_maps.report.notes import first_sentences, full_notes
 from training_maps.report.page_data import page_data, to_script
@@ -72,6 +73,7 @@ class _Material:
         summary: as `summarise` makes it.
         data: as `page_data` makes it.
         figures: every figure by its name, empty where there is nothing to show.
+        beside: another analysis of the same runs, if its map is to be shown beside this one.
     """
 
     results: ExperimentResults
@@ -80,6 +82,7 @@ class _Material:
     summary: Mapping[str, Any]
     data: Mapping[str, Any]
     figures: Mapping[str, Markup]
+    beside: ExperimentResults | None = None
 
 
 def render_report(
@@ -87,6 +90,7 @@ def render_report(
     time: Time = "epoch",
     settings: Mapping[str, Any] | None = None,
     called: str | None = None,
+    beside: ExperimentResults | None = None,
 ) -> str:
     """The whole page as HTML.
 
@@ -95,6 +99,10 @@ def render_report(
         time: time axis, "epoch" or "step".
         settings: the experiment's settings, to be listed; may be nested.
         called: what the config calls the experiment, if that is not its name.
+        beside: another analysis of the same runs, whose map and colouring are shown too.
+
+    Raises:
+        InputError: if the other analysis has no checkpoint that this one has.
     """
     axis = results.time_axis(time)
     notes = list(results.notes)
@@ -108,6 +116,7 @@ def render_report(
         summary=summarise(results),
         data=page_data(results, axis),
         figures=figures(results, axis),
+        beside=beside,
     )
     following = [
         *(section for make in _SECTIONS if (section := make(material)) is not None),
@@ -343,6 +352,13 @@ def _structure(material: _Material) -> Section | None:
     return Section("structure.html.j2", [("structure", "States or drift")], found)
 
 
+def _beside(material: _Material) -> Section | None:
+    if material.beside is None:
+        return None
+    shows = beside_block(material.results, material.beside, material.time)
+    return Section("beside.html.j2", [("beside", "Two maps")], shows)
+
+
 def _reproducibility(material: _Material) -> Section | None:
     found = reproducibility_block(material.results, material.settings)
     if not material.results.has_model or not found:
@@ -367,7 +383,7 @@ def _early_warning(material: _Material) -> Section | None:
 def _metrics(material: _Material) -> Section | None:
     if not material.results.has_model:
         return None
-    shows = {"glossary": _glossary(material.results)}
+    shows = {"glossary": sections.glossary_rows(material.results)}
     return Section("metrics.html.j2", [("metrics", "Metrics")], shows)
 
 
@@ -386,6 +402,7 @@ def _made(material: _Material, called: str) -> Section:
 # The sections between the first and the last, in the page's order; some have nothing to show.
 _SECTIONS: tuple[Callable[[_Material], Section | None], ...] = (
     _structure,
+    _beside,
     _reproducibility,
     _states,
     _routes,
@@ -453,25 +470,6 @@ def _restarts(results: ExperimentResults) -> list[dict[str, Any]]:
         {**row, "agreement": agreement[row["restart"]], "kept": row["restart"] == chosen["restart"]}
         for row in rows.sort_values("restart").to_dict("records")
     ]
-
-
-def _glossary(results: ExperimentResults) -> list[dict[str, str]]:
-    """Rows of the metrics that these runs have; a metric of the user's own has only its name."""
-    from training_maps.metrics.definitions import ALL_METRICS
-
-    known = {metric.column: metric for metric in ALL_METRICS}
-    rows = []
-    for column in results.training_map["metrics"]:
-        metric = known.get(column)
-        rows.append(
-            {
-                "column": column,
-                "symbol": metric.symbol if metric else column,
-                "formula": metric.formula if metric else "",
-                "meaning": metric.meaning if metric else "a metric of your own",
-            }
-        )
-    return rows
 
 
 def _flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

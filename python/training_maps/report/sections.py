@@ -156,6 +156,25 @@ def _p(value: float | None) -> str:
     return "p not known" if value is None else equals_p(value)
 
 
+def glossary_rows(results: ExperimentResults) -> list[dict[str, str]]:
+    """Rows of the metrics that these runs have; a metric of the user's own has only its name."""
+    from training_maps.metrics.definitions import ALL_METRICS
+
+    known = {metric.column: metric for metric in ALL_METRICS}
+    rows = []
+    for column in results.training_map["metrics"]:
+        metric = known.get(column)
+        rows.append(
+            {
+                "column": column,
+                "symbol": metric.symbol if metric else column,
+                "formula": metric.formula if metric else "",
+                "meaning": metric.meaning if metric else "a metric of your own",
+            }
+        )
+    return rows
+
+
 def outlier_rows(results: ExperimentResults) -> list[dict[str, Any]]:
     """The outlier runs: their route, and how far they are from the others on average."""
     routes = {

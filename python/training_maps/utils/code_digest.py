@@ -55,6 +55,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
         "model_selection/*",
         "training_map/*",
         "stats/agreement",
+        "stats/mean_interval",
         WORDING,
         TABLES,
     ),

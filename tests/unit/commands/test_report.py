@@ -23,6 +23,9 @@ def test_report_command_writes_the_same_page_each_time(
     assert cli.main([*command, "--settings", '{"a": 1}']) == 0
     again = render_report(ExperimentResults.read(tmp_path / "x"), "epoch", {"a": 1})
     assert output.read_text(encoding="utf-8") == again
+    write_results(tmp_path / "y", 3, 2, seed=1)
+    assert cli.main([*command, "--beside", str(tmp_path / "y")]) == 0
+    assert 'id="beside"' in output.read_text(encoding="utf-8")
     assert cli.main([*command, "--settings", "{"]) == 1
     assert "--settings: is not valid JSON" in capsys.readouterr().err
     assert cli.main([*command, "--settings", "[]"]) == 1

@@ -121,6 +121,8 @@ def _state_label(state: Mapping[str, Any], first_visit: float | None, time: str)
     lines = [metric_symbol(feature["metric"]) for feature in state["features"][:3]]
     if first_visit is not None:
         lines.append(f"{time} {_short(first_visit)}")
+    if state.get("noise_of") is not None:
+        lines.append("noise alone")
     return "\n".join(lines)
 
 
@@ -263,6 +265,10 @@ def explain_map(
     if delays:
         sentences.append(
             "A dashed ring marks a delay: runs through it converge later than the average run."
+        )
+    if any(state.get("noise_of") is not None for state in drawn["states"]):
+        sentences.append(
+            "“Noise alone” marks a state that differs from its neighbour in nothing else."
         )
     if faint:
         sentences.append(
