@@ -1,10 +1,10 @@
 """One look for all figures: sizes, fonts, and a colour for each state that is the same everywhere.
 
 Sizes are for print at their natural size: `COLUMN` is the width of a column of a two-column paper,
-`PAGE` that of its text block, `TALLEST` its height. Each colour of a state stands out from white (WCAG
-contrast of 3 or more), so that a thin line in it is seen. They stay apart under the three kinds of
-colour blindness (Machado et al. 2009): any two of the first eight by a CAM02-UCS distance of 12 or
-more, any two of all twelve by 10. No figure relies on colour alone.
+`PAGE` that of its text block, `TALLEST` its height. Each colour of a state stands out from
+white (WCAG contrast of 3 or more), so that a thin line in it is seen. They stay apart under the
+three kinds of colour blindness (Machado et al. 2009): any two of the first eight by a CAM02-UCS
+distance of 12 or more, any two of all twelve by 9.5. No figure relies on colour alone.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import numpy as np
 from markupsafe import Markup
 
 from training_maps.figures.loss_by_state import featured_runs
+from training_maps.figures.map.plan import per_checkpoint
 from training_maps.figures.map.table import format_change, gradient_arrow
 from training_maps.figures.symbols import metric_symbol
 from training_maps.results import ExperimentResults, Time
@@ -134,7 +135,7 @@ def edge_facts(results: ExperimentResults) -> list[dict[str, Any]]:
             "from": edge["from"],
             "to": edge["to"],
             "rows": [
-                ("probability", p_value(edge["probability"])),
+                ("per checkpoint", per_checkpoint(edge["probability"])),
                 ("runs", f"{edge['n_runs']} of {results.n_runs}"),
                 ("uses", str(edge["n_uses"])),
                 *_found_again_rows(results, "transitions", (edge["from"], edge["to"])),

@@ -46,7 +46,7 @@ def test_lines_in_state_colours_stand_out_from_paper() -> None:
 
 
 def test_distances_of_colours_are_those_of_the_standard() -> None:
-    # The worked example of CIECAM02 (Moroney et al. 2002; Fairchild 2013), and a grey, which is none.
+    # The worked example of CIECAM02 (Moroney et al. 2002), and white, whose J' is 100.
     white = np.array([95.05, 100.0, 108.88])
     lightness, chroma, hue = ciecam02(np.array([[19.01, 20.0, 21.78]]), white, 318.31)
     assert lightness == pytest.approx([41.73109], abs=1e-4)

@@ -38,8 +38,9 @@ def test_dark_state_colours_stand_out_from_the_ground() -> None:
 
 
 def test_figures_follow_the_page_s_colours_in_their_styles_only() -> None:
-    svg = f'<svg><path style="fill: {INK}; stroke: {STATE_COLOURS[0]}"/><text fill="{INK}">{INK}</text></svg>'
+    first = STATE_COLOURS[0]
+    svg = f'<svg><path style="fill: {INK}; stroke: {first}"/><text fill="{INK}">{INK}</text></svg>'
     assert themed(svg) == (
-        f'<svg><path style="fill: var(--ink,{INK}); stroke: var(--s0,{STATE_COLOURS[0]})"/>'
+        f'<svg><path style="fill: var(--ink,{INK}); stroke: var(--s0,{first})"/>'
         f'<text fill="{INK}">{INK}</text></svg>'
     )
