@@ -319,7 +319,7 @@ def states_at(folder: Path, seed: int) -> np.ndarray:
 
 
 def test_pressing_a_chart_moves_the_slider_there(page: Page) -> None:
-    chart = page.locator("[data-chart=loss] svg")
+    chart = page.locator("[data-chart=loss] svg.chart")
     edges = ("x1", "x2")
     left, right = (float(chart.locator(".axis").get_attribute(name) or 0) for name in edges)
     chart.click(position={"x": (left + right) / 2, "y": 60})

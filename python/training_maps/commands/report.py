@@ -41,10 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Write the page."""
     settings = _settings(arguments.settings)
+    from training_maps.config.schema import fill_defaults, load_schema
     from training_maps.report.page import render_report
 
     results = ExperimentResults.read(arguments.results)
-    page = render_report(results, arguments.time, settings, arguments.experiment)
+    defaults = fill_defaults({}, load_schema())
+    page = render_report(results, arguments.time, settings, arguments.experiment, defaults)
     with replace_when_whole(arguments.output) as aside:
         aside.write_text(page, encoding="utf-8")
     logger.info("%s: report in %s", results.experiment, arguments.output)

@@ -260,8 +260,8 @@ def explain_map(
     sentences = [
         "A circle is a state, larger the more checkpoints are in it; below it "
         + (
-            "are the metrics that characterise it most, with the state's mean in standard deviations, "
-            "and the median time of its first visit."
+            "are the metrics that characterise it most, each with its mean there in standard "
+            "deviations, and the median time of its first visit."
             if drawn["metrics"]
             else "is the median time of its first visit."
         ),
