@@ -88,6 +88,7 @@ def test_the_loss_axis_has_all_decades_and_marks_what_lies_below(page: Page) -> 
 
 def test_pointing_at_a_curve_tells_seed_value_and_state(page: Page, folder: Path) -> None:
     page.select_option("#choose", "run 5")
+    chart(page).scroll_into_view_if_needed()
     box = chart(page).bounding_box() or {}
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2 - 8)
     tip = page.locator("#tip")
@@ -97,7 +98,7 @@ def test_pointing_at_a_curve_tells_seed_value_and_state(page: Page, folder: Path
     row = log[log["epoch"] == epoch].iloc[0]
     name, value = tip.locator("dt").first.inner_text(), tip.locator("dd").first.inner_text()
     column = {"evaluation loss": "eval_loss", "training loss": "train_loss"}[name]
-    assert float(value) == pytest.approx(row[column], rel=0.01)
+    assert float(value.replace("−", "-")) == pytest.approx(row[column], rel=0.01)
     paths = pd.read_csv(folder / "state_paths.csv").query("seed == 5")
     state = paths[paths["step"] == row["step"]]["state"].iloc[0]
     assert tip.locator("dd").nth(1).inner_text() == str(state)
@@ -108,6 +109,7 @@ def test_a_marked_area_is_zoomed_to_and_left_again(page: Page) -> None:
     reset = tool(page, "accuracy", "Reset")
     assert reset.is_hidden()
     tool(page, "accuracy", "Mark").click()
+    chart(page, "accuracy").scroll_into_view_if_needed()
     box = chart(page, "accuracy").bounding_box() or {}
     x, y = box["x"], box["y"]
     page.mouse.move(x + 0.5 * box["width"], y + 30)
@@ -182,19 +184,18 @@ def test_the_address_shows_what_one_saw(
     page.locator("#theme").click()
     page.evaluate("location.hash = 'timelines'")
     page.locator("[data-chart=loss] svg.chart").click(position={"x": 300, "y": 60})
-    page.wait_for_function("location.hash.includes('time=')")
+    page.wait_for_timeout(400)  # an address is written when a choice has come to rest
     address = page.evaluate("location.hash")
     assert address.startswith("#timelines?")
-    state = "[view.time, [...view.seeds].join(), view.metric, view.theme]"
+    assert "time=" in address
     other = open_page(file, fragment=address)
-    other.wait_for_function("document.querySelector('#time-told').textContent.includes('epoch')")
+    other.locator("#timelines-live svg").wait_for()
     assert other.locator("#seeds").input_value() == "3, 7"
     assert other.locator("#metric").input_value() == "2"
     assert f"metric={METRICS[2]}" in address
     assert other.locator("#theme").inner_text() == "Colours: light"
     told = page.locator("#time-told").inner_text()
     assert other.locator("#time-told").inner_text() == told
-    assert state  # the script is a module: what it holds is seen in the page alone
 
 
 @pytest.mark.parametrize("anchor", ["timelines", "curves", "selection", "timelines?runs=3"])

@@ -63,16 +63,17 @@ def map_shape(summary: dict[str, Any]) -> str:
 
     A map is linear, by the paper, if all runs pass through the same states in the same order.
     """
-    if not summary["forking"]:
+    # A summary that does not say is of before, when `forking` was all that is not linear.
+    if summary.get("linear", not summary["forking"]):
         return "linear"
-    forks = summary["forks"]
+    forks = summary.get("forks")
     return "no fork" if forks is not None and not forks["states"] else "forking"
 
 
 def _what_shape(summary: dict[str, Any]) -> str:
     if summary["n_states"] == 1:
         return "With a single state the map has no transitions."
-    if summary["forking"]:
+    if map_shape(summary) != "linear":
         reasons = [n["text"] for n in summary["notes"] if n["kind"] == WHY_NOT_LINEAR]
         return reasons[0] if reasons else "The map forks: runs take different ways through it."
     return (
