@@ -77,7 +77,7 @@ def save_fitted(path: str | os.PathLike[str], fitted: FittedHMM, obs: Observatio
         np.savez_compressed(
             file,
             model=np.array(hmm.name),
-            **_parameters(hmm),
+            **parameter_arrays(hmm),
             metrics=np.array(obs.metrics),
             n_states=np.array(fitted.n_states),
             restart=np.array(fitted.restart),
@@ -98,7 +98,7 @@ def load_fitted(path: str | os.PathLike[str], obs: Observations) -> FittedHMM:
             saved = {name: file[name] for name in file.files}
         digest = str(saved["observations"])
         fitted = FittedHMM(
-            _model(saved),
+            model_from(saved),
             int(saved["n_states"]),
             int(saved["restart"]),
             pd.DataFrame(columns=list(SCORE_COLUMNS)),
@@ -119,8 +119,8 @@ def load_fitted(path: str | os.PathLike[str], obs: Observations) -> FittedHMM:
     return fitted
 
 
-def _parameters(hmm: HiddenMarkovModel[Any, Any]) -> dict[str, Any]:
-    """A model's parameters, and what it was set up with as far as `_model` needs it."""
+def parameter_arrays(hmm: HiddenMarkovModel[Any, Any]) -> dict[str, Any]:
+    """A model's parameters, and what it was set up with as far as `model_from` needs it."""
     arrays: dict[str, Any] = dict(hmm.arrays())
     arrays["covariance_type"] = np.array(hmm.covariance_type)
     arrays["covariance_floor"] = np.array(hmm.covariance_floor)
@@ -132,8 +132,8 @@ def _parameters(hmm: HiddenMarkovModel[Any, Any]) -> dict[str, Any]:
     return arrays
 
 
-def _model(saved: Mapping[str, Any]) -> HiddenMarkovModel[Any, Any]:
-    """The model of a file's arrays."""
+def model_from(saved: Mapping[str, Any]) -> HiddenMarkovModel[Any, Any]:
+    """The model of a file's arrays: its kind is in `model`, the others as `parameter_arrays`."""
     settings: dict[str, Any] = {
         "covariance_type": str(saved["covariance_type"]),
         "covariance_floor": float(saved["covariance_floor"]),
