@@ -17,10 +17,11 @@ rule summary:
     threads: 1
     params:
         results=subpath(input[0], parent=True),
+        no_halves=ask(Jobs.no_halves),
         code=stage_digest("summary"),
     shell:
         "training-maps summary --results {params.results:q} --experiment {wildcards.experiment:q}"
-        " --output {output:q} --log {log:q}"
+        " {params.no_halves:q} --output {output:q} --log {log:q}"
 
 
 # A rule's outputs are the same whatever its wildcards, so those who ask for other files have another rule.
@@ -48,10 +49,11 @@ for number, (files, experiments) in enumerate(alike_in_figures(JOBS).items()):
             figures=subpath(output[0], ancestor=2),
             time=ask(Jobs.setting, "training", "unit"),
             settings=told("figures"),
+            no_halves=ask(Jobs.no_halves),
             code=stage_digest("figures"),
         shell:
             "training-maps figures --results {params.results:q} --time {params.time}"
-            " {params.settings:q}"
+            " {params.settings:q} {params.no_halves:q}"
             " --output {params.figures:q} --log {log:q}"
 
 

@@ -9,7 +9,7 @@ from training_maps.report.delays import what_delays
 from training_maps.training_map.elements import NOISE_ALONE
 from training_maps.training_map.paths import WHY_NOT_LINEAR
 from training_maps.utils.numbers import FOUND_AGAIN
-from training_maps.utils.wording import decimal, equals_p, listing, numbered, plural
+from training_maps.utils.wording import decimal, equals_p, listing, numbered, plural, refits
 
 #: From this share of runs on that might take another way, it is weak evidence that none did.
 WEAK_EVIDENCE = 0.1
@@ -125,12 +125,13 @@ def _what_forks(summary: dict[str, Any]) -> list[str]:
         if share is not None
     ]
     sentences = []
+    some = refits(summary.get("refits"))
     if known:
         again = [state for state, share in known if share >= FOUND_AGAIN]
         sentences.append(
-            f"Most halves of the runs find the fork at {numbered('state', again)} again."
+            f"Most {some} find the fork at {numbered('state', again)} again."
             if again
-            else "Fewer than half of the halves of the runs find a fork of this map again."
+            else f"Fewer than half of the {some} find a fork of this map again."
         )
     if forks["tested"]:
         predicting = forks["predicting"]

@@ -107,6 +107,8 @@ def render_report(
     Raises:
         InputError: if the other analysis has no checkpoint that this one has.
     """
+    if settings and not settings.get("reproducibility", {}).get("halves", 1):
+        results = results.without_halves()
     axis = results.time_axis(time)
     notes = list(results.notes)
     if axis != time and results.logs:
@@ -183,7 +185,10 @@ def _explore(material: _Material, notes: Sequence[Mapping[str, str]]) -> Section
         {
             "maps": maps(results, material.time, data),
             "how_to_read_map": explain_map(
-                results.training_map, results.delay_states, results.rarely_found
+                results.training_map,
+                results.delay_states,
+                results.rarely_found,
+                results.reproducibility.get("scheme"),
             ),
             "n_states": len(results.states),
             "has_model": results.has_model,
@@ -351,7 +356,7 @@ def _selection(material: _Material) -> Section | None:
 
 
 def _structure(material: _Material) -> Section | None:
-    found = structure_block(material.results, material.settings)
+    found = structure_block(material.results)
     if not found:
         return None
     return Section("structure.html.j2", [("structure", "States or drift")], found)
@@ -365,7 +370,7 @@ def _beside(material: _Material) -> Section | None:
 
 
 def _reproducibility(material: _Material) -> Section | None:
-    found = reproducibility_block(material.results, material.settings)
+    found = reproducibility_block(material.results)
     if not material.results.has_model or not found:
         return None
     return Section("reproducibility.html.j2", [("reproducibility", "Other seeds")], found)

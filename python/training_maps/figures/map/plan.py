@@ -19,6 +19,7 @@ from training_maps.figures.map.layout import (
     sample,
 )
 from training_maps.figures.symbols import metric_symbol
+from training_maps.utils.wording import refits
 
 _FEATURE_POINTS = 6.2
 
@@ -256,9 +257,19 @@ def _frame(drawing: MapDrawing) -> Box:
 
 
 def explain_map(
-    drawn: Mapping[str, Any], delays: Sequence[int], faint: Collection[int | Edge] = ()
+    drawn: Mapping[str, Any],
+    delays: Sequence[int],
+    faint: Collection[int | Edge] = (),
+    scheme: str | None = None,
 ) -> str:
-    """How to read the map, in a few sentences, for a caption."""
+    """How to read the map, in a few sentences, for a caption.
+
+    Args:
+        drawn: the map's dict.
+        delays: states that are delays.
+        faint: states and transitions that are rarely found again.
+        scheme: how the runs were drawn that they are sought in; None for halves.
+    """
     sentences = [
         "A circle is a state, larger the more checkpoints are in it; below it "
         + (
@@ -282,6 +293,6 @@ def explain_map(
         )
     if faint:
         sentences.append(
-            "What is faint is found again in fewer than half of the halves of the runs."
+            f"What is faint is found again in fewer than half of the {refits(scheme)}."
         )
     return " ".join(sentences)
