@@ -122,18 +122,7 @@ def read_arrays(
         with np.load(path, allow_pickle=False) as file:
             saved = {name: file[name] for name in file.files}
         digest = str(saved["observations"])
-<<<<<<< HEAD
-        fitted = FittedHMM(
-            model_from(saved),
-            int(saved["n_states"]),
-            int(saved["restart"]),
-            pd.DataFrame(columns=list(SCORE_COLUMNS)),
-            json.loads(str(saved["made_by"])),
-            from_arrays(saved),
-        )
-=======
         made = make(saved)
->>>>>>> flick
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"{path}: the {noun} cannot be read ({reason})") from error
@@ -151,7 +140,7 @@ def read_arrays(
 def _fitted(saved: Mapping[str, NDArray[Any]]) -> FittedHMM:
     """What a file's arrays say."""
     return FittedHMM(
-        _model(saved),
+        model_from(saved),
         int(saved["n_states"]),
         int(saved["restart"]),
         pd.DataFrame(columns=list(SCORE_COLUMNS)),
