@@ -25,7 +25,7 @@ from packageurl import PackageURL
 from training_maps.utils.files import replace_when_whole
 
 ROOT = Path(__file__).parents[1]
-LOCKS = ("requirements.lock", "requirements-slurm.lock", "requirements-uv.lock")
+LOCKS = sorted(ROOT.glob("requirements*.lock"))
 
 
 def bill() -> Bom:
@@ -43,9 +43,7 @@ def bill() -> Bom:
 
 def _packages() -> Iterator[Component]:
     """Python's packages, each once."""
-    pins = {
-        line for lock in LOCKS for line in (ROOT / lock).read_text().split("\n") if "==" in line
-    }
+    pins = {line for lock in LOCKS for line in lock.read_text().split("\n") if "==" in line}
     for pin in sorted(pins, key=str.lower):
         name, version = pin.split(";")[0].strip().split("==")
         yield _component("pypi", name, version, _licence(name, version))

@@ -52,7 +52,7 @@ def test_the_python_packages_are_those_of_pyproject():
 
 def test_the_crates_are_those_of_the_cargo_files():
     needed = set()
-    for file in (ROOT / "rust_metrics").glob("*/Cargo.toml"):
+    for file in sorted((ROOT / "rust_metrics").glob("*/Cargo.toml")):
         cargo = tomllib.loads(file.read_text())
         for section in ("dependencies", "dev-dependencies", "build-dependencies"):
             for crate, says in cargo.get(section, {}).items():
@@ -80,7 +80,7 @@ def floors():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     texts = sum(project["optional-dependencies"].values(), project["dependencies"])
     found = {name(text): text.partition(">=")[2] for text in texts if ">=" in text}
-    for file in (ROOT / "rust_metrics").glob("*/Cargo.toml"):
+    for file in sorted((ROOT / "rust_metrics").glob("*/Cargo.toml")):
         for crate, says in tomllib.loads(file.read_text()).get("dependencies", {}).items():
             says = says if isinstance(says, dict) else {"version": says}
             if "version" in says and crate not in found:  # numpy is a crate too

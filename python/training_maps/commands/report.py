@@ -47,11 +47,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Write the page."""
     settings = _settings(arguments.settings)
+    from training_maps.config.schema import fill_defaults, load_schema
     from training_maps.report.page import render_report
 
     results = ExperimentResults.read(arguments.results)
     beside = None if arguments.beside is None else ExperimentResults.read(arguments.beside)
-    page = render_report(results, arguments.time, settings, arguments.experiment, beside)
+    defaults = fill_defaults({}, load_schema())
+    page = render_report(
+        results, arguments.time, settings, arguments.experiment, beside=beside, defaults=defaults
+    )
     with replace_when_whole(arguments.output) as aside:
         aside.write_text(page, encoding="utf-8")
     logger.info("%s: report in %s", results.experiment, arguments.output)

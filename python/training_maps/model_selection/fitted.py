@@ -80,7 +80,7 @@ def save_fitted(path: str | os.PathLike[str], fitted: FittedHMM, obs: Observatio
         np.savez_compressed(
             file,
             model=np.array(hmm.name),
-            **_parameters(hmm),
+            **parameter_arrays(hmm),
             metrics=np.array(obs.metrics),
             n_states=np.array(fitted.n_states),
             restart=np.array(fitted.restart),
@@ -140,7 +140,7 @@ def read_arrays(
 def _fitted(saved: Mapping[str, NDArray[Any]]) -> FittedHMM:
     """What a file's arrays say."""
     return FittedHMM(
-        _model(saved),
+        model_from(saved),
         int(saved["n_states"]),
         int(saved["restart"]),
         pd.DataFrame(columns=list(SCORE_COLUMNS)),
@@ -149,8 +149,8 @@ def _fitted(saved: Mapping[str, NDArray[Any]]) -> FittedHMM:
     )
 
 
-def _parameters(hmm: HiddenMarkovModel[Any, Any]) -> dict[str, Any]:
-    """A model's parameters, and what it was set up with as far as `_model` needs it."""
+def parameter_arrays(hmm: HiddenMarkovModel[Any, Any]) -> dict[str, Any]:
+    """A model's parameters, and what it was set up with as far as `model_from` needs it."""
     arrays: dict[str, Any] = dict(hmm.arrays())
     arrays["covariance_type"] = np.array(hmm.covariance_type)
     arrays["covariance_floor"] = np.array(hmm.covariance_floor)
@@ -162,8 +162,8 @@ def _parameters(hmm: HiddenMarkovModel[Any, Any]) -> dict[str, Any]:
     return arrays
 
 
-def _model(saved: Mapping[str, Any]) -> HiddenMarkovModel[Any, Any]:
-    """The model of a file's arrays."""
+def model_from(saved: Mapping[str, Any]) -> HiddenMarkovModel[Any, Any]:
+    """The model of a file's arrays: its kind is in `model`, the others as `parameter_arrays`."""
     settings: dict[str, Any] = {
         "covariance_type": str(saved["covariance_type"]),
         "covariance_floor": float(saved["covariance_floor"]),

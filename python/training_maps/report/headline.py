@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from training_maps.report.delays import what_delays
@@ -65,21 +66,22 @@ def _what_noise(summary: dict[str, Any]) -> list[str]:
     return [note["text"] for note in summary["notes"] if note["kind"] == NOISE_ALONE]
 
 
-def map_shape(summary: dict[str, Any]) -> str:
+def map_shape(summary: Mapping[str, Any]) -> str:
     """ "linear", "forking", or of a map that is neither "no fork": runs only end early or go back.
 
     A map is linear, by the paper, if all runs pass through the same states in the same order.
     """
-    if not summary["forking"]:
+    # A summary that does not say is of before, when `forking` was all that is not linear.
+    if summary.get("linear", not summary["forking"]):
         return "linear"
-    forks = summary["forks"]
+    forks = summary.get("forks")
     return "no fork" if forks is not None and not forks["states"] else "forking"
 
 
 def _what_shape(summary: dict[str, Any]) -> str:
     if summary["n_states"] == 1:
         return "With a single state the map has no transitions."
-    if summary["forking"]:
+    if map_shape(summary) != "linear":
         reasons = [n["text"] for n in summary["notes"] if n["kind"] == WHY_NOT_LINEAR]
         return reasons[0] if reasons else "The map forks: runs take different ways through it."
     return (

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import platform
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from markupsafe import Markup
@@ -27,7 +23,14 @@ from training_maps.report.headline import headline
 from training_maps.report.notes import first_sentences, full_notes
 from training_maps.report.page_data import page_data, to_script
 from training_maps.report.page_figures import figures, maps, swatch
-from training_maps.report.rendering import render, source
+from training_maps.report.provenance import (
+    changed_settings,
+    files_beside,
+    files_of_figures,
+    flat,
+    provenance,
+)
+from training_maps.report.rendering import page_script, render, script_policy, source
 from training_maps.report.sections import (
     early_warning_block,
     reproducibility_block,
@@ -38,13 +41,9 @@ from training_maps.report.summary import summarise
 from training_maps.report.theme import state_variables
 from training_maps.results import ExperimentResults, Time
 from training_maps.training_map.posterior_gradient import POSTERIOR_GRADIENT
-from training_maps.utils.files import package_version
 from training_maps.utils.notes import Note
 
-_PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "hmmlearn", "matplotlib")
 _MOST_ROUTES = 30
-# The parts of the page's script, in the order in which they use each other.
-_SCRIPTS = ("model", "parts", "map", "controls", "chart", "curves", "timelines", "start")
 
 
 @dataclass(frozen=True)
@@ -74,6 +73,7 @@ class _Material:
         data: as `page_data` makes it.
         figures: every figure by its name, empty where there is nothing to show.
         beside: another analysis of the same runs, if its map is to be shown beside this one.
+        defaults: of the settings; empty if they are not known.
     """
 
     results: ExperimentResults
@@ -82,6 +82,7 @@ class _Material:
     summary: Mapping[str, Any]
     data: Mapping[str, Any]
     figures: Mapping[str, Markup]
+    defaults: Mapping[str, Any]
     beside: ExperimentResults | None = None
 
 
@@ -91,6 +92,7 @@ def render_report(
     settings: Mapping[str, Any] | None = None,
     called: str | None = None,
     beside: ExperimentResults | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> str:
     """The whole page as HTML.
 
@@ -100,6 +102,7 @@ def render_report(
         settings: the experiment's settings, to be listed; may be nested.
         called: what the config calls the experiment, if that is not its name.
         beside: another analysis of the same runs, whose map and colouring are shown too.
+        defaults: of the settings, so that the page can tell which of them differ.
 
     Raises:
         InputError: if the other analysis has no checkpoint that this one has.
@@ -119,6 +122,7 @@ def render_report(
         data=page_data(results, axis),
         figures=figures(results, axis),
         beside=beside,
+        defaults=defaults or {},
     )
     following = [
         *(section for make in _SECTIONS if (section := make(material)) is not None),
@@ -144,13 +148,14 @@ def render_report(
 
 def _page(material: _Material) -> dict[str, Any]:
     """What stands around header and sections."""
-    results, script = material.results, _script()
+    results, script = material.results, page_script()
     return {
         "experiment": results.experiment,
-        "policy": _policy(script),
+        "policy": script_policy(script),
         "style": Markup(f"{source('page.css')}\n{state_variables()}"),
         "script": Markup(script),
         "script_data": to_script(material.data),
+        "files": files_of_figures(results.folder),
         "swatches": {state: swatch(state) for state in results.states},
     }
 
@@ -398,8 +403,10 @@ def _made(material: _Material, called: str) -> Section:
         [("made", "How it was made")],
         {
             "command": _command(material.results, called),
-            "settings": list(_flatten(material.settings)),
-            "versions": _versions(),
+            "settings": list(flat(material.settings)),
+            "changed": changed_settings(material.settings, material.defaults),
+            "provenance": provenance(material.results),
+            "files": files_beside(material.results.folder),
         },
     )
 
@@ -435,20 +442,6 @@ def _command(results: ExperimentResults, called: str) -> str:
     return f"snakemake --cores all --config {experiments} -- {shlex.quote(str(target))}"
 
 
-def _script() -> str:
-    """The page's script: one module."""
-    return "\n".join(source(f"{name}.js") for name in _SCRIPTS)
-
-
-def _policy(script: str) -> str:
-    """The page's security policy: no request to anywhere, and no script but its own."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
-
-
 def _candidates(stability: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The numbers of states that were tried, the nearest to the chosen one first."""
     rows = stability["candidates"]
@@ -475,24 +468,3 @@ def _restarts(results: ExperimentResults) -> list[dict[str, Any]]:
         {**row, "agreement": agreement[row["restart"]], "kept": row["restart"] == chosen["restart"]}
         for row in rows.sort_values("restart").to_dict("records")
     ]
-
-
-def _flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings as pairs of a dotted key and a value's text."""
-    for key, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flatten(value, f"{prefix}{key}.")
-        elif isinstance(value, list):
-            yield f"{prefix}{key}", ", ".join(map(str, value))
-        else:
-            yield f"{prefix}{key}", str(value)
-
-
-def _versions() -> dict[str, str]:
-    versions = {"training-maps": package_version(), "Python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "unknown"
-    return versions

@@ -98,6 +98,14 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "figures": ("commands/figures", "figures/**"),
     "report": ("commands/report", "report/**", "figures/**"),
     "compare": ("commands/compare", "report/**", "figures/**"),
+    "calibrate": (
+        "commands/calibrate",
+        "placing/*",
+        "hmm/predictive",
+        "hmm/standards",
+        "figures/map/*",
+    ),
+    "place": ("commands/place",),
 }
 # The Rust sources of the stages that compute in the extension, below `rust_metrics`. The binding's
 # files are the metrics' but for the one of hidden Markov models, whose crate has no dependencies

@@ -30,8 +30,11 @@ from training_maps.utils.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow.parquet as pq
 
 _METADATA_KEY = b"training_maps"
+#: Values of a table, at most: 8 GB of numbers.
+MOST_CELLS = 10**9
 _PART = 1 << 20  # bytes of a file that are read at a time
 
 _AGAIN = "then run the command again"
@@ -303,9 +306,14 @@ def read_table(path: str | os.PathLike[str], columns: Iterable[str] = ()) -> pd.
     """
     import pandas as pd
 
-    read = pd.read_csv if Path(path).suffix == ".csv" else pd.read_parquet
     try:
-        table = read(path)
+        if Path(path).suffix == ".csv":
+            table = pd.read_csv(path)
+        else:
+            import pyarrow.parquet as pq
+
+            check_footer(pq.read_metadata(path))
+            table = pd.read_parquet(path)
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"{path}: cannot be read as a table ({reason})") from error
@@ -318,6 +326,27 @@ def read_table(path: str | os.PathLike[str], columns: Iterable[str] = ()) -> pd.
         what = damage(path, f"has no column {', '.join(missing)}; it has {there}")
         raise InputError(f"{path}: {what}")
     return table
+
+
+def check_footer(footer: pq.FileMetaData) -> None:
+    """Refuse a Parquet footer that contradicts itself or claims what no table of ours has.
+
+    A few bytes can claim rows that fill any memory, as equal values take no room; a reader would
+    believe them.
+
+    Raises:
+        ValueError: saying what the footer claims.
+    """
+    groups = sum(footer.row_group(number).num_rows for number in range(footer.num_row_groups))
+    if groups != footer.num_rows:
+        raise ValueError(
+            f"its footer has {footer.num_rows} rows, and its parts {groups}; it is damaged"
+        )
+    if footer.num_rows * footer.num_columns > MOST_CELLS:
+        raise ValueError(
+            f"it has {footer.num_rows} rows of {footer.num_columns} columns, more than the "
+            f"{MOST_CELLS} values that are read; leave out columns, or keep fewer rows"
+        )
 
 
 def table_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -51,6 +51,17 @@ def test_summary_of_one_run_has_no_numbers_to_give(tmp_path: Path) -> None:
     json.dumps(summary, allow_nan=False)
 
 
+def test_a_map_without_forks_is_not_said_to_fork(tmp_path: Path) -> None:
+    write_results(tmp_path, 10, 4)
+    forks = read_json(tmp_path / "forks.json")
+    assert summarise(ExperimentResults.read(tmp_path))["forking"] is True
+    write_json({**forks, "forks": []}, tmp_path / "forks.json")
+    summary = summarise(ExperimentResults.read(tmp_path))
+    assert (summary["linear"], summary["forking"]) == (False, False)
+    (tmp_path / "forks.json").unlink()  # nobody looked, and runs differ
+    assert summarise(ExperimentResults.read(tmp_path))["forking"] is True
+
+
 def summary_file(tmp_path: Path, name: str, **changes: object) -> Path:
     summary = {
         "experiment": name,
