@@ -18,6 +18,12 @@ MINUTES ?= 10
 export PATH := $(BIN):$(PATH)
 export VIRTUAL_ENV := $(VENV)
 
+# Snakemake keeps caches in the user's home. Where none can be written there, it is given a place here.
+CACHES := $(or $(XDG_CACHE_HOME),$(HOME))
+ifneq ($(shell mkdir -p "$(CACHES)" 2>/dev/null && test -w "$(CACHES)" && echo yes),yes)
+export XDG_CACHE_HOME := $(VENV)/.cache
+endif
+
 # A build of torch that is asked for is looked at anew.
 ASKED := $(if $(filter-out auto,$(TORCH)),torch-asked-for)
 
