@@ -163,6 +163,13 @@ def gpu_resources(training):
     }
 
 
+def training_threads(training):
+    """The cores of a training job: all of them, or its share where jobs run side by side on GPUs."""
+    limit = workflow.global_resources.get("gpu")
+    gpus = (limit and limit.value) or 1
+    return max(1, workflow.cores // gpus) if training.gpus() else workflow.cores
+
+
 def downloads(wildcards):
     """What is made of files on the internet: data sets, and metrics of checkpoints on the hub."""
     trained = [TrainingJobs(JOBS[name]) for name in experiments_from("training")]

@@ -50,7 +50,7 @@ class SideBySide:
                 "side; let its side_by_side be False, or change training.precision"
             )
         self._task, self._recipe = task, recipe
-        self._n_seeds = len(networks)
+        self._n_seeds, self._device = len(networks), torch.device(device)
         self.parameters = _stacked(task, networks, device)
         # Its structure, and the twin of the first step; the values are in `parameters`.
         self._network = networks[0].to(device)
@@ -60,7 +60,7 @@ class SideBySide:
         self._measures: dict[torch.Size, Callable[..., torch.Tensor]] = {}
         self._checked = False
         # On a CPU so small that what a layer computes stays in the cache: a third faster than 4096.
-        at_once = 2**18 if torch.device(device).type == "cuda" else 4096
+        at_once = 2**18 if self._device.type == "cuda" else 4096
         self.evaluation_batch = max(256, at_once // self._n_seeds)
 
     @torch.no_grad()
@@ -132,10 +132,14 @@ class SideBySide:
             return tuple(found[name] for name in trained)
 
         self._network.train()
-        return self._traced(gradients, inputs, targets)
+        return self._traced(gradients, inputs, targets, self._recipe.compile)
 
     def _traced(
-        self, function: Callable[..., Any], inputs: torch.Tensor, targets: torch.Tensor
+        self,
+        function: Callable[..., Any],
+        inputs: torch.Tensor,
+        targets: torch.Tensor,
+        compiled: bool = False,
     ) -> Callable[..., Any]:
         """A function of (*parameters, inputs, targets), traced on such inputs and targets.
 
@@ -144,7 +148,7 @@ class SideBySide:
         """
         arguments = (*self.parameters.values(), inputs, targets)
         try:
-            return traced(function, arguments, compiled=self._recipe.compile)
+            return traced(function, arguments, compiled=compiled)
         except RuntimeError as error:
             if is_out_of_memory(error) or is_of_device(error):
                 raise
@@ -191,7 +195,7 @@ class SideBySide:
 
     def gradient_norms(self) -> torch.Tensor:
         """Each network's own, from the stacked gradients."""
-        return norms_of([value.grad for value in self.parameters.values()], self._n_seeds)
+        return norms_of([v.grad for v in self.parameters.values()], self._n_seeds, self._device)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """The stacked parameters; there are no buffers."""
