@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from training_maps.report.delays import what_delays
@@ -32,6 +33,16 @@ def headline(summary: dict[str, Any], significant: bool) -> list[str]:
     ]
 
 
+def in_short(summary: dict[str, Any]) -> list[str]:
+    """What a terminal says of a summary: what ran, whether runs part, and what delays them."""
+    return [
+        *(summary.get("structure_sentences") or ())[:1],
+        _what_ran(summary),
+        _what_shape(summary),
+        *what_delays(summary),
+    ]
+
+
 def _what_ran(summary: dict[str, Any]) -> str:
     n_runs, n_converged = summary["n_runs"], summary["n_converged"]
     if n_converged is None:
@@ -58,7 +69,7 @@ def _what_choice(summary: dict[str, Any]) -> list[str]:
     return ["How many states there are is a fragile choice (see “Model selection”)."]
 
 
-def map_shape(summary: dict[str, Any]) -> str:
+def map_shape(summary: Mapping[str, Any]) -> str:
     """ "linear", "forking", or of a map that is neither "no fork": runs only end early or go back.
 
     A map is linear, by the paper, if all runs pass through the same states in the same order.
