@@ -12,6 +12,7 @@ RUST := $(shell find rust_metrics -name '*.rs' -not -path '*/target/*' 2>/dev/nu
 	$(wildcard rust_metrics/Cargo.* rust_metrics/*/Cargo.toml)
 CODE := python tests benchmarks tools
 CORES ?= all
+MINUTES ?= 10
 
 # What the rules and the tests call (training-maps, snakemake, cargo) must be this environment's.
 export PATH := $(BIN):$(PATH)
@@ -21,7 +22,7 @@ export VIRTUAL_ENV := $(VENV)
 ASKED := $(if $(filter-out auto,$(TORCH)),torch-asked-for)
 
 .DEFAULT_GOAL := help
-.PHONY: torch-asked-for help setup slurm demo run reproduction test test-slurm lint format docs bench clean
+.PHONY: torch-asked-for help setup slurm demo run reproduction test test-slurm lint format docs bench fuzz sbom clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -69,6 +70,7 @@ test-slurm: slurm ## run the workflow on a real SLURM of this machine, which roo
 lint: setup ## check format, lint and types of everything, warnings as errors
 	@tools/system-packages.sh lint
 	cargo fmt --all --check --manifest-path rust_metrics/Cargo.toml
+	cargo fmt --check --manifest-path rust_metrics/fuzz/Cargo.toml
 	cargo clippy --quiet --locked --all-targets --manifest-path rust_metrics/Cargo.toml -- -D warnings
 	ruff format --check $(CODE)
 	ruff check $(CODE)
@@ -79,6 +81,7 @@ lint: setup ## check format, lint and types of everything, warnings as errors
 
 format: setup ## format all sources
 	cargo fmt --all --manifest-path rust_metrics/Cargo.toml
+	cargo fmt --manifest-path rust_metrics/fuzz/Cargo.toml
 	ruff format $(CODE)
 	ruff check --fix $(CODE)
 	snakefmt Snakefile workflow
@@ -88,6 +91,12 @@ docs: setup ## build the documentation (site/)
 
 bench: setup ## measure what we claim about speed (benchmarks/)
 	$(BIN)/python -m benchmarks
+
+fuzz: setup ## try made-up files on all readers for MINUTES=10 (a nightly Rust compiler for the engine's)
+	tools/fuzz.sh $(MINUTES)
+
+sbom: setup ## list all that is pinned, as a CycloneDX bill of materials (sbom.cdx.json)
+	$(BIN)/python -m tools.sbom sbom.cdx.json
 
 clean: ## remove what building made; results/ stays
 	rm -rf site .pytest_cache .mypy_cache .ruff_cache rust_metrics/target

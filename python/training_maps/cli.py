@@ -51,6 +51,8 @@ STAGES = {
     "report": "write the report page",
     "summary": "write an experiment's summary, or print summaries",
     "compare": "compare experiments side by side",
+    "calibrate": "write what new runs are placed on a map by",
+    "place": "place new runs on an existing map",
 }
 # What people type; the workflow's rules call the others.
 _FOR_PEOPLE = ("open", "inspect", "place", "summary", "convert", "spread")

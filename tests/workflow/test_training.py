@@ -48,7 +48,7 @@ def test_a_killed_run_goes_on_where_training_was(finished, tmp_path):
     project.edit("python/training_maps/training/resume.py", "SAVE_EVERY = 30.0", "SAVE_EVERY = 0.0")
     # Slower, so that it can be killed in the midst.
     project.edit(
-        "python/training_maps/training/networks.py",
+        "python/training_maps/training/side_by_side.py",
         "        parameters = self.parameters.values()\n",
         "        parameters = self.parameters.values()\n        __import__('time').sleep(0.01)\n",
     )

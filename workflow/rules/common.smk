@@ -98,6 +98,20 @@ def ask(question, *about):
     return answer
 
 
+def analysis_beside(wildcards):
+    """What the report of an experiment needs of the one whose map it shows too, if both are run."""
+    jobs = JOBS[wildcards.experiment]
+    beside = JOBS.get(jobs.setting("beside"))
+    return (
+        [] if beside in (None, jobs) else [*beside.analysis(), *beside.training_logs()]
+    )
+
+
+def folder_beside(wildcards, input):
+    """The option that names that one's folder."""
+    return ["--beside", str(Path(input.beside[0]).parent)] if input.beside else []
+
+
 def ask_of_run(question, *about):
     """A function of the wildcards: what the experiment's jobs answer of one run."""
 

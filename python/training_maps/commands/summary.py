@@ -10,7 +10,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from training_maps.results import ExperimentResults
+from training_maps.results import ExperimentResults, halves_argument
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import write_json
 
@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--results", type=Path, metavar="FOLDER", help="an experiment's results")
     parser.add_argument("--experiment", metavar="NAME", help="its name; default: as the map says")
     parser.add_argument("--output", type=Path, metavar="FILE", help="the summary")
+    halves_argument(parser)
     parser.add_argument(
         "--show", type=Path, nargs="+", metavar="FILE", help="print these summaries instead"
     )
@@ -38,6 +39,8 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.results is None or arguments.output is None:
         raise InputError("summary needs --results and --output, or --show with summary files")
     results = ExperimentResults.read(arguments.results)
+    if arguments.no_halves:
+        results = results.without_halves()
     summary = summarise(results)
     if arguments.experiment is not None:
         summary["experiment"] = arguments.experiment

@@ -51,6 +51,8 @@ def fit_hmm(
     restarts: int = FitSettings.restarts,
     covariance: str = FitSettings.covariance,
     covariance_floor: float = FitSettings.covariance_floor,
+    minimum_stay: int = FitSettings.minimum_stay,
+    stay_prior: float = FitSettings.stay_prior,
     max_iterations: int = FitSettings.max_iterations,
     tolerance: float = FitSettings.tolerance,
     random_state: int = FitSettings.random_state,
@@ -75,6 +77,8 @@ def fit_hmm(
         covariance_floor: smallest eigenvalue that a covariance may have, in squared standard
             deviations of a z-scored metric, above 0 and at most 1. It keeps a state from calling
             runs impossible that leave a nearly collinear bundle of metrics a little.
+        minimum_stay: checkpoints that a run stays in a state at least (`training_maps.hmm.stays`).
+        stay_prior: imagined checkpoints of each state after which runs stay, at least 0.
         max_iterations: most EM iterations of a fit.
         tolerance: a fit has converged when an iteration gains less log-likelihood than this (nats,
             over all training runs together, the prior included).
@@ -94,6 +98,8 @@ def fit_hmm(
         "restarts": restarts,
         "covariance": covariance,
         "covariance_floor": covariance_floor,
+        "minimum_stay": minimum_stay,
+        "stay_prior": stay_prior,
         "max_iterations": max_iterations,
         "tolerance": tolerance,
         "random_state": random_state,
@@ -159,6 +165,8 @@ def _fit_restart(
         n_states,
         settings["covariance"],
         covariance_floor=settings["covariance_floor"],
+        minimum_stay=settings["minimum_stay"],
+        stay_prior=settings["stay_prior"],
         random_state=_restart_seed(settings["random_state"], n_states, restart),
         start=start_of(restart),
         n_iter=settings["max_iterations"],

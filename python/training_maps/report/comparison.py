@@ -152,9 +152,7 @@ def render_comparison(experiments: Sequence[Compared], page: Path) -> str:
         }
         for one in experiments
     ]
-    results = {
-        one.name: ExperimentResults.read(one.folder) for one in experiments if one.has_results
-    }
+    results = {one.name: _results_of(one) for one in experiments if one.has_results}
     return render(
         "comparison.html.j2",
         state_style=Markup(state_variables()),
@@ -210,6 +208,12 @@ def _histograms(
         svg = Markup(themed(inline_svg(figure, f"times-{i}", label, {})))
         drawn.append({"name": one.name, "svg": svg})
     return drawn
+
+
+def _results_of(one: Compared) -> ExperimentResults:
+    """An experiment's results, without what halves said of them before if its summary does not."""
+    results = ExperimentResults.read(one.folder)
+    return results if one.summary.get("refits") else results.without_halves()
 
 
 def _pairs(

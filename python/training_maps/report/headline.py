@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from training_maps.report.delays import what_delays
+from training_maps.training_map.elements import NOISE_ALONE
 from training_maps.training_map.paths import WHY_NOT_LINEAR
 from training_maps.utils.numbers import FOUND_AGAIN
-from training_maps.utils.wording import decimal, equals_p, listing, numbered, plural
+from training_maps.utils.wording import decimal, equals_p, listing, numbered, plural, refits
 
 #: From this share of runs on that might take another way, it is weak evidence that none did.
 WEAK_EVIDENCE = 0.1
@@ -25,6 +26,7 @@ def headline(summary: dict[str, Any], significant: bool) -> list[str]:
         *(summary.get("structure_sentences") or ()),
         _what_ran(summary),
         *_what_choice(summary),
+        *_what_noise(summary),
         _what_shape(summary),
         *_what_forks(summary),
         *what_delays(summary),
@@ -67,6 +69,11 @@ def _what_choice(summary: dict[str, Any]) -> list[str]:
     if summary["selection"] is None or summary["selection"]["verdict"] != "fragile":
         return []
     return ["How many states there are is a fragile choice (see “Model selection”)."]
+
+
+def _what_noise(summary: dict[str, Any]) -> list[str]:
+    """The states that differ from a neighbour in noise alone."""
+    return [note["text"] for note in summary["notes"] if note["kind"] == NOISE_ALONE]
 
 
 def map_shape(summary: Mapping[str, Any]) -> str:
@@ -128,12 +135,13 @@ def _what_forks(summary: dict[str, Any]) -> list[str]:
         if share is not None
     ]
     sentences = []
+    some = refits(summary.get("refits"))
     if known:
         again = [state for state, share in known if share >= FOUND_AGAIN]
         sentences.append(
-            f"Most halves of the runs find the fork at {numbered('state', again)} again."
+            f"Most {some} find the fork at {numbered('state', again)} again."
             if again
-            else "Fewer than half of the halves of the runs find a fork of this map again."
+            else f"Fewer than half of the {some} find a fork of this map again."
         )
     if forks["tested"]:
         predicting = forks["predicting"]

@@ -18,6 +18,7 @@ from training_maps.model_selection.stability_sentences import (
     within_margin,
 )
 from training_maps.report import sections
+from training_maps.report.beside import beside_block
 from training_maps.report.headline import headline
 from training_maps.report.notes import first_sentences, full_notes
 from training_maps.report.page_data import page_data, to_script
@@ -71,6 +72,7 @@ class _Material:
         summary: as `summarise` makes it.
         data: as `page_data` makes it.
         figures: every figure by its name, empty where there is nothing to show.
+        beside: another analysis of the same runs, if its map is to be shown beside this one.
         defaults: of the settings; empty if they are not known.
     """
 
@@ -81,6 +83,7 @@ class _Material:
     data: Mapping[str, Any]
     figures: Mapping[str, Markup]
     defaults: Mapping[str, Any]
+    beside: ExperimentResults | None = None
 
 
 def render_report(
@@ -88,6 +91,7 @@ def render_report(
     time: Time = "epoch",
     settings: Mapping[str, Any] | None = None,
     called: str | None = None,
+    beside: ExperimentResults | None = None,
     defaults: Mapping[str, Any] | None = None,
 ) -> str:
     """The whole page as HTML.
@@ -97,8 +101,14 @@ def render_report(
         time: time axis, "epoch" or "step".
         settings: the experiment's settings, to be listed; may be nested.
         called: what the config calls the experiment, if that is not its name.
+        beside: another analysis of the same runs, whose map and colouring are shown too.
         defaults: of the settings, so that the page can tell which of them differ.
+
+    Raises:
+        InputError: if the other analysis has no checkpoint that this one has.
     """
+    if settings and not settings.get("reproducibility", {}).get("halves", 1):
+        results = results.without_halves()
     axis = results.time_axis(time)
     notes = list(results.notes)
     if axis != time and results.logs:
@@ -111,6 +121,7 @@ def render_report(
         summary=summarise(results),
         data=page_data(results, axis),
         figures=figures(results, axis),
+        beside=beside,
         defaults=defaults or {},
     )
     following = [
@@ -174,7 +185,10 @@ def _explore(material: _Material, notes: Sequence[Mapping[str, str]]) -> Section
         {
             "maps": maps(results, material.time, data),
             "how_to_read_map": explain_map(
-                results.training_map, results.delay_states, results.rarely_found
+                results.training_map,
+                results.delay_states,
+                results.rarely_found,
+                results.reproducibility.get("scheme"),
             ),
             "n_states": len(results.states),
             "has_model": results.has_model,
@@ -342,14 +356,21 @@ def _selection(material: _Material) -> Section | None:
 
 
 def _structure(material: _Material) -> Section | None:
-    found = structure_block(material.results, material.settings)
+    found = structure_block(material.results)
     if not found:
         return None
     return Section("structure.html.j2", [("structure", "States or drift")], found)
 
 
+def _beside(material: _Material) -> Section | None:
+    if material.beside is None:
+        return None
+    shows = beside_block(material.results, material.beside, material.time)
+    return Section("beside.html.j2", [("beside", "Two maps")], shows)
+
+
 def _reproducibility(material: _Material) -> Section | None:
-    found = reproducibility_block(material.results, material.settings)
+    found = reproducibility_block(material.results)
     if not material.results.has_model or not found:
         return None
     return Section("reproducibility.html.j2", [("reproducibility", "Other seeds")], found)
@@ -372,7 +393,7 @@ def _early_warning(material: _Material) -> Section | None:
 def _metrics(material: _Material) -> Section | None:
     if not material.results.has_model:
         return None
-    shows = {"glossary": _glossary(material.results)}
+    shows = {"glossary": sections.glossary_rows(material.results)}
     return Section("metrics.html.j2", [("metrics", "Metrics")], shows)
 
 
@@ -393,6 +414,7 @@ def _made(material: _Material, called: str) -> Section:
 # The sections between the first and the last, in the page's order; some have nothing to show.
 _SECTIONS: tuple[Callable[[_Material], Section | None], ...] = (
     _structure,
+    _beside,
     _reproducibility,
     _states,
     _routes,
@@ -446,22 +468,3 @@ def _restarts(results: ExperimentResults) -> list[dict[str, Any]]:
         {**row, "agreement": agreement[row["restart"]], "kept": row["restart"] == chosen["restart"]}
         for row in rows.sort_values("restart").to_dict("records")
     ]
-
-
-def _glossary(results: ExperimentResults) -> list[dict[str, str]]:
-    """Rows of the metrics that these runs have; a metric of the user's own has only its name."""
-    from training_maps.metrics.definitions import ALL_METRICS
-
-    known = {metric.column: metric for metric in ALL_METRICS}
-    rows = []
-    for column in results.training_map["metrics"]:
-        metric = known.get(column)
-        rows.append(
-            {
-                "column": column,
-                "symbol": metric.symbol if metric else column,
-                "formula": metric.formula if metric else "",
-                "meaning": metric.meaning if metric else "a metric of your own",
-            }
-        )
-    return rows

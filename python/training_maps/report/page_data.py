@@ -101,6 +101,7 @@ def state_facts(results: ExperimentResults, time: Time) -> list[dict[str, Any]]:
         rows += _coefficient_rows(results, coefficients.get(number))
         marks = ["delay"] if number in results.delay_states else []
         marks += ["fork"] if number in forks else []
+        marks += ["noise alone"] if state.get("noise_of") is not None else []
         facts.append({"state": number, "marks": marks, "rows": rows})
     return facts
 

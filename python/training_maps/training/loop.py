@@ -22,15 +22,18 @@ import numpy as np
 import torch
 
 from training_maps.training import resume
+from training_maps.training.alone import Alone
+from training_maps.training.devices import choose_device, use_precision
 from training_maps.training.examples import Examples
-from training_maps.training.networks import Alone, Networks, SideBySide, measured
+from training_maps.training.networks import Networks, measured
 from training_maps.training.random_streams import Streams, noise_state, restore_noise
 from training_maps.training.recipe import Recipe, checkpoint_steps
-from training_maps.training.records import Record, Recorder, Recording
+from training_maps.training.record_log import Record
+from training_maps.training.records import Recorder, Recording
 from training_maps.training.seed_blocks import train_block
+from training_maps.training.side_by_side import SideBySide
 from training_maps.training.tasks import Task
 from training_maps.utils.code_digest import stage_digest
-from training_maps.utils.errors import InputError
 from training_maps.utils.locks import only_writer
 from training_maps.utils.progress import Progress
 from training_maps.utils.seeds import format_seeds
@@ -67,7 +70,7 @@ def train(
             the same runs.
     """
     device = choose_device(device)
-    _use_precision(recipe.precision)
+    use_precision(recipe.precision)
 
     def prepared(block: list[int], folder: Path) -> Training:
         return Training(task, task_name, recipe, block, recording, device, folder)
@@ -206,12 +209,11 @@ class Training:
     def _save(self, step: int) -> None:
         """Save everything needed to resume from `step`."""
         self._written()
-        records = [dataclasses.asdict(record) for record in self.recorder.records]
         positions = self.examples.positions(step)
         state = {
             "step": step,
             "networks": self.networks.state(),
-            "records": json.dumps(records),
+            "records": self.recorder.saved(),
             "positions": json.dumps(positions),
             "noise": noise_state(self.device),
         }
@@ -222,9 +224,7 @@ class Training:
         """Go back to the saved state, if there is one; return its step, or None."""
         state = resume.load(self._folder, self._identity, self.device)
         if state is not None:
-            records = [Record(**record) for record in json.loads(state["records"])]
-            fresh, self.recorder.records = self.recorder.records, records
-            gone = self.recorder.missing()
+            gone = self.recorder.restore(state["records"])
             if gone is None:
                 start = self._copied_tensors()
                 self.networks.restore(state["networks"])
@@ -233,7 +233,6 @@ class Training:
                 restore_noise(state["noise"])
                 logger.info("%s: going on from step %d", self._name, state["step"])
                 return int(state["step"])
-            self.recorder.records = fresh
             logger.warning("%s is missing: training starts from the beginning", gone)
         resume.clear(self._folder)
         return None
@@ -246,26 +245,6 @@ def make_networks(task: Task, streams: Sequence[Streams], recipe: Recipe, device
         return SideBySide(task, networks, recipe, device)
     (network,) = networks
     return Alone(task, network, recipe, device)
-
-
-def choose_device(device: str) -> str:
-    """Resolve "auto" to "cuda" where there is a GPU, else "cpu".
-
-    Raises:
-        InputError: if "cuda" is asked for and not there.
-    """
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device {device}: torch finds no CUDA GPU here; use --device cpu or auto")
-    return device
-
-
-def _use_precision(precision: str) -> None:
-    """Let a GPU multiply float32 matrices in TensorFloat-32, or forbid it, convolutions too."""
-    allowed = precision != "float32"
-    torch.set_float32_matmul_precision("high" if allowed else "highest")
-    torch.backends.cudnn.allow_tf32 = allowed
 
 
 def _identity(task: Task, recipe: Recipe, recording: Recording, device: str) -> dict[str, Any]:

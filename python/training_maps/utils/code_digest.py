@@ -55,6 +55,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
         "model_selection/*",
         "training_map/*",
         "stats/agreement",
+        "stats/mean_interval",
         WORDING,
         TABLES,
     ),
@@ -98,6 +99,14 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "figures": ("commands/figures", "figures/**"),
     "report": ("commands/report", "report/**", "figures/**"),
     "compare": ("commands/compare", "report/**", "figures/**"),
+    "calibrate": (
+        "commands/calibrate",
+        "placing/*",
+        "hmm/predictive",
+        "hmm/standards",
+        "figures/map/*",
+    ),
+    "place": ("commands/place",),
 }
 # The Rust sources of the stages that compute in the extension, below `rust_metrics`. The binding's
 # files are the metrics' but for the one of hidden Markov models, whose crate has no dependencies

@@ -93,6 +93,15 @@ def summary_file(tmp_path: Path, name: str, **changes: object) -> Path:
     return path
 
 
+def test_a_verdict_that_few_runs_cannot_give_has_a_question_mark(tmp_path: Path) -> None:
+    few = summary_file(tmp_path, "few", structure="drift", structure_is_judged=False)
+    enough = summary_file(tmp_path, "enough", structure="drift", structure_is_judged=True)
+    before = summary_file(tmp_path, "before", structure="drift")
+    none = summary_file(tmp_path, "none", structure=None, structure_is_judged=None)
+    lines = terminal_table([few, enough, before, none]).splitlines()[1:]
+    assert [line.split()[3] for line in lines] == ["drift?", "drift", "drift", "–"]
+
+
 def test_terminal_table_is_aligned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     paths = [
         summary_file(tmp_path, "sparse_parities"),

@@ -10,8 +10,8 @@ import torch
 
 from tests.support.twin import alone, begin
 from training_maps.training.loop import Recording, train
-from training_maps.training.networks import SideBySide
 from training_maps.training.recipe import Recipe
+from training_maps.training.side_by_side import SideBySide
 from training_maps.training.tasks import make_task
 
 PARITIES = make_task("sparse_parities", {"n_bits": 10, "n_train": 45, "hidden_size": 16})

@@ -19,6 +19,7 @@ from training_maps.figures.map.layout import (
     sample,
 )
 from training_maps.figures.symbols import metric_symbol
+from training_maps.utils.wording import refits
 
 _FEATURE_POINTS = 6.2
 
@@ -125,6 +126,8 @@ def _state_label(state: Mapping[str, Any], first_visit: float | None, time: str)
     ]
     if first_visit is not None:
         lines.append(f"{time} {_short(first_visit)}")
+    if state.get("noise_of") is not None:
+        lines.append("noise alone")
     return "\n".join(lines)
 
 
@@ -254,9 +257,19 @@ def _frame(drawing: MapDrawing) -> Box:
 
 
 def explain_map(
-    drawn: Mapping[str, Any], delays: Sequence[int], faint: Collection[int | Edge] = ()
+    drawn: Mapping[str, Any],
+    delays: Sequence[int],
+    faint: Collection[int | Edge] = (),
+    scheme: str | None = None,
 ) -> str:
-    """How to read the map, in a few sentences, for a caption."""
+    """How to read the map, in a few sentences, for a caption.
+
+    Args:
+        drawn: the map's dict.
+        delays: states that are delays.
+        faint: states and transitions that are rarely found again.
+        scheme: how the runs were drawn that they are sought in; None for halves.
+    """
     sentences = [
         "A circle is a state, larger the more checkpoints are in it; below it "
         + (
@@ -274,8 +287,12 @@ def explain_map(
         sentences.append(
             "A dashed ring marks a delay: runs through it converge later than the average run."
         )
+    if any(state.get("noise_of") is not None for state in drawn["states"]):
+        sentences.append(
+            "“Noise alone” marks a state that differs from its neighbour in nothing else."
+        )
     if faint:
         sentences.append(
-            "What is faint is found again in fewer than half of the halves of the runs."
+            f"What is faint is found again in fewer than half of the {refits(scheme)}."
         )
     return " ".join(sentences)

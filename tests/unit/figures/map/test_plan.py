@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from itertools import combinations
 from typing import Any
 
@@ -118,3 +119,14 @@ def test_the_caption_names_only_what_is_there(results: ExperimentResults) -> Non
     assert "return" not in explain_map({**data, "transitions": forward}, [])
     assert "metrics" in explain_map(data, [])
     assert "metrics" not in explain_map({**data, "metrics": []}, [])
+
+
+def test_a_state_of_noise_alone_is_labelled_so(results: ExperimentResults) -> None:
+    data = copy.deepcopy(results.training_map)
+    assert "Noise alone" not in explain_map(data, [])
+    assert not any("noise alone" in label for label in plan(data).labels.values())
+    data["states"][1]["noise_of"] = 0
+    assert "“Noise alone” marks a state" in explain_map(data, [])
+    labels = plan(data).labels
+    marked = [state for state, label in labels.items() if label.endswith("noise alone")]
+    assert marked == [data["states"][1]["state"]]

@@ -7,10 +7,12 @@ from safetensors.numpy import load_file
 
 from tests.support.twin import begin, plain_loop, train_epochs
 from training_maps.runs.checkpoints import read_manifest
+from training_maps.training.alone import Alone
 from training_maps.training.loop import Recording, train
-from training_maps.training.networks import Alone, SideBySide, measured
+from training_maps.training.networks import measured
 from training_maps.training.random_streams import Streams
 from training_maps.training.recipe import Recipe
+from training_maps.training.side_by_side import SideBySide
 from training_maps.utils.errors import InputError
 
 RECIPE = Recipe("adamw", learning_rate=0.002, weight_decay=0.1, batch_size=16, length=3)
