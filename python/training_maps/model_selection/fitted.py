@@ -140,7 +140,7 @@ def read_arrays(
 def _fitted(saved: Mapping[str, NDArray[Any]]) -> FittedHMM:
     """What a file's arrays say."""
     return FittedHMM(
-        _model(saved),
+        model_from(saved),
         int(saved["n_states"]),
         int(saved["restart"]),
         pd.DataFrame(columns=list(SCORE_COLUMNS)),
