@@ -28,7 +28,7 @@ endif
 ASKED := $(if $(filter-out auto,$(TORCH)),torch-asked-for)
 
 .DEFAULT_GOAL := help
-.PHONY: torch-asked-for help setup slurm run reproduction test test-slurm lint format docs bench fuzz sbom clean
+.PHONY: torch-asked-for help setup slurm demo run reproduction test test-slurm lint format docs bench fuzz sbom clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -50,6 +50,10 @@ slurm: setup $(VENV)/.slurm ## install what profiles/slurm needs
 $(VENV)/.slurm: $(VENV)/.packages requirements-slurm.lock
 	@tools/setup.sh slurm
 	@touch $@
+
+demo: setup ## analyse kept runs, without training, and open the report: under a minute
+	snakemake --cores $(CORES) --config experiments='[demo]' -- results/demo/report.html
+	training-maps open demo
 
 run: setup ## run the default job: train, analyse, report (results/)
 	snakemake --cores $(CORES)

@@ -1,7 +1,7 @@
 """Write an experiment's summary, or print summaries as a table.
 
 With --results, --experiment and --output it writes summary.json. With --show it prints the
-summaries of one or many experiments.
+summaries of one or many experiments, what was found, and where the reports are.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write a summary or print summaries."""
-    from training_maps.report.summary import summarise, terminal_table
+    from training_maps.report.summary import summarise, terminal_findings, terminal_table
 
     if arguments.show:
         print(terminal_table(arguments.show))
+        print(f"\n{terminal_findings(arguments.show)}")
         return
     if arguments.results is None or arguments.output is None:
         raise InputError("summary needs --results and --output, or --show with summary files")

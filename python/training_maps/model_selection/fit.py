@@ -33,6 +33,7 @@ from training_maps.model_selection.restarts import OWN_SPLIT, Restarts, other_sp
 from training_maps.settings.fields import check_fields
 from training_maps.settings.sections import FitSettings, SelectionSettings
 from training_maps.utils.errors import InputError
+from training_maps.utils.progress import Count
 
 logger = logging.getLogger("training_maps")
 
@@ -109,12 +110,15 @@ def fit_hmm(
         _check_settings(split, n_states, settings)
     # One thread, so that results do not depend on how many there are; K are fitted in parallel.
     with one_thread():
-        fits = [_fit_restart(obs, n_states, restart, settings) for restart in range(restarts)]
+        count = Count(restarts * len(splits), "fit")
+        fits = [
+            _fit_restart(obs, n_states, restart, settings, count) for restart in range(restarts)
+        ]
         rows = [row for _, row in fits]
         best = int(np.argmax([row["log_likelihood_validation"] for row in rows]))
         records = [Restarts.of([hmm for hmm, _ in fits], obs)]
         for number, (seed, split) in enumerate(splits[1:], start=1):
-            record, of_split = _fit_split(split, n_states, seed, settings)
+            record, of_split = _fit_split(split, n_states, seed, settings, count)
             records.append(record)
             rows += [{**row, "split": number} for row in of_split]
         scores = pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
@@ -136,19 +140,24 @@ def _check_settings(obs: Observations, n_states: int, settings: Mapping[str, Any
 
 
 def _fit_split(
-    obs: Observations, n_states: int, split_seed: int, settings: Mapping[str, Any]
+    obs: Observations, n_states: int, split_seed: int, settings: Mapping[str, Any], count: Count
 ) -> tuple[Restarts, list[dict[str, Any]]]:
     """All restarts on another split, and their rows of the scores."""
     label = f"split of seed {split_seed}: "
     fits = [
-        _fit_restart(obs, n_states, restart, settings, label)
+        _fit_restart(obs, n_states, restart, settings, count, label)
         for restart in range(settings["restarts"])
     ]
     return Restarts.of([hmm for hmm, _ in fits], obs, split_seed), [row for _, row in fits]
 
 
 def _fit_restart(
-    obs: Observations, n_states: int, restart: int, settings: Mapping[str, Any], label: str = ""
+    obs: Observations,
+    n_states: int,
+    restart: int,
+    settings: Mapping[str, Any],
+    count: Count,
+    label: str = "",
 ) -> tuple[HMM, dict[str, Any]]:
     """One restart's model and its row of the scores; `label` begins its line of the log."""
     begin = time.perf_counter()
@@ -174,7 +183,7 @@ def _fit_restart(
     }
     logger.info(
         "%s%d %sstate%s, restart %d (%s): log-likelihood %.1f (validation %.1f), %s after %d "
-        "iterations in %.1f s",
+        "iterations in %.1f s (%s)",
         label,
         n_states,
         "" if hmm.name == "gaussian" else f"{hmm.name} ",
@@ -186,6 +195,7 @@ def _fit_restart(
         row["reason"],
         row["n_iterations"],
         time.perf_counter() - begin,
+        count.one_more(),
     )
     return hmm, row
 

@@ -35,6 +35,16 @@ def headline(summary: dict[str, Any], significant: bool) -> list[str]:
     ]
 
 
+def in_short(summary: dict[str, Any]) -> list[str]:
+    """What a terminal says of a summary: what ran, whether runs part, and what delays them."""
+    return [
+        *(summary.get("structure_sentences") or ())[:1],
+        _what_ran(summary),
+        _what_shape(summary),
+        *what_delays(summary),
+    ]
+
+
 def _what_ran(summary: dict[str, Any]) -> str:
     n_runs, n_converged = summary["n_runs"], summary["n_converged"]
     if n_converged is None:

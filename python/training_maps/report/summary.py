@@ -11,7 +11,7 @@ from training_maps.analysis.dissimilarity import trajectory_dissimilarity
 from training_maps.analysis.reproducibility.sentences import verdict_sentence
 from training_maps.model_selection.stability_sentences import same_candidate
 from training_maps.report.delays import delay_sizes
-from training_maps.report.headline import map_shape
+from training_maps.report.headline import in_short, map_shape
 from training_maps.results import ExperimentResults
 from training_maps.structure.sentences import is_judged, map_sentence
 from training_maps.utils.errors import InputError
@@ -52,7 +52,6 @@ _HEADER = (
     "predictive forks",
     "delays",
     "outliers",
-    "report",
 )
 
 
@@ -202,7 +201,7 @@ def _structure(summary: dict[str, Any]) -> str:
 
 
 def terminal_table(paths: Sequence[Path]) -> str:
-    """Summaries as aligned lines for the terminal, and where each report is."""
+    """Summaries as aligned lines for the terminal."""
     rows = [_HEADER]
     for path in paths:
         summary = read_summary(path)
@@ -222,7 +221,6 @@ def terminal_table(paths: Sequence[Path]) -> str:
                 predictive_forks(summary),
                 " ".join(map(str, summary["delays"])) or NONE,
                 outlier_count(summary),
-                str(path.parent / "report.html"),
             )
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
@@ -234,3 +232,15 @@ def terminal_table(paths: Sequence[Path]) -> str:
         ).rstrip()
         for row in rows
     )
+
+
+def terminal_findings(paths: Sequence[Path]) -> str:
+    """What was found in each experiment, in a few sentences, and where its report is."""
+    parts = []
+    for path in paths:
+        summary = read_summary(path)
+        parts.append(
+            f"{summary['experiment']}: {' '.join(in_short(summary))}\n"
+            f"  {path.parent / 'report.html'}"
+        )
+    return "\n".join(parts)

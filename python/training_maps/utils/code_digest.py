@@ -60,6 +60,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
         TABLES,
     ),
     "convert": ("commands/convert",),
+    "open": ("commands/open",),
     # In place of the map stage, so its modules are named again.
     "state_paths": ("commands/state_paths", "training_map/*", WORDING, NOTES, TABLES),
     "forks": (
