@@ -235,7 +235,8 @@ def main() -> None:
             )  # fmt: skip
     print(
         "Seconds a network (medians of "
-        f"{REPEATS}), {torch.get_num_threads()} threads, ours on {DEVICE}; {versions('torch', 'numpy')}\n"
+        f"{REPEATS}), {torch.get_num_threads()} threads, ours on {DEVICE}; "
+        f"{versions('torch', 'numpy')}\n"
     )
     print_table(
         ["setting", "side by side", "length", "ours", "plain loop", "ratio", "published way",

@@ -4,7 +4,8 @@
 |---|---|
 | a pattern with {step}, with {seed} or without | checkpoints of each seed, or of one run |
 | a pattern with {seed} alone | a table or a folder of event files a seed |
-| a folder with metrics.parquet | a run of this workflow, or one that a recorder writes |
+| a folder with metrics.parquet | a run of this workflow |
+| a folder with recorded.jsonl | a run that a recorder writes, up to now |
 | a folder of event files | what a run logged |
 | a folder of checkpoints, or its manifest | step-*.safetensors, or checkpoints.json |
 | a table (CSV, JSON lines, Parquet) | a run, or one a seed where it has a column of seeds |
@@ -22,6 +23,8 @@ import numpy as np
 from training_maps.placing.place import NewRun
 from training_maps.runs.checkpoints import MANIFEST, Checkpoint, Run, find_run, write_manifest
 from training_maps.runs.discovery import Pattern, find_runs
+from training_maps.runs.journal import FILE as JOURNAL
+from training_maps.runs.journal import read_journal, tables_of
 from training_maps.runs.tables.event_files import event_files, read_events
 from training_maps.runs.tables.runs import (
     SEED_NAME,
@@ -33,7 +36,7 @@ from training_maps.runs.tables.runs import (
 from training_maps.runs.tables.sheets import Sheet, read_sheet
 from training_maps.settings.sections import Unreadable
 from training_maps.utils.errors import InputError
-from training_maps.utils.files import read_table
+from training_maps.utils.files import read_table, table_metadata
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +87,10 @@ def find_new_runs(path: str, reading: Reading) -> Iterator[NewRun]:
     place = Path(path).expanduser()
     if not place.exists():
         raise InputError(f"{place}: does not exist")
-    if (place / "metrics.parquet").is_file():
+    if (place / JOURNAL).is_file():
+        metrics, log, where = tables_of(read_journal(place))
+        yield NewRun(place.name, metrics, log, None if where is None else int(where["step"]))
+    elif (place / "metrics.parquet").is_file():
         yield _of_folder(place)
     elif event_files(place):
         yield from _of_sheet(place.name, read_events(place), reading)
@@ -102,11 +108,13 @@ def find_new_runs(path: str, reading: Reading) -> Iterator[NewRun]:
 
 def _of_folder(folder: Path) -> NewRun:
     """A run's folder with its metrics, and its log where there is one."""
-    log = folder / "training_log.parquet"
+    metrics, log = folder / "metrics.parquet", folder / "training_log.parquet"
+    where = table_metadata(metrics).get("non_finite")
     return NewRun(
         folder.name,
-        read_table(folder / "metrics.parquet", ("step",)),
+        read_table(metrics, ("step",)),
         read_table(log, ("step",)) if log.is_file() else None,
+        None if where is None else int(where["step"]),
     )
 
 
