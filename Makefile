@@ -8,7 +8,7 @@ PYTHON ?= python3
 TORCH ?= auto
 VENV := $(abspath $(or $(VIRTUAL_ENV),.venv))
 BIN := $(VENV)/bin
-RUST := $(shell find rust_metrics -name '*.rs' -not -path '*/target/*' 2>/dev/null) \
+RUST := $(shell find rust_metrics -name '*.rs' -not -path '*/target/*' -not -path '*/fuzz/*' 2>/dev/null) \
 	$(wildcard rust_metrics/Cargo.* rust_metrics/*/Cargo.toml)
 CODE := python tests benchmarks tools
 CORES ?= all
