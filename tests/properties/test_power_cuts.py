@@ -107,6 +107,7 @@ def outcome(runs: Path, seed: int) -> tuple[list[tuple[int, str | None]], str]:
 def test_training_goes_on_after_a_power_cut(tmp_path, monkeypatch, quick, caplog):
     """Whenever the power goes, training ends as if nothing had happened."""
     monkeypatch.setattr(resume, "SAVE_EVERY", 0.0)
+    caplog.set_level("INFO")
     runs = tmp_path / "runs"
     with watched(tmp_path) as disk:
         trained(runs)
