@@ -27,6 +27,7 @@ STAGES = {
     "tables": "make tables of metrics and training logs of what runs logged elsewhere",
     "hub": "compute the metrics of one run's checkpoints on the Hugging Face hub",
     "inspect": "show which tensors of a checkpoint count, and as what",
+    "describe_model": "write which tensor of a network is what, by its modules' types",
     "metrics": "compute the metrics of one run's checkpoints",
     "observations": "z-score the runs' metrics and split the seeds",
     "hmm": "fit hidden Markov models with one number of states",
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Interrupted it is 130, and 141 where nobody reads on what is printed.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    stage = arguments[0] if arguments else None
+    stage = arguments[0].replace("-", "_") if arguments else None
     if stage not in STAGES:
         _overview().parse_args(arguments or ["--help"])
         return 2  # parse_args has exited already, unless argparse changes
