@@ -51,6 +51,7 @@ STAGES = {
     "compare": "compare experiments side by side",
     "calibrate": "write what new runs are placed on a map by",
     "place": "place new runs on an existing map",
+    "watch": "follow runs while they train, and place them on an existing map",
 }
 
 logger = logging.getLogger("training_maps")
