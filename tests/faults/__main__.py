@@ -68,7 +68,7 @@ def undisturbed_run(folder: Path) -> Project:
     project.edit("python/training_maps/training/resume.py", "SAVE_EVERY = 30.0", "SAVE_EVERY = 0.0")
     # Slower, so that moments fall into training and not only into its start.
     project.edit(
-        "python/training_maps/training/networks.py",
+        "python/training_maps/training/side_by_side.py",
         "        parameters = self.parameters.values()\n",
         "        parameters = self.parameters.values()\n        __import__('time').sleep(0.005)\n",
     )

@@ -284,6 +284,10 @@ class Jobs:
             names += ["early_warning.csv", "early_warning.json"]
         return [self.path(name) for name in names]
 
+    def no_halves(self) -> list[str]:
+        """The option that passes over files of halves from before, where none are asked for."""
+        return [] if self.halves() else ["--no-halves"]
+
     def figures(self) -> list[str]:
         """The files of figures that are asked for."""
         asked = self.settings["figures"]

@@ -104,8 +104,9 @@ def heavy_tailed_densities(hmm: HMM, X: Floats, lengths: Ints, degrees: float) -
 def _by_run(hmm: HMM, density: Floats, lengths: Ints) -> Floats:
     """Log-likelihood of each run less that of its first checkpoint."""
     found = []
+    start, transition, density = hmm.expanded(density)
     one = np.ones(1, dtype=np.int64)
     for run in np.split(density, np.cumsum(lengths)[:-1]):
-        whole = log_likelihood(np.array([len(run)]), hmm.startprob_, hmm.transmat_, run)
-        found.append(whole - log_likelihood(one, hmm.startprob_, hmm.transmat_, run[:1]))
+        whole = log_likelihood(np.array([len(run)]), start, transition, run)
+        found.append(whole - log_likelihood(one, start, transition, run[:1]))
     return np.array(found)

@@ -222,7 +222,7 @@ class Recorder:
         assert self.selection is not None
         assert self._journal is not None
         taken.ready()
-        values, culprit = tensor_metrics(taken.arrays, self.selection, threads=self._threads)
+        [(values, culprit)] = tensor_metrics([taken.arrays], self.selection, threads=self._threads)
         metrics = {} if values is None else self._wanted(taken, values)
         non_finite = (culprit or "") if values is None else None
         if non_finite is not None:

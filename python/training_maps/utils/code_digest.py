@@ -55,10 +55,12 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
         "model_selection/*",
         "training_map/*",
         "stats/agreement",
+        "stats/mean_interval",
         WORDING,
         TABLES,
     ),
     "convert": ("commands/convert",),
+    "open": ("commands/open",),
     # In place of the map stage, so its modules are named again.
     "state_paths": ("commands/state_paths", "training_map/*", WORDING, NOTES, TABLES),
     "forks": (

@@ -8,8 +8,8 @@ from training_maps.metrics.compute import run_metrics
 from training_maps.metrics.parameters import Overrides
 from training_maps.runs.checkpoints import read_manifest
 from training_maps.training.loop import Recording, train
-from training_maps.training.networks import SideBySide
 from training_maps.training.recipe import Recipe
+from training_maps.training.side_by_side import SideBySide
 from training_maps.training.tasks import make_task
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import table_metadata
