@@ -54,6 +54,7 @@ STAGES = {
     "compare": "compare experiments side by side",
     "calibrate": "write what new runs are placed on a map by",
     "place": "place new runs on an existing map",
+    "watch": "follow runs while they train, and place them on an existing map",
 }
 # What people type; the workflow's rules call the others.
 _FOR_PEOPLE = ("open", "inspect", "describe_model", "place", "summary", "convert", "spread")

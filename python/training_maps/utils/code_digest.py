@@ -114,6 +114,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
         "figures/map/*",
     ),
     "place": ("commands/place", "runs/journal"),
+    "watch": ("commands/watch",),
 }
 # The Rust sources of the stages that compute in the extension, below `rust_metrics`. The binding's
 # files are the metrics' but for the one of hidden Markov models, whose crate has no dependencies

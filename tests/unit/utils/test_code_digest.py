@@ -95,6 +95,8 @@ CODE_OF_RULES = {
     )
 }
 
+# Stages that are only called by hand.
+BY_HAND = {"inspect", "convert", "open", "spread", "place", "watch"}
 # Stages that do another one's work too, and read nothing of what it writes.
 WITH_CODE_OF = {"hub": "metrics", "half": "hmm"}
 
