@@ -9,6 +9,7 @@ import torch
 from torch.func import functional_call, grad, stack_module_state, vmap
 
 from training_maps.training.devices import is_of_device, is_out_of_memory
+from training_maps.training.matrix_products import networks_at_once
 from training_maps.training.networks import loss_and_accuracy, norms_of, optimizer_of
 from training_maps.training.recipe import Recipe
 from training_maps.training.tasks import Task
@@ -61,6 +62,7 @@ class SideBySide:
     ) -> Callable[..., Sequence[torch.Tensor]]:
         """All networks' gradients: (*parameters, inputs, targets) to (*gradients)."""
         names = list(self.parameters)
+        at_once = None if self._compile else networks_at_once(self.parameters.values(), inputs)
 
         def loss(
             parameters: dict[str, torch.Tensor], inputs: torch.Tensor, targets: torch.Tensor
@@ -69,7 +71,8 @@ class SideBySide:
 
         def gradients(*arguments: torch.Tensor) -> tuple[torch.Tensor, ...]:
             *values, inputs, targets = arguments
-            found = vmap(grad(loss))(dict(zip(names, values, strict=True)), inputs, targets)
+            of_all = vmap(grad(loss), chunk_size=at_once)
+            found = of_all(dict(zip(names, values, strict=True)), inputs, targets)
             return tuple(found[name] for name in names)
 
         arguments = (*self.parameters.values(), inputs, targets)
