@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import statistics
 import tempfile
 import time
@@ -35,6 +36,8 @@ from training_maps.training.recipe import Recipe
 from training_maps.training.tasks import Task, make_task
 
 REPEATS = 3
+# Of ours alone: the loops to compare with are on the CPU.
+DEVICE = os.environ.get("TRAINING_MAPS_BENCH_DEVICE", "cpu")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +146,7 @@ def ours(case: Case) -> None:
     """Train all networks of a case at once, checkpoints and logs written."""
     with tempfile.TemporaryDirectory() as folder:
         recording = Recording(Path(folder))
-        train(case.task, "benchmark", case.recipe, range(case.n_seeds), recording, device="cpu")
+        train(case.task, "benchmark", case.recipe, range(case.n_seeds), recording, device=DEVICE)
 
 
 def one_network(case: Case, published: bool) -> None:
@@ -254,7 +257,8 @@ def main() -> None:
             )  # fmt: skip
     print(
         "Seconds a network (medians of "
-        f"{REPEATS}), {torch.get_num_threads()} threads; {versions('torch', 'numpy')}\n"
+        f"{REPEATS}), {torch.get_num_threads()} threads, ours on {DEVICE}; "
+        f"{versions('torch', 'numpy')}\n"
     )
     print_table(
         ["setting", "side by side", "length", "ours", "plain loop", "ratio", "published way",

@@ -12,7 +12,7 @@ import logging
 from pathlib import Path
 
 from training_maps.config.arguments import add_options, read_options
-from training_maps.results import ExperimentResults, time_argument
+from training_maps.results import ExperimentResults, halves_argument, time_argument
 
 logger = logging.getLogger("training_maps")
 
@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, required=True, metavar="FOLDER", help="where the figures go"
     )
     add_options(parser, "figures")
+    halves_argument(parser)
     time_argument(parser)
 
 
@@ -36,6 +37,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     settings = read_options(arguments, "figures")
     results = ExperimentResults.read(arguments.results)
+    if arguments.no_halves:
+        results = results.without_halves()
     for width in settings["widths"]:
         for name, draw in FIGURES.items():
             figure = draw(results, arguments.time, width)

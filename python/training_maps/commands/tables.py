@@ -64,7 +64,8 @@ def _add_table(group: argparse._ArgumentGroup, prefix: str, when: str) -> None:
     group.add_argument(
         f"{prefix}repeated-steps", choices=get_args(RepeatedSteps),
         default=TablesSettings.repeated_steps,
-        help="which of two different values at one step counts (default: stop, an error)",
+        help="which of two different values at one step counts (default: stop, an error); resumed: "
+        "of a run whose steps go back, what was logged last",
     )  # fmt: skip
 
 

@@ -124,6 +124,11 @@ class _OfOneExperiment:
         "the experiment that this one is a stabilised or destabilised variant of; if both are run, "
         "the comparison shows their maps side by side",
     )
+    beside: str | None = setting(
+        None,
+        "an experiment that analyses the same runs in another way, such as by the other method; if "
+        "both are run, the report shows its map and its colours of the runs beside this one's",
+    )
 
 
 @dataclass(frozen=True)

@@ -158,71 +158,81 @@ def _source(
 
 
 def tensor_metrics(
-    tensors: Mapping[str, NDArray[Any]],
+    networks: Sequence[Mapping[str, NDArray[Any]]],
     selection: ParameterSelection,
     *,
+    tails: bool = True,
     threads: int | None = None,
-) -> tuple[dict[str, float] | None, str | None]:
-    """Metrics of one checkpoint whose tensors are in memory: those that its file would give.
+) -> list[tuple[dict[str, float] | None, str | None]]:
+    """Metrics of networks whose tensors are in memory: those that their files would give.
 
     Args:
-        tensors: every tensor by name.
+        networks: of each one, every tensor by name.
         selection: which of them count, and as what.
-        threads: number of threads; None for as many as the process may use.
+        tails: whether to compute `tail_exponent`.
+        threads: number of threads, which share the networks; None for as many as the process may
+            use.
 
     Returns:
-        Value by column, and None; or, if a value is not finite, None and the name of the tensor
-        (None if it is a metric that overflows).
+        For each network value by column, and None; or, if a value is not finite, None and the name
+        of the tensor (None if it is a metric that overflows).
     """
     from training_maps._rust_metrics import run_metrics as measure_files
 
-    (outcome,) = measure_files(
-        [_source(tensors, selection)],
+    outcomes = measure_files(
+        [_source(tensors, selection) for tensors in networks],
         selection.matrices,
         selection.biases,
         _threads(threads),
+        tails,
     )
-    if isinstance(outcome, list):
-        return dict(outcome), None
-    if outcome.kind != "non_finite":
-        raise InputError(outcome.message)
-    return None, outcome.tensor
+    found: list[tuple[dict[str, float] | None, str | None]] = []
+    for outcome in outcomes:
+        if isinstance(outcome, list):
+            found.append((dict(outcome), None))
+        elif outcome.kind == "non_finite":
+            found.append((None, outcome.tensor))
+        else:
+            raise InputError(outcome.message)
+    return found
 
 
 def tensor_distances(
-    tensors: Mapping[str, NDArray[Any]],
-    start: Mapping[str, NDArray[Any]],
-    previous: Mapping[str, NDArray[Any]],
+    networks: Sequence[Mapping[str, NDArray[Any]]],
+    start: Sequence[Mapping[str, NDArray[Any]]],
+    previous: Sequence[Mapping[str, NDArray[Any]]],
     selection: ParameterSelection,
     *,
     threads: int | None = None,
-) -> dict[str, float]:
-    """Distances of one checkpoint whose tensors are in memory: those that its file would give.
+) -> list[dict[str, float]]:
+    """Distances of networks whose tensors are in memory: those that their files would give.
 
     Args:
-        tensors: every tensor by name.
-        start: the same of the run's first checkpoint.
+        networks: of each one, every tensor by name.
+        start: the same of each run's first checkpoint.
         previous: the same of the checkpoint before.
         selection: which of them are weights.
         threads: number of threads; None for as many as the process may use.
 
     Returns:
-        Value by column.
+        For each network value by column.
     """
     from training_maps._rust_metrics import distances
 
+    n = len(networks)
     found = distances(
-        [_source(of_one, selection) for of_one in (start, previous, tensors)],
-        [(0, 2), (1, 2)],
+        [_source(of_one, selection) for them in (start, previous, networks) for of_one in them],
+        [(earlier + one, 2 * n + one) for one in range(n) for earlier in (0, n)],
         selection.matrices,
         _threads(threads),
     )
-    values = {}
-    for column, distance in zip((FROM_START, FROM_PREVIOUS), found, strict=True):
+    values = []
+    for distance in found:
         if not isinstance(distance, float):
             raise InputError(distance.message)
-        values[column] = distance
-    return values
+        values.append(distance)
+    pairs = zip(values[::2], values[1::2], strict=True)
+    return [{FROM_START: first, FROM_PREVIOUS: second} for first, second in pairs]
 
 
 def metrics_table(

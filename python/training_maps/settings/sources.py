@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from training_maps.settings.fields import Limits, setting
 from training_maps.settings.sections import Numbers, Text, Texts
 
-RepeatedSteps = Literal["stop", "first", "last"]
+RepeatedSteps = Literal["stop", "first", "last", "resumed"]
 IncompleteSteps = Literal["keep", "drop"]
 
 # What tables of metrics and training logs have both.
@@ -90,8 +90,8 @@ class TablesSettings:
     )
     repeated_steps: RepeatedSteps = setting(
         "stop",
-        "where a run has two different values of a column at one step; stop with an error, or keep "
-        "the first or the last of them",
+        "where a run has two different values of a column at one step, or its steps go back; stop "
+        "with an error, keep the first or the last value, or leave out what a resumed run gave up",
     )
     incomplete_steps: IncompleteSteps = setting(
         "keep",
@@ -113,8 +113,8 @@ class TrainingLogSettings:
     step: str | None = setting(None, _STEP_COLUMN)
     repeated_steps: RepeatedSteps = setting(
         "stop",
-        "where a run has two different values of a column at one step; stop with an error, or keep "
-        "the first or the last of them (with path null, what tables.repeated_steps says)",
+        "where a run has two different values of a column at one step, or its steps go back; as "
+        "tables.repeated_steps (with path null, what that says)",
     )
     epoch: str | None = setting(None, "the column of epochs; null for epoch, if it is there")
     columns: Mapping[str, Text] = setting(

@@ -6,7 +6,7 @@ Those of many seeds are stacked and stepped together (`side_by_side`), or one is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,11 +15,6 @@ import torch
 from training_maps.training.recipe import Recipe
 from training_maps.training.tasks import Task
 from training_maps.utils.errors import InputError
-
-_OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "sgd": torch.optim.SGD,
-    "adamw": torch.optim.AdamW,
-}
 
 
 class Networks(Protocol):
@@ -54,18 +49,31 @@ class Networks(Protocol):
         """Go back to `state`."""
 
 
-def optimizer_of(recipe: Recipe, parameters: Iterable[torch.Tensor]) -> torch.optim.Optimizer:
-    """The recipe's optimiser of `parameters`, in one fused operation a step."""
-    return _OPTIMIZERS[recipe.optimizer](
-        list(parameters), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
-    )
+def optimizer_of(
+    recipe: Recipe, parameters: Iterable[torch.Tensor], fused: bool = True
+) -> torch.optim.Optimizer:
+    """The recipe's optimiser of `parameters`: one fused operation a step, or as torch writes it."""
+    how: dict[str, Any] = {
+        "lr": recipe.learning_rate,
+        "weight_decay": recipe.weight_decay,
+        "fused": fused,
+        "foreach": False,
+    }
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(list(parameters), momentum=recipe.momentum, **how)
+    return torch.optim.AdamW(list(parameters), **how)
 
 
-def norms_of(gradients: Sequence[torch.Tensor | None], n_seeds: int) -> torch.Tensor:
-    """L2 norm of each network's gradient, from stacks (n_seeds, *shape); a None counts as zeros."""
+def norms_of(
+    gradients: Sequence[torch.Tensor | None], n_seeds: int, device: torch.device
+) -> torch.Tensor:
+    """L2 norm of each network's gradient on `device`, from stacks (n_seeds, *shape).
+
+    A None counts as zeros; if all are, the norms are NaN.
+    """
     found = [gradient for gradient in gradients if gradient is not None]
     if not found:
-        return torch.full((n_seeds,), float("nan"), dtype=torch.float64)
+        return torch.full((n_seeds,), float("nan"), dtype=torch.float64, device=device)
     norms = [
         torch.linalg.vector_norm(gradient.flatten(1), dim=1, dtype=torch.float64)
         if gradient.dim() > 1
@@ -90,12 +98,22 @@ def loss_and_accuracy(task: Task, outputs: torch.Tensor, targets: torch.Tensor) 
 def measured(
     networks: Networks, pieces: Iterable[tuple[torch.Tensor, torch.Tensor]]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean loss and accuracy of every network over the examples in `pieces`: (n_seeds,) each."""
+    """Mean loss and accuracy of every network over the examples in `pieces`: (n_seeds,) each.
+
+    Raises:
+        InputError: if a network changes its inputs, which are the examples themselves.
+    """
     sums, total = None, 0
     for inputs, targets in pieces:
+        version = inputs._version
         piece = inputs.shape[1] * networks.measure(inputs, targets)
         sums = piece if sums is None else sums + piece
         total += inputs.shape[1]
+        if inputs._version != version:
+            raise InputError(
+                "the network changes its inputs, the examples, in place; let its first layer not "
+                "do so (inplace=False), or begin forward with inputs = inputs.clone()"
+            )
     assert sums is not None  # `Examples` refuses data without examples
     loss, accuracy = (sums / total).cpu().numpy()
     return loss, accuracy

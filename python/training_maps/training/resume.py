@@ -1,6 +1,7 @@
 """Unfinished training: what it needs to go on after its job was killed, in a working folder.
 
-    RUNS/.unfinished-0-7/state.pt                  networks, optimisers, generators, records so far
+    RUNS/.unfinished-0-7/state.pt                  networks, optimisers, generators
+    RUNS/.unfinished-0-7/seed-3/records.jsonl      what was recorded so far (`record_log`)
     RUNS/.unfinished-0-7/seed-3/checkpoints/       the checkpoints so far
     RUNS/.unfinished-0-7/parts.json                the block was split, and into what
     RUNS/.unfinished-0-7/.unfinished-0-3/          the working folder of such a part

@@ -12,6 +12,9 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from training_maps.training.matrix_products import with_fast_products
 
+# Correct, but for speed: an operation has no batched form and is run once for each network.
+_ONE_BY_ONE = "There is a performance drop because we have not yet implemented the batching rule"
+
 logger = logging.getLogger("training_maps")
 
 
@@ -29,7 +32,9 @@ def traced(
     calls TorchScript's tracing deprecated in favour of `torch.compile`, which needs a C++ compiler
     and half a minute to start; `compiled` asks for it.)
     """
-    graph = make_fx(function)(*arguments)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", _ONE_BY_ONE)
+        graph = make_fx(function)(*arguments)
     if compiled:
         return torch.compile(graph)
     if arguments[0].device.type != "cpu":

@@ -6,10 +6,12 @@ import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pandas as pd
 import pytest
 
+from training_maps.utils import files
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import (
     made_by,
@@ -87,6 +89,22 @@ def test_a_broken_file_is_named(tmp_path, name):
     read = read_json if name.endswith("json") else read_table
     with pytest.raises(InputError, match=name):
         read(tmp_path / name)
+
+
+@pytest.mark.parametrize("content", [b"", bytes(5000)], ids=["empty", "zeros"])
+@pytest.mark.parametrize("name", ["x.csv", "x.parquet", "x.json"])
+def test_what_a_power_cut_leaves_is_to_be_removed(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    read = read_json if name.endswith("json") else partial(read_table, columns=["step"])
+    with pytest.raises(InputError, match=rf"{name}: is empty, .*; remove it and run again"):
+        read(tmp_path / name)
+
+
+def test_a_table_of_more_values_than_fit_is_refused_unread(tmp_path, monkeypatch):
+    write_table(pd.DataFrame({"step": range(5), "l2": 1.0}), tmp_path / "t.parquet")
+    monkeypatch.setattr(files, "MOST_CELLS", 9)
+    with pytest.raises(InputError, match=r"t\.parquet: .*5 rows of 2 columns, more than the 9"):
+        read_table(tmp_path / "t.parquet")
 
 
 def test_a_missing_column_is_named(tmp_path):

@@ -19,6 +19,7 @@ from training_maps.figures.map.layout import (
     sample,
 )
 from training_maps.figures.symbols import metric_symbol
+from training_maps.utils.wording import refits
 
 _FEATURE_POINTS = 6.2
 
@@ -88,7 +89,7 @@ def plan_map(
     room = (inches - 2 * (_MARGIN + 0.26)) / max(n_layers - 1, 1)
     if orientation is None:
         widest = max(text_size(label, _FEATURE_POINTS)[0] for label in labels.values())
-        narrowest = max(_NARROWEST_PITCH, widest + 0.02)
+        narrowest = max(_NARROWEST_PITCH, widest + 0.06)
         orientation = "horizontal" if n_layers == 1 or room >= narrowest else "vertical"
     if orientation == "horizontal":
         pitch = min(max(room, _NARROWEST_PITCH), 1.5)
@@ -118,10 +119,22 @@ def _depths(weights: Mapping[Edge, int], states: Mapping[int, str]) -> set[int]:
 
 
 def _state_label(state: Mapping[str, Any], first_visit: float | None, time: str) -> str:
-    lines = [metric_symbol(feature["metric"]) for feature in state["features"][:3]]
+    lines = [
+        metric_symbol(feature["metric"])
+        + (f" {format_mean(feature['mean'])}" if feature.get("mean") is not None else "")
+        for feature in state["features"][:3]
+    ]
     if first_visit is not None:
         lines.append(f"{time} {_short(first_visit)}")
+    if state.get("noise_of") is not None:
+        lines.append("noise alone")
     return "\n".join(lines)
+
+
+def format_mean(mean: float) -> str:
+    """A state's mean of a metric, short and with its direction: "+1.2", "−0.8", "0.0"."""
+    text = f"{mean:+.1f}".replace("-", "−")
+    return "0.0" if text[1:] == "0.0" else text
 
 
 def _short(number: float) -> str:
@@ -194,20 +207,19 @@ def _label_edges(drawing: MapDrawing) -> None:
 def _edge_labels(transition: Mapping[str, Any], layout: MapLayout) -> list[str]:
     """What to write on an arrow, the best first: runs and probability, or the runs alone."""
     n_runs = transition["n_runs"]
-    probability = format_probability(transition["probability"])
+    chance = per_checkpoint(transition["probability"])
     if layout.orientation == "vertical":
-        return [f"{n_runs} · {probability}", str(n_runs)]
+        return [f"{n_runs} · {chance}", str(n_runs)]
     if layout.pitch >= 1.0:
-        return [f"{n_runs} {'run' if n_runs == 1 else 'runs'}\np {probability}", str(n_runs)]
-    return [f"{n_runs}\n{probability}", str(n_runs)]
+        return [f"{n_runs} {'run' if n_runs == 1 else 'runs'}\n{chance}", str(n_runs)]
+    return [f"{n_runs}\n{chance}", str(n_runs)]
 
 
-def format_probability(probability: float) -> str:
-    """Two significant digits, without the zero before the point: .043; at least .001."""
+def per_checkpoint(probability: float) -> str:
+    """A transition's probability at a checkpoint, in percent: "0.7 %", "12 %"; at least 0.1 %."""
     if probability < 0.001:
-        return "<.001"
-    text = f"{probability:.3f}" if probability < 0.1 else f"{probability:.2f}"
-    return text.removeprefix("0")
+        return "<0.1 %"
+    return f"{100 * probability:.1f} %" if probability < 0.0995 else f"{100 * probability:.0f} %"
 
 
 def _candidates(layout: MapLayout, edge: Edge, size: tuple[float, float]) -> list[np.ndarray]:
@@ -245,18 +257,29 @@ def _frame(drawing: MapDrawing) -> Box:
 
 
 def explain_map(
-    drawn: Mapping[str, Any], delays: Sequence[int], faint: Collection[int | Edge] = ()
+    drawn: Mapping[str, Any],
+    delays: Sequence[int],
+    faint: Collection[int | Edge] = (),
+    scheme: str | None = None,
 ) -> str:
-    """How to read the map, in a few sentences, for a caption."""
+    """How to read the map, in a few sentences, for a caption.
+
+    Args:
+        drawn: the map's dict.
+        delays: states that are delays.
+        faint: states and transitions that are rarely found again.
+        scheme: how the runs were drawn that they are sought in; None for halves.
+    """
     sentences = [
         "A circle is a state, larger the more checkpoints are in it; below it "
         + (
-            "are the metrics that characterise it most and the median time of its first visit."
+            "are the metrics that characterise it most, each with its mean there in standard "
+            "deviations, and the median time of its first visit."
             if drawn["metrics"]
             else "is the median time of its first visit."
         ),
-        "An arrow is a transition, wider the more runs take it; on it are the number of runs and "
-        "the probability of the transition from one checkpoint to the next.",
+        "An arrow is a transition, wider the more runs take it; on it are the number of runs, and "
+        "how likely a run in the first state takes it at each checkpoint.",
     ]
     if any(t["to"] < t["from"] for t in drawn["transitions"]):
         sentences.append("Dashed arrows return to an earlier state.")
@@ -264,8 +287,12 @@ def explain_map(
         sentences.append(
             "A dashed ring marks a delay: runs through it converge later than the average run."
         )
+    if any(state.get("noise_of") is not None for state in drawn["states"]):
+        sentences.append(
+            "“Noise alone” marks a state that differs from its neighbour in nothing else."
+        )
     if faint:
         sentences.append(
-            "What is faint is found again in fewer than half of the halves of the runs."
+            f"What is faint is found again in fewer than half of the {refits(scheme)}."
         )
     return " ".join(sentences)

@@ -2,7 +2,8 @@
 
 The files are read by the `tensorboard` package, which is an extra of this one. A folder may hold
 several files, as a run that was resumed leaves them; they are read in the order in which they were
-begun. Subfolders (of `add_scalars`, for one) are runs of their own and are not read.
+begun, and what a session's start record makes void is left out. Subfolders (of `add_scalars`, for
+one) are runs of their own and are not read.
 """
 
 from __future__ import annotations
@@ -47,26 +48,41 @@ def read_events(path: Path) -> Sheet:
             f"{path}: is a folder without TensorBoard event files (*{_MARK}*); name a table, or "
             "the folder that holds a run's event files itself"
         )
-    rows = RowsOfValues()
+    rows: list[dict[str, float]] = []
     places: list[tuple[Path, int]] = []
+    of_scalars: set[str] = set()
+    purged = 0
     for file in files:
         row: dict[str, float] = {}
-        for record, (step, tag, value) in _scalars(file):
+        for record, (step, tag, value) in _scalars(file, of_scalars):
+            if tag is None:
+                purged += _purge(rows, places, step)
+                row = {}
+                continue
             if tag == _STEP:
                 raise InputError(f"{file}: has a scalar called {_STEP!r}, as steps themselves are")
             if tag in row or row.get(_STEP) != step:
-                _add(rows, row)
                 row = {_STEP: step}
+                rows.append(row)
                 places.append((file, record))
             row[tag] = value
-        _add(rows, row)
-    if rows.n_rows == 0:
+    if not rows:
         raise InputError(f"{path}: its event files hold no scalars")
+    if purged:
+        logger.info(
+            "%s: the run was resumed from an earlier step; %d rows of what was given up then are "
+            "left out, as TensorBoard does",
+            path,
+            purged,
+        )
+    values = RowsOfValues()
+    for row in rows:
+        values.add(row)
 
     def locate(row: int) -> str:
         return f"{places[row][0].name}, event {places[row][1]}"
 
-    return Sheet(path, rows.n_rows, rows.columns(), locate, _STEP)
+    return Sheet(path, values.n_rows, values.columns(), locate, _STEP)
 
 
 def _begun(file: Path) -> list[tuple[int, str]]:
@@ -75,17 +91,28 @@ def _begun(file: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (0, part) for part in parts]
 
 
-def _add(rows: RowsOfValues, row: dict[str, float]) -> None:
-    if row:
-        rows.add(row)
+def _purge(rows: list[dict[str, float]], places: list[tuple[Path, int]], step: int) -> int:
+    """Remove rows from `step` on, in place; returns how many those are."""
+    kept = [i for i, row in enumerate(rows) if row[_STEP] < step]
+    removed = len(rows) - len(kept)
+    rows[:] = [rows[i] for i in kept]
+    places[:] = [places[i] for i in kept]
+    return removed
 
 
-def _scalars(file: Path) -> Iterator[tuple[int, tuple[int, str, float]]]:
-    """Number of the event, from 1, and step, tag and value of each scalar of an event file."""
+def _scalars(
+    file: Path, of_scalars: set[str]
+) -> Iterator[tuple[int, tuple[int, str | None, float]]]:
+    """Number of the event, from 1, and step, tag and value of each scalar of an event file.
+
+    A tag of None is the record of a session's start, as a writer with `purge_step` makes it: what
+    was logged before it from that step on counts no more, to TensorBoard's own reader either.
+    `of_scalars` are the tags that earlier files say to be scalars, and is added to.
+    """
     try:  # half a second, and not installed by everyone
         from google.protobuf.message import DecodeError
         from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
-        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
         from tensorboard.util.tensor_util import make_ndarray
     except ImportError as error:
         raise InputError(
@@ -93,13 +120,14 @@ def _scalars(file: Path) -> Iterator[tuple[int, tuple[int, str, float]]]:
             "install it with: pip install 'training-maps[tensorboard]'"
         ) from error
     read = 0
-    of_scalars: set[str] = set()
     for number, record in enumerate(RawEventFileLoader(str(file)).Load(), start=1):
         read += len(record) + _AROUND
         try:
             event = Event.FromString(record)
         except DecodeError as error:
             raise InputError(f"{file}: record {number} is no event of TensorBoard's") from error
+        if event.HasField("session_log") and event.session_log.status == SessionLog.START:
+            yield number, (event.step, None, 0.0)
         for value in event.summary.value:
             # Only the first event of a tag says what kind of summary the tag is.
             if value.metadata.plugin_data.plugin_name == "scalars":

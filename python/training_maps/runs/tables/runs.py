@@ -8,7 +8,7 @@ values are an error, unless it is said which of them counts.
 from __future__ import annotations
 
 import difflib
-import re
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,29 +19,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training_maps.runs.discovery import Pattern
+from training_maps.runs.tables.clocks import STEP_NAMES, is_time_column
+from training_maps.runs.tables.episodes import with_steps
 from training_maps.runs.tables.event_files import event_files, read_events
+from training_maps.runs.tables.long_form import differing_text, wide_form
+from training_maps.runs.tables.resumption import goes_back, superseded
 from training_maps.runs.tables.sheets import Column, Sheet, read_sheet
 from training_maps.settings.sources import RepeatedSteps, TablesSettings
 from training_maps.utils.errors import InputError
 from training_maps.utils.numbers import LARGEST_STEP
 from training_maps.utils.seeds import format_seeds
 
-STEP_NAMES = ("step", "_step", "global_step", "iteration")
 SEED_NAME = "seed"
-# Times and counters of the usual loggers, and row numbers that pandas wrote along.
-_TIME_COLUMNS = (
-    "epoch",
-    "trainer/global_step",
-    "train/global_step",
-    "train/epoch",
-    "_runtime",
-    "_timestamp",
-    "timestamp",
-    "wall_time",
-    "time",
-    "index",
-)
-_ROW_NUMBERS = re.compile(r"|Unnamed: \d+")
+
+logger = logging.getLogger("training_maps")
 
 
 @dataclass(frozen=True)
@@ -53,7 +44,7 @@ class LoggedRun:
         sheet: the file that its rows are in.
         rows: (n,) which rows of the sheet are the run's, ascending.
         step_column: the column of steps.
-        repeated_steps: which of two different values at a step counts, or "stop".
+        repeated_steps: which of two different values at a step counts, or "stop", or "resumed".
     """
 
     seed: int
@@ -69,7 +60,7 @@ class LoggedRun:
     @cached_property
     def _grouped(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The steps, ascending, and for each row that has a step, which of them it is of."""
-        rows = self.rows[self._with_step]
+        rows = self.rows[self._kept]
         steps = _whole_numbers(self.sheet, self.step_column, rows)
         if not len(steps):
             raise InputError(
@@ -78,6 +69,30 @@ class LoggedRun:
             )
         unique, group = np.unique(steps, return_inverse=True)
         return unique, group
+
+    @cached_property
+    def _kept(self) -> NDArray[np.bool_]:
+        """Of each row, whether it counts: not if it is of a branch that was given up."""
+        kept = self._with_step.copy()
+        if self.repeated_steps != "resumed":
+            return kept
+        rows = self.rows[kept]
+        columns = [
+            column.present[rows]
+            for name, column in self.sheet.columns.items()
+            if column.has_numbers and name != self.step_column and not is_time_column(name)
+        ]
+        void = superseded(_whole_numbers(self.sheet, self.step_column, rows), columns)
+        if void.any():
+            logger.info(
+                "seed %d: the run was resumed from an earlier step; %d of %d rows are of what was "
+                "given up then, and are left out",
+                self.seed,
+                void.sum(),
+                len(void),
+            )
+            kept[np.flatnonzero(kept)[void]] = False
+        return kept
 
     @property
     def steps(self) -> NDArray[np.int64]:
@@ -105,8 +120,8 @@ class LoggedRun:
                 f"column '{self.step_column}', the step, has none"
             )
         steps, group = self._grouped
-        used = present[self._with_step]
-        at, rows = group[used], self.rows[self._with_step][used]
+        used = present[self._kept]
+        at, rows = group[used], self.rows[self._kept][used]
         values = column.values[rows]
         first = np.full(len(steps), np.nan)
         last = first.copy()
@@ -116,6 +131,7 @@ class LoggedRun:
         if differs.any() and self.repeated_steps == "stop":
             second = int(differs.argmax())
             self._refuse_repeated(name, steps[at[second]], rows[at == at[second]][0], rows[second])
+        self._check_order(name, steps[at], rows)
         logged = np.zeros(len(steps), dtype=bool)
         logged[at] = True
         return (first if self.repeated_steps == "first" else last), logged
@@ -123,17 +139,50 @@ class LoggedRun:
     def where(self, name: str, place: int) -> str:
         """File and line of the value that counts of a column at the step of number `place`."""
         _, group = self._grouped
-        rows = self.rows[self._with_step][group == place]
+        rows = self.rows[self._kept][group == place]
         rows = rows[self.sheet.columns[name].present[rows]]
         return self.sheet.where(int(rows[0 if self.repeated_steps == "first" else -1]))
 
     def _refuse_repeated(self, name: str, step: int, one: int, other: int) -> NoReturn:
         values = self.sheet.columns[name].values
+        advice = differing_text(self.sheet, one, other) or (
+            "If the run was resumed from an earlier step, set repeated_steps to 'resumed', which "
+            "leaves out what was given up then; otherwise to 'first' or 'last', which keeps that "
+            "one of the two, or name another column as the step"
+        )
         raise InputError(
             f"{self.sheet.where(int(one))} and {self.sheet.locate(int(other))}: seed {self.seed} "
             f"has two values of '{name}' at step {step}, {values[one]:g} and {values[other]:g}. "
-            "Set repeated_steps to 'last', which is right for a run that was resumed from an "
-            "earlier step, or to 'first'; or name another column as the step"
+            f"{advice}"
+        )
+
+    def _check_order(self, name: str, steps: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
+        """Refuse a column whose steps go back, or warn where it was said how to take repeated ones.
+
+        Other steps than before may follow, and then no value is repeated and yet some are stale.
+        """
+        place = None if self.repeated_steps == "resumed" else goes_back(steps)
+        if place is None:
+            return
+        stale = int((steps[: place.row] >= steps[place.row]).sum())
+        found = (
+            f"{self.sheet.where(int(rows[place.before]))} and "
+            f"{self.sheet.locate(int(rows[place.row]))}: seed {self.seed}: the steps of '{name}' "
+            f"go back from {steps[place.before]} to {steps[place.row]}"
+        )
+        if self.repeated_steps == "stop":
+            raise InputError(
+                f"{found}, as those of a run do that was resumed from an earlier step. Set "
+                f"repeated_steps to 'resumed', which leaves out the {stale} before that are "
+                f"from step {steps[place.row]} on; or, if the rows are merely in another order, to "
+                "'last', which keeps all"
+            )
+        logger.warning(
+            "%s; if the run was resumed there, %d values from step %d on are stale, and "
+            "repeated_steps: resumed leaves them out",
+            found,
+            stale,
+            steps[place.row],
         )
 
 
@@ -154,7 +203,8 @@ def read_runs(
         seed: the column of seeds; "seed" if None. With a pattern there need be none.
         step: the column of steps; that of `STEP_NAMES` which is there if None.
         repeated_steps: which of two different values at one step counts: the "first", the "last",
-            or neither ("stop" with an error).
+            or neither ("stop" with an error); or "resumed": of a run whose steps go back, what
+            comes last.
 
     Raises:
         InputError: naming the file and, where it can, the line.
@@ -232,11 +282,6 @@ def known_column(sheet: Sheet, name: str, what: str) -> Column:
     )
 
 
-def is_time_column(name: str) -> bool:
-    """Whether a column of this name counts or times rows, and so is no quantity of a network's."""
-    return name in STEP_NAMES or name in _TIME_COLUMNS or _ROW_NUMBERS.fullmatch(name) is not None
-
-
 def listed(names: Iterable[str], most: int = 30) -> str:
     """Names in a message, not more than a reader can take."""
     names = list(names)
@@ -245,7 +290,23 @@ def listed(names: Iterable[str], most: int = 30) -> str:
 
 
 def _read(path: Path) -> Sheet:
-    return read_events(path) if path.is_dir() or event_files(path) else read_sheet(path)
+    if path.is_dir() or event_files(path):
+        return read_events(path)
+    sheet = read_sheet(path)
+    _refuse_chart(sheet)
+    return with_steps(wide_form(sheet))
+
+
+def _refuse_chart(sheet: Sheet) -> None:
+    """Refuse a chart's export of Weights & Biases: columns of smoothed samples, and their range."""
+    ranges = {name.removesuffix("__MIN") for name in sheet.columns if name.endswith("__MIN")}
+    whole = any({name, f"{name}__MAX"} <= sheet.columns.keys() for name in ranges)
+    if whole or (ranges and SEED_NAME not in sheet.columns):
+        raise InputError(
+            f"{sheet.path}: looks like a chart exported from Weights & Biases, with the runs side "
+            "by side: its values are samples and averages. Export the runs' histories instead; "
+            "docs/bring_your_own_runs.md shows how"
+        )
 
 
 def _tables_by_seed(path: str) -> dict[int, list[Path]]:
@@ -262,7 +323,9 @@ def _step_column(sheet: Sheet, name: str | None) -> str:
         return name
     if sheet.step is not None:
         return sheet.step
-    found = [candidate for candidate in STEP_NAMES if candidate in sheet.columns]
+    found = [candidate for candidate in STEP_NAMES if candidate in sheet.columns] or [
+        column for column in sheet.columns if column.lower() in STEP_NAMES
+    ]
     if len(found) == 1:
         return found[0]
     problem = f"has columns {listed(found)}" if found else f"has no column {listed(STEP_NAMES)}"
@@ -274,12 +337,6 @@ def _step_column(sheet: Sheet, name: str | None) -> str:
 
 def _seeds_of_rows(sheet: Sheet, name: str) -> tuple[NDArray[np.int64], list[int]]:
     """Each row's seed, -1 for an empty row, and the seeds that there are, ascending."""
-    if name not in sheet.columns and any(column.endswith("__MIN") for column in sheet.columns):
-        raise InputError(
-            f"{sheet.path}: looks like a chart exported from Weights & Biases, with the runs side "
-            "by side: its values are samples and averages. Export the runs' histories instead; "
-            "docs/bring_your_own_runs.md shows how"
-        )
     column = known_column(sheet, name, "the seed (a pattern with {seed} needs none)")
     seeds = np.full(sheet.n_rows, -1, dtype=np.int64)
     seeds[column.present] = _whole_numbers(sheet, name, np.flatnonzero(column.present))

@@ -22,15 +22,19 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from training_maps.runs.tables.json_documents import rows_of
 from training_maps.utils.errors import InputError
+from training_maps.utils.files import check_footer
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _EMPTY = ("", "NA", "N/A", "null", "None")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|inf(inity)?|nan)", re.I)
+_COMMENT = "#{"
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
-_JSON_LINES = (".jsonl", ".ndjson", ".json")
+_JSON = ".json"
+_JSON_LINES = (".jsonl", ".ndjson", _JSON)
 _PARQUET = (".parquet", ".pq")
 _LONGEST_SHOWN = 40
 
@@ -44,12 +48,14 @@ class Column:
         present: (n,) whether a cell is not empty.
         texts: row and content of the first cell that is a text, if there is one.
         n_texts: how many cells are texts.
+        labels: row and content of every cell that is a text, in full.
     """
 
     values: NDArray[np.float64]
     present: NDArray[np.bool_]
     texts: tuple[int, str] | None = None
     n_texts: int = 0
+    labels: tuple[tuple[int, str], ...] = ()
 
     @property
     def has_numbers(self) -> bool:
@@ -113,7 +119,8 @@ class RowsOfValues:
             values[rows] = numbers
             present[rows] = True
             texts = self._texts.get(name, [])
-            result[name] = Column(values, present, texts[0] if texts else None, len(texts))
+            first = (texts[0][0], _shortened(texts[0][1])) if texts else None
+            result[name] = Column(values, present, first, len(texts), tuple(texts))
         return result
 
 
@@ -130,7 +137,7 @@ def read_sheet(path: Path) -> Sheet:
         if ending in _SEPARATORS:
             sheet = _read_csv(path, _SEPARATORS[ending])
         elif ending in _JSON_LINES:
-            sheet = _read_json_lines(path)
+            sheet = (_read_document(path) if ending == _JSON else None) or _read_json_lines(path)
         elif ending in _PARQUET and not zipped:
             sheet = _read_parquet(path)
         else:
@@ -153,8 +160,9 @@ def _read_csv(path: Path, separator: str) -> Sheet:
     import pyarrow as pa
     import pyarrow.csv
 
+    skipped = _lines_of_comment(path)
     with _open(path) as file:
-        header = next(csv.reader(file, delimiter=separator), [])
+        header = next(csv.reader(islice(file, skipped, None), delimiter=separator), [])
     _check_names(path, [name.removeprefix("\ufeff") for name in header])
     # Cells stay as they are written where a column holds a text: a 1 among words is no truth value.
     convert = pa.csv.ConvertOptions(
@@ -164,19 +172,47 @@ def _read_csv(path: Path, separator: str) -> Sheet:
     compression = "gzip" if path.suffix == ".gz" else None
     try:
         with pa.input_stream(str(path), compression=compression) as stream:
-            table = pa.csv.read_csv(stream, parse_options=parse, convert_options=convert)
+            read = pa.csv.ReadOptions(skip_rows=skipped)
+            table = pa.csv.read_csv(stream, read, parse, convert)
     except pa.ArrowException as error:
         raise InputError(_explain_csv(path, separator, str(error))) from error
+    _check_quotes(path, separator)
     return Sheet(path, table.num_rows, _columns(table), lambda row: _csv_line(path, separator, row))
+
+
+def _lines_of_comment(path: Path) -> int:
+    """How many lines a CSV file begins with that are a comment in JSON, as SB3's monitor does."""
+    with _open(path) as file:
+        return int(file.readline().startswith(_COMMENT))
 
 
 def _records(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
     """The records of a CSV file, its header first: the line that each ends on, and its fields."""
+    skipped = _lines_of_comment(path)
     with _open(path) as file:
-        reader = csv.reader(file, delimiter=separator)
+        reader = csv.reader(islice(file, skipped, None), delimiter=separator)
         for fields in reader:
             if fields:
-                yield reader.line_num, fields
+                yield reader.line_num + skipped, fields
+
+
+def _check_quotes(path: Path, separator: str) -> None:
+    """Refuse a CSV file that ends within quotes: its last rows would be a text in one cell."""
+    with _open(path) as file:
+        if not any('"' in line for line in file):
+            return
+    with _open(path) as file:
+        reader = csv.reader(file, delimiter=separator, strict=True)
+        begin = 1
+        try:
+            for _ in reader:
+                begin = reader.line_num + 1
+        except csv.Error as error:
+            if "unexpected end" in str(error):
+                raise InputError(
+                    f"{path}, line {begin}: a quote is opened here and never closed; the file may "
+                    "be cut off"
+                ) from error
 
 
 def _csv_line(path: Path, separator: str, row: int) -> str:
@@ -195,6 +231,24 @@ def _explain_csv(path: Path, separator: str, reason: str) -> str:
                 f"{len(header)}; a file that was cut off or joined of several ends up so"
             )
     return f"{path}: cannot be read as a table ({reason})"
+
+
+def _read_document(path: Path) -> Sheet | None:
+    """A file that is one JSON document; None if it is JSON lines."""
+    with _open(path) as file:
+        text = file.read()
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    found = rows_of(document, path)
+    if found is None:
+        return None
+    entries, what, step = found
+    rows = RowsOfValues()
+    for entry in entries:
+        rows.add(entry)
+    return Sheet(path, rows.n_rows, rows.columns(), lambda row: f"{what} {row + 1}", step)
 
 
 def _read_json_lines(path: Path) -> Sheet:
@@ -225,8 +279,10 @@ def _read_parquet(path: Path) -> Sheet:
     import pyarrow.parquet
 
     try:
-        table = pa.parquet.ParquetFile(path).read()
-    except pa.ArrowException as error:
+        file = pa.parquet.ParquetFile(path)
+        check_footer(file.metadata)
+        table = file.read()
+    except (pa.ArrowException, ValueError) as error:
         raise InputError(f"{path}: cannot be read as a table ({error})") from error
     _check_names(path, table.column_names)
     return Sheet(path, table.num_rows, _columns(table), lambda row: f"row {row + 1}")
@@ -281,7 +337,7 @@ def _number(cell: Any) -> float | str | None:
     if isinstance(cell, str) and text in _EMPTY:
         return None
     is_number = isinstance(cell, str) and _NUMBER.fullmatch(text)
-    return float(text) if is_number else _shortened(text)
+    return float(text) if is_number else text
 
 
 def _shortened(text: str) -> str:

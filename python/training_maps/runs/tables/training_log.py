@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from training_maps.runs.tables.clocks import is_time_column
 from training_maps.runs.tables.runs import (
     SEED_NAME,
     LoggedRun,
-    is_time_column,
     known_column,
     listed,
     read_runs,

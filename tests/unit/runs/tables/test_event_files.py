@@ -80,6 +80,34 @@ def test_a_resumed_run_has_two_files(tmp_path):
     pd.testing.assert_frame_equal(found, both, check_exact=True)
 
 
+@pytest.mark.parametrize("resumed", [range(100, 180, 20), range(105, 200, 10)])
+def test_what_a_start_record_makes_void_is_left_out_as_tensorboard_does(resumed, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    write_run(tmp_path / "0", 0, range(0, 200, 10))
+    write_run(tmp_path / "0", 7, resumed, suffix=".1", purge_step=100)
+    found = metrics(tmp_path / "{seed}")[0]
+    kept = [expected(0, range(0, 100, 10)), expected(7, resumed)]
+    pd.testing.assert_frame_equal(found, pd.concat(kept, ignore_index=True), check_exact=True)
+    theirs = EventAccumulator(str(tmp_path / "0"))
+    theirs.Reload()
+    assert [(e.step, e.value) for e in theirs.Scalars("norm")] == list(
+        zip(found["step"], found["norm"], strict=True)
+    )
+
+
+def test_without_a_start_record_time_that_goes_back_is_asked_about(tmp_path):
+    write_run(tmp_path / "0", 0, range(0, 200, 10))
+    write_run(tmp_path / "0", 7, range(105, 200, 10), suffix=".1")
+    with pytest.raises(InputError, match="go back from 190 to 105, as those of a run do that was"):
+        metrics(tmp_path / "{seed}")
+    found = metrics(tmp_path / "{seed}", repeated_steps="resumed")[0]
+    kept = [expected(0, range(0, 110, 10)), expected(7, range(105, 200, 10))]
+    pd.testing.assert_frame_equal(
+        found, pd.concat(kept).query("~(step == 110 and index == 11)").reset_index(drop=True)
+    )
+
+
 def test_a_training_log_of_event_files(tmp_path):
     with SummaryWriter(tmp_path / "0") as writer:
         for step in range(3):

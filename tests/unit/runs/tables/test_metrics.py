@@ -338,6 +338,13 @@ def test_a_chart_of_runs_side_by_side_is_refused(tmp_path):
         metrics(path)
 
 
+def test_a_chart_is_refused_in_a_file_a_run_too(tmp_path):
+    text = '"Step","run1 - loss","run1 - loss__MIN","run1 - loss__MAX"\n0,1,1,1\n1,.5,.5,.5\n'
+    write(tmp_path, text, "chart-0.csv")
+    with pytest.raises(InputError, match="looks like a chart exported from Weights & Biases"):
+        metrics(str(tmp_path / "chart-{seed}.csv"), step="Step")
+
+
 def test_missing_values_stay_missing_and_much_of_that_is_said(tmp_path, caplog):
     rows = "".join(f"0,{step},{step}.5,{step if step % 5 == 0 else ''}\n" for step in range(20))
     path = write(tmp_path, "seed,step,often,seldom\n" + rows)

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from training_maps.runs.tables.clocks import STEP_NAMES, is_time_column
 from training_maps.runs.tables.runs import (
-    STEP_NAMES,
     LoggedRun,
     find_table_seeds,
     input_files,
-    is_time_column,
     known_column,
     listed,
     read_runs,
@@ -117,6 +116,7 @@ def test_one_value_twice_is_no_contradiction_and_nan_is_a_value(tmp_path: Path) 
         ("seed,time,x\n0,0,1\n", r"which is the step\?"),
         ("seed,step,global_step,x\n0,0,0,1\n", r"which is the step\?"),
         ("run__MIN,step\n0,0\n", "Weights & Biases"),
+        ('seed,step,"a - x","a - x__MIN","a - x__MAX"\n0,0,1,1,1\n', "Weights & Biases"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, text: str, message: str) -> None:
