@@ -115,9 +115,7 @@ def refuse_inside(folder: Path, map_folder: Path) -> None:
         raise InputError(f"--output {folder}: is in the map's folder, which stays as it is")
 
 
-def write_placed(
-    folder: Path, reference: Reference, placed: list[Placement], refresh: int | None = None
-) -> None:
+def write_placed(folder: Path, reference: Reference, placed: list[Placement]) -> None:
     """Write table, JSON and page of placed runs."""
     import pandas as pd
 
@@ -128,4 +126,4 @@ def write_placed(
     tables = [one.table.assign(run=one.run) for one in placed]
     write_table(typed(pd.concat(tables), PLACED_COLUMNS), folder / "placed.csv")
     write_json([to_dict(reference, one) for one in placed], folder / "placed.json")
-    write_page(folder / "placed.html", reference, placed, refresh)
+    write_page(folder / "placed.html", reference, placed)

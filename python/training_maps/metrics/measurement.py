@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from training_maps.metrics import plugins
 from training_maps.metrics.definitions import FROM_PREVIOUS, FROM_START
+from training_maps.metrics.module_types import TensorOfModule, modules_beside
 from training_maps.metrics.parameters import (
     NO_OVERRIDES,
     Overrides,
@@ -131,6 +132,7 @@ class _Measurement:
     _known: frozenset[str] = frozenset()
     _left_out: list[dict[str, Any]] = field(default_factory=list)
     _batch: int = 0
+    _modules: Mapping[str, TensorOfModule] = field(default_factory=dict)
     # The first checkpoint of the table, and the last one so far.
     _start: Source | None = None
     _previous: Source | None = None
@@ -155,7 +157,7 @@ class _Measurement:
             raise InputError(f"{_name(self.run, checkpoint)}: {error}") from error
         self.waiting.append(_Waiting(checkpoint, opened))
         # Torch's tensors may be in memory: one checkpoint at a time, with all threads on it.
-        in_memory = isinstance(opened, OpenCheckpoint) and opened.tensors is not None
+        in_memory = isinstance(opened, OpenCheckpoint) and opened.takes_memory
         if in_memory or len(self.waiting) >= self._batch:
             self._measure_waiting()
 
@@ -219,14 +221,17 @@ class _Measurement:
         """
         try:
             if self._found is None:
+                self._modules = modules_beside(opened.path)
                 self._found = Measured(
-                    select_parameters(opened.description, opened.path, self.overrides)
+                    select_parameters(
+                        opened.description, opened.path, self.overrides, self._modules
+                    )
                 )
                 self._known = opened.names
             selection = self._selection
             wanted = [*(matrix.tensor for matrix in selection.matrices), *selection.biases]
             if not opened.names <= self._known:
-                new = decide(opened.description, opened.path, self.overrides)
+                new = decide(opened.description, opened.path, self.overrides, self._modules)
                 for name in (*(matrix.tensor for matrix in new.matrices), *new.biases):
                     if name not in wanted:
                         raise InputError(

@@ -14,7 +14,7 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +22,13 @@ from numpy.typing import NDArray
 
 from training_maps.runs import torch_format
 from training_maps.runs.checkpoints import Checkpoint, Run, file_state
+from training_maps.runs.derived_weights import (
+    Derived,
+    find_derived,
+    make,
+    read_safetensors,
+    with_derived,
+)
 from training_maps.utils.errors import InputError, UnreadableCheckpoint
 from training_maps.utils.files import file_digest, read_json
 from training_maps.utils.progress import Progress
@@ -71,6 +78,7 @@ class OpenCheckpoint:
         names: names of all tensors, tied ones too.
         files: safetensors files, or
         tensors: torch's tensors.
+        derived: weights of the description that are made of several tensors.
     """
 
     path: Path
@@ -78,6 +86,12 @@ class OpenCheckpoint:
     names: frozenset[str]
     files: tuple[Path, ...] | None = None
     tensors: Mapping[str, torch.Tensor] | None = None
+    derived: tuple[Derived, ...] = ()
+
+    @property
+    def takes_memory(self) -> bool:
+        """Whether its tensors may be in memory, and not only mapped."""
+        return self.tensors is not None or bool(self.derived)
 
     def source(self, names: Sequence[str]) -> Source:
         """The checkpoint as the extension takes it, with the named tensors at least.
@@ -85,9 +99,22 @@ class OpenCheckpoint:
         Raises:
             InputError: if one of them is missing from torch's tensors, or not of floats.
         """
-        if self.tensors is None:
+        made = [weight for weight in self.derived if weight.name in names]
+        if self.tensors is None and not made:
             return os.fspath(self.path), [os.fspath(file) for file in self.files or ()]
-        return os.fspath(self.path), torch_format.arrays(self.tensors, names, self.path)
+        known = {weight.name for weight in made}
+        parts = [part for weight in made for part in weight.parts]
+        arrays = self._arrays([*(name for name in names if name not in known), *parts])
+        wholes = {weight.name: make(weight, arrays, self.path) for weight in made}
+        return os.fspath(self.path), {name: arrays[name] for name in names if name in arrays} | (
+            wholes
+        )
+
+    def _arrays(self, names: Sequence[str]) -> dict[str, tuple[str, NDArray[Any]]]:
+        """Types and values of tensors as they are in the files."""
+        if self.tensors is None:
+            return read_safetensors(self.files or (), names)
+        return torch_format.arrays(self.tensors, names, self.path)
 
 
 class CheckpointReader:
@@ -110,10 +137,24 @@ class CheckpointReader:
         if files.form == "torch":
             tensors = self._state_dicts.read(files.paths, files.index)
             description = torch_format.describe(tensors)
-            return OpenCheckpoint(path, description, frozenset(tensors), tensors=tensors)
+            return _opened(OpenCheckpoint(path, description, frozenset(tensors), tensors=tensors))
         description = _headers(files)
         names = frozenset(name for name, *_ in description)
-        return OpenCheckpoint(path, description, names, files=files.paths)
+        return _opened(OpenCheckpoint(path, description, names, files=files.paths))
+
+
+def _opened(checkpoint: OpenCheckpoint) -> OpenCheckpoint:
+    """The checkpoint with each weight that it keeps as parts in place of these."""
+    derived = find_derived(checkpoint.description)
+    if not derived:
+        return checkpoint
+    parts = {part for weight in derived for part in weight.parts}
+    return replace(
+        checkpoint,
+        description=with_derived(checkpoint.description, derived),
+        names=checkpoint.names - parts | {weight.name for weight in derived},
+        derived=tuple(derived),
+    )
 
 
 def describe(path: str | os.PathLike[str], state_dict_key: str | None = None) -> Description:

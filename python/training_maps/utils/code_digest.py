@@ -27,8 +27,15 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "train": ("commands/train", "training/*", "training/tasks/__init__", "runs/checkpoints"),
     "collect": ("commands/collect", "runs/discovery", "runs/checkpoints"),
     "tables": ("commands/tables", "runs/tables/*", "runs/training_logs", "utils/numbers"),
-    "metrics": ("commands/metrics", "metrics/*", "runs/formats", "runs/torch_format"),
-    "inspect": ("commands/inspect", "metrics/*", "runs/formats"),
+    "metrics": (
+        "commands/metrics",
+        "metrics/*",
+        "runs/derived_weights",
+        "runs/formats",
+        "runs/torch_format",
+    ),
+    "describe_model": ("commands/describe_model",),
+    "inspect": ("commands/inspect", "metrics/*", "runs/derived_weights", "runs/formats"),
     "hub": ("commands/hub", "hub/*", "runs/checkpoints"),
     "observations": ("commands/observations", "hmm/observations", "hmm/standards", NOTES),
     "hmm": (
@@ -107,6 +114,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
         "figures/map/*",
     ),
     "place": ("commands/place", "runs/journal"),
+    "watch": ("commands/watch",),
 }
 # The Rust sources of the stages that compute in the extension, below `rust_metrics`. The binding's
 # files are the metrics' but for the one of hidden Markov models, whose crate has no dependencies
