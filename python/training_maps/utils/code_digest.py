@@ -19,7 +19,13 @@ NOTES = "utils/notes"
 # So are the columns of tables.
 TABLES = "result_tables"
 # The forms that checkpoints have.
-FORMS = ("runs/derived_weights", "runs/formats", "runs/lora", "runs/torch_format")
+FORMS = (
+    "runs/derived_weights",
+    "runs/formats",
+    "runs/harmless_types",
+    "runs/lora",
+    "runs/torch_format",
+)
 # The modules and folders whose code decides what a stage's results are: `folder/*` is what lies in
 # a folder, `folder/**` what lies below it too. What an earlier stage lists need not be named again:
 # a change in it reruns that stage, and this one after it. PLUMBING is what all stages stand on: it
