@@ -5,7 +5,8 @@ A checkpoint is one of these:
 - a safetensors file (`.safetensors`);
 - a torch file (`.pt`, `.pth`, `.bin`, `.ckpt`) that holds a state dict, in a wrapper or not;
 - an index of shards (`.index.json`), all safetensors files or all torch files beside it;
-- a folder that holds one of these under the name that the Hugging Face hub gives it.
+- a folder that holds one of these under the name that the Hugging Face hub gives it, or an adapter
+  of PEFT.
 """
 
 from __future__ import annotations
@@ -18,17 +19,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 
 from training_maps.runs import torch_format
 from training_maps.runs.checkpoints import Checkpoint, Run, file_state
 from training_maps.runs.derived_weights import (
     Derived,
+    as_doubles,
     find_derived,
     make,
     read_safetensors,
     with_derived,
 )
+from training_maps.runs.lora import find_products
 from training_maps.utils.errors import InputError, UnreadableCheckpoint
 from training_maps.utils.files import file_digest, read_json
 from training_maps.utils.progress import Progress
@@ -46,6 +50,8 @@ IN_FOLDER = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+# And what PEFT writes of an adapter.
+ADAPTERS = ("adapter_model.safetensors", "adapter_model.bin")
 
 Description = list[tuple[str, str, tuple[int, ...]]]
 # A checkpoint as the extension takes it: what errors call it, and its safetensors files, or its
@@ -110,6 +116,15 @@ class OpenCheckpoint:
             wholes
         )
 
+    def doubles(self, names: Sequence[str]) -> list[NDArray[np.float64]]:
+        """The named tensors of the files in float64.
+
+        Raises:
+            InputError: if one is missing, or not of floats.
+        """
+        arrays = self._arrays(names)
+        return [as_doubles(*arrays[name], self.path) for name in names]
+
     def _arrays(self, names: Sequence[str]) -> dict[str, tuple[str, NDArray[Any]]]:
         """Types and values of tensors as they are in the files."""
         if self.tensors is None:
@@ -145,7 +160,8 @@ class CheckpointReader:
 
 def _opened(checkpoint: OpenCheckpoint) -> OpenCheckpoint:
     """The checkpoint with each weight that it keeps as parts in place of these."""
-    derived = find_derived(checkpoint.description)
+    described = checkpoint.description
+    derived = [*find_derived(described), *find_products(described, checkpoint.path)]
     if not derived:
         return checkpoint
     parts = {part for weight in derived for part in weight.parts}
@@ -184,10 +200,11 @@ def find_files(path: Path) -> Files:
         InputError: if `path` is in none of the forms.
     """
     if path.is_dir():
-        there = [path / name for name in IN_FOLDER if (path / name).is_file()]
+        names = (*IN_FOLDER, *ADAPTERS)
+        there = [path / name for name in names if (path / name).is_file()]
         if not there:
             raise UnreadableCheckpoint(
-                f"{path}: holds no checkpoint; expected one of {', '.join(IN_FOLDER)}"
+                f"{path}: holds no checkpoint; expected one of {', '.join(names)}"
             )
         path = there[0]
     if not path.is_file():
