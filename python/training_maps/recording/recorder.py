@@ -222,7 +222,10 @@ class Recorder:
         assert self.selection is not None
         assert self._journal is not None
         taken.ready()
-        [(values, culprit)] = tensor_metrics([taken.arrays], self.selection, threads=self._threads)
+        tails = "tail_exponent" in self._columns
+        [(values, culprit)] = tensor_metrics(
+            [taken.arrays], self.selection, tails=tails, threads=self._threads
+        )
         metrics = {} if values is None else self._wanted(taken, values)
         non_finite = (culprit or "") if values is None else None
         if non_finite is not None:

@@ -16,6 +16,7 @@ from training_maps.training.first_step import (
     check_update,
     plain_gradients,
 )
+from training_maps.training.matrix_products import networks_at_once
 from training_maps.training.networks import loss_and_accuracy, norms_of, optimizer_of
 from training_maps.training.recipe import Recipe
 from training_maps.training.tasks import Task
@@ -114,6 +115,7 @@ class SideBySide:
     ) -> Callable[..., Sequence[torch.Tensor]]:
         """All networks' gradients: (*parameters, inputs, targets) to (*those of `_trained`)."""
         names, trained = list(self.parameters), list(self._trained)
+        at_once = networks_at_once(self.parameters.values(), inputs)
 
         def loss(
             of_trained: dict[str, torch.Tensor],
@@ -128,7 +130,8 @@ class SideBySide:
             *values, inputs, targets = arguments
             others = dict(zip(names, values, strict=True))
             of_trained = {name: others.pop(name) for name in trained}
-            found = vmap(grad(loss))(of_trained, others, inputs, targets)
+            of_all = vmap(grad(loss), chunk_size=None if self._recipe.compile else at_once)
+            found = of_all(of_trained, others, inputs, targets)
             return tuple(found[name] for name in trained)
 
         self._network.train()
