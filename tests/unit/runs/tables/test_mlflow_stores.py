@@ -15,8 +15,8 @@ from training_maps.utils.errors import InputError
 
 # Run, parameters, and metrics with their lines of time, value and step.
 RUNS: dict[str, tuple[dict[str, str], dict[str, list[tuple[int, float, int]]]]] = {
-    "aa": ({"seed": "3", "lr": "1"}, {"loss": [(1, 2.0, 0), (2, 1.0, 5)], "val/acc": [(2, 0.5, 5)]}),
-    "bb": ({"seed": "1", "lr": "1"}, {"loss": [(1, 4.0, 0), (2, 3.0, 5)], "val/acc": [(2, 0.7, 5)]}),
+    "aa": ({"seed": "3", "lr": "1"}, {"loss": [(1, 2.0, 0), (2, 1.0, 5)], "val/acc": [(2, .5, 5)]}),
+    "bb": ({"seed": "1", "lr": "1"}, {"loss": [(1, 4.0, 0), (2, 3.0, 5)], "val/acc": [(2, .7, 5)]}),
 }  # fmt: skip
 
 
