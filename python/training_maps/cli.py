@@ -29,6 +29,7 @@ STAGES = {
     "tables": "make tables of metrics and training logs of what runs logged elsewhere",
     "hub": "compute the metrics of one run's checkpoints on the Hugging Face hub",
     "inspect": "show which tensors of a checkpoint count, and as what",
+    "describe_model": "write which tensor of a network is what, by its modules' types",
     "metrics": "compute the metrics of one run's checkpoints",
     "observations": "z-score the runs' metrics and split the seeds",
     "hmm": "fit hidden Markov models with one number of states",
@@ -53,9 +54,10 @@ STAGES = {
     "compare": "compare experiments side by side",
     "calibrate": "write what new runs are placed on a map by",
     "place": "place new runs on an existing map",
+    "watch": "follow runs while they train, and place them on an existing map",
 }
 # What people type; the workflow's rules call the others.
-_FOR_PEOPLE = ("open", "inspect", "place", "summary", "convert", "spread")
+_FOR_PEOPLE = ("open", "inspect", "describe_model", "place", "summary", "convert", "spread")
 
 logger = logging.getLogger("training_maps")
 
@@ -66,9 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Interrupted it is 130, and 141 where nobody reads on what is printed.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    stage = arguments[0] if arguments else None
-    if stage is not None and stage not in STAGES and not stage.startswith("-"):
-        print(_unknown(stage), file=sys.stderr)
+    stage = arguments[0].replace("-", "_") if arguments else None
+    if stage is not None and stage not in STAGES and not arguments[0].startswith("-"):
+        print(_unknown(arguments[0]), file=sys.stderr)
         return 2
     if stage not in STAGES:
         _overview().parse_args(arguments or ["--help"])

@@ -54,8 +54,8 @@ def test_bert():
         "bert.embeddings.word_embeddings.weight": embedded,
         "bert.embeddings.position_embeddings.weight": embedded,
         "bert.embeddings.token_type_embeddings.weight": embedded,
-        "bert.embeddings.LayerNorm.weight": embedded,
-        "bert.embeddings.LayerNorm.bias": embedded,
+        "bert.embeddings.LayerNorm.weight": "normalisation layer",
+        "bert.embeddings.LayerNorm.bias": "normalisation layer",
         "cls.predictions.bias": embedded,
         "cls.predictions.decoder.weight": embedded,  # tied to the word embeddings
         "cls.predictions.decoder.bias": embedded,

@@ -1,6 +1,7 @@
 """Training as the workflow starts it: metrics from memory, killed jobs, images of one's own."""
 
 import os
+import re
 import signal
 import sys
 import time
@@ -94,3 +95,31 @@ def test_a_data_set_is_fetched_once_before_training(finished):
     assert planned["fetch_dataset"] == 2
     assert planned["train_mnist_0"] == planned["train_cifar100_9"] == 1
     assert planned["metrics"] == 10  # CIFAR-100's are taken from memory
+
+
+def test_jobs_on_several_gpus_share_the_cores(tmp_path):
+    project = Project.new(tmp_path / "project")
+    digits = "seeds: 0-7\ntraining: {task: mnist, seeds_per_job: 4}\n"
+    (project.folder / "experiments/digits.yaml").write_text(digits)
+    told = {
+        gpus: project.run(
+            "--dry-run", "--quiet", "host", "--printshellcmds", "--cores", "6",
+            "--resources", f"gpu={gpus}", "--config", "experiments=[tiny, digits]",
+        )
+        for gpus in (1, 3)
+    }  # fmt: skip
+    for gpus, threads in ((1, {"6"}), (3, {"2"})):
+        assert set(re.findall(r"--device auto --threads (\d+)", told[gpus])) == threads
+        # A task that gains nothing from a GPU asks for none.
+        assert set(re.findall(r"--device cpu --threads (\d+)", told[gpus])) == {"6"}
+
+
+def test_a_dry_run_tells_what_is_chosen_for_a_gpu(tmp_path):
+    project = Project.new(tmp_path / "project")
+    device = ("--config", "training={device: cuda}")
+    told = project.run("--dry-run", "--quiet", "host", "--printshellcmds", *device)
+    line = "tiny trains on a GPU, as training.device says: 40 seeds a job, metrics during training"
+    assert line in told
+    assert "precision=tf32" in told
+    assert "--device cuda" in told
+    assert "trains on a GPU" not in project.run("--dry-run", "--quiet", "host")

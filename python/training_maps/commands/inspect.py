@@ -8,6 +8,8 @@ how many matrices of what size it is seen; then the totals. Patterns try out wha
 from __future__ import annotations
 
 import argparse
+import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,14 +41,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the table of each checkpoint; an empty selection is an error after its table."""
+    from training_maps.metrics.module_types import modules_beside
     from training_maps.metrics.parameters import decide, select_parameters
-    from training_maps.runs.formats import describe
+    from training_maps.runs.formats import CheckpointReader
 
     overrides = Overrides.from_arguments(arguments)
     for path in arguments.checkpoint:
-        tensors = describe(path, arguments.state_dict_key)
-        print(f"{path}\n\n{selection_text(decide(tensors, path, overrides))}\n")
-        select_parameters(tensors, path, overrides)
+        opened = CheckpointReader(arguments.state_dict_key).open(path)
+        tensors = opened.description
+        modules = modules_beside(path)
+        print(f"{path}\n\n{selection_text(decide(tensors, path, overrides, modules))}\n")
+        for how, number in Counter(weight.how for weight in opened.derived).items():
+            print(f"made of parts: {_counted(number, 'tensor')}, {how}\n")
+        select_parameters(tensors, path, overrides, modules)
 
 
 def selection_text(selection: ParameterSelection) -> str:
@@ -63,7 +70,7 @@ def _row(decision: Decision) -> tuple[str, ...]:
         " x ".join(map(str, tensor.shape)) or "a number",
         decision.kind,
         f"{matrix.n_blocks} of {matrix.rows} x {matrix.cols}" if matrix else "",
-        decision.reason,
+        f"assumed: {decision.reason}" if decision.assumed else decision.reason,
     )
 
 
@@ -81,8 +88,22 @@ def _totals(selection: ParameterSelection) -> str:
             f"{_counted(selection.n_values('bias'), 'parameter')}",
             f"left out: {_counted(len(selection.left_out), 'tensor')}, "
             f"{_counted(selection.n_values('left out'), 'number')}",
+            *_assumed(selection),
         ]
     )
+
+
+def _assumed(selection: ParameterSelection) -> list[str]:
+    """What names and shapes leave open, in a line; none if all is certain."""
+    assumed = [decision for decision in selection.decisions if decision.assumed]
+    if not assumed:
+        return []
+    size = sum(math.prod(decision.tensor.shape) for decision in assumed)
+    return [
+        f"assumed:  {_counted(len(assumed), 'tensor')}, {_counted(size, 'number')}; if one is not "
+        "so, say it with --weights, --biases or --left-out (section 'parameters'), or write "
+        "modules.json: training-maps describe-model --help"
+    ]
 
 
 def _counted(number: int, what: str, plural: str | None = None) -> str:

@@ -111,13 +111,13 @@ def run(arguments: argparse.Namespace) -> None:
 def refuse_inside(folder: Path, map_folder: Path) -> None:
     """Refuse to write into the folder of a map."""
     results = map_folder if map_folder.is_dir() else map_folder.parent
+    if not (results / "training_map.json").exists():  # the file alone, copied to elsewhere
+        return
     if folder.resolve() == results.resolve() or results.resolve() in folder.resolve().parents:
         raise InputError(f"--output {folder}: is in the map's folder, which stays as it is")
 
 
-def write_placed(
-    folder: Path, reference: Reference, placed: list[Placement], refresh: int | None = None
-) -> None:
+def write_placed(folder: Path, reference: Reference, placed: list[Placement]) -> None:
     """Write table, JSON and page of placed runs."""
     import pandas as pd
 
@@ -128,4 +128,4 @@ def write_placed(
     tables = [one.table.assign(run=one.run) for one in placed]
     write_table(typed(pd.concat(tables), PLACED_COLUMNS), folder / "placed.csv")
     write_json([to_dict(reference, one) for one in placed], folder / "placed.json")
-    write_page(folder / "placed.html", reference, placed, refresh)
+    write_page(folder / "placed.html", reference, placed)

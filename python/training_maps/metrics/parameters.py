@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
+from training_maps.metrics.module_types import NO_MODULES, TensorOfModule
+from training_maps.metrics.tensor_names import Network, Tensor, is_integer
 from training_maps.metrics.tensor_rules import (
+    INTEGERS,
     LAYOUTS,
     RULES,
     Kind,
-    Network,
-    Tensor,
-    is_integer,
+    is_quantised,
     is_transposed,
 )
 from training_maps.utils.errors import InputError
@@ -38,12 +39,16 @@ class MatrixSpec(NamedTuple):
 
 @dataclass(frozen=True)
 class Decision:
-    """What a tensor counts as, why, and for a weight how it is viewed as matrices."""
+    """What a tensor counts as, why, and for a weight how it is viewed as matrices.
+
+    `assumed` says that names and shapes leave it open; the reason says what was taken to be so.
+    """
 
     tensor: Tensor
     kind: Kind
     reason: str
     matrix: MatrixSpec | None = None
+    assumed: bool = False
 
 
 @dataclass(frozen=True)
@@ -154,6 +159,7 @@ def select_parameters(
     tensors: Iterable[tuple[str, str, Iterable[int]]],
     where: object = "checkpoint",
     overrides: Overrides = NO_OVERRIDES,
+    modules: Mapping[str, TensorOfModule] = NO_MODULES,
 ) -> ParameterSelection:
     """Decide for each tensor whether it is a weight, a bias, or left out.
 
@@ -161,15 +167,17 @@ def select_parameters(
         tensors: name, dtype (as safetensors names it: "F32", "I64", ...) and shape of each.
         where: what they come from, for the error message.
         overrides: patterns that overrule the rules.
+        modules: what a side file says of the tensors; it goes before the rules.
 
     Returns:
         The decisions, sorted by tensor name.
 
     Raises:
-        InputError: if no tensor is a weight matrix; or if a pattern of `overrides` matches nothing,
-            or something that cannot be what it says.
+        InputError: if no tensor is a weight matrix; if weights are quantised; or if a pattern of
+            `overrides` matches nothing, or something that cannot be what it says.
     """
-    selection = decide(tensors, where, overrides)
+    selection = decide(tensors, where, overrides, modules)
+    _check_quantised(selection, where)
     if not selection.matrices:
         found = ", ".join(f"{name} ({reason})" for name, reason in selection.left_out.items())
         raise InputError(
@@ -185,6 +193,7 @@ def decide(
     tensors: Iterable[tuple[str, str, Iterable[int]]],
     where: object = "checkpoint",
     overrides: Overrides = NO_OVERRIDES,
+    modules: Mapping[str, TensorOfModule] = NO_MODULES,
 ) -> ParameterSelection:
     """What `select_parameters` gives, even if nothing counts."""
     described = sorted(
@@ -193,21 +202,47 @@ def decide(
     )
     _check_patterns(overrides, [tensor.name for tensor in described], where)
     network = Network(described)
-    decisions = [_decide(tensor, network, overrides, where) for tensor in described]
+    decisions = [
+        _decide(tensor, network, overrides, where, modules.get(tensor.name)) for tensor in described
+    ]
     return ParameterSelection(_in_blocks(decisions, overrides, where))
 
 
-def _decide(tensor: Tensor, network: Network, overrides: Overrides, where: object) -> Decision:
+def _decide(
+    tensor: Tensor,
+    network: Network,
+    overrides: Overrides,
+    where: object,
+    module: TensorOfModule | None,
+) -> Decision:
     kind, reason = _overruled(tensor, overrides, where)
-    named = "" if kind is None else f"{reason}: "
+    if kind is None and module is not None and module.fits(tensor):
+        kind, reason = module.kind, module.reason
+    named, assumed = "" if kind is None else f"{reason}: ", False
     if kind is None:
         rule = next(rule for rule in RULES if rule.applies(tensor, network))
-        kind, reason = rule.kind, rule.reason
+        kind, reason, assumed = rule.kind, rule.reason, rule.assumed
     if kind != "weight":
-        return Decision(tensor, kind, reason)
+        return Decision(tensor, kind, reason, None, assumed)
     layout = next(layout for layout in LAYOUTS if layout.applies(tensor))
     matrix = MatrixSpec(tensor.name, *layout.view(tensor.shape))
-    return Decision(tensor, "weight", f"{named}{layout.name}", matrix)
+    return Decision(
+        tensor, "weight", f"{named}{layout.name}", matrix, assumed or (layout.assumed and not named)
+    )
+
+
+def _check_quantised(selection: ParameterSelection, where: object) -> None:
+    """Refuse whole numbers in the place of weights, which nothing but their scale makes weights."""
+    for decision in selection.decisions:
+        tensor = decision.tensor
+        if decision.reason == INTEGERS and is_quantised(tensor):
+            raise InputError(
+                f"{where}: the weights are quantised: '{tensor.name}' is of type {tensor.dtype}. "
+                "Metrics are of floats, and neither the numbers nor their scale alone are the "
+                "weights. Write them as floats first, for instance with transformers: "
+                "model.dequantize().save_pretrained(folder); or leave these layers out with "
+                "--left-out, or parameters.left_out"
+            )
 
 
 def _overruled(tensor: Tensor, overrides: Overrides, where: object) -> tuple[Kind | None, str]:
@@ -277,7 +312,7 @@ def _split(
     rows = matrix.rows // n_blocks
     reason = f"{decision.reason}; parameters.blocks {pattern!r}: blocks of {rows} rows"
     split = MatrixSpec(matrix.tensor, matrix.n_blocks * n_blocks, rows, matrix.cols)
-    return Decision(decision.tensor, decision.kind, reason, split)
+    return Decision(decision.tensor, decision.kind, reason, split, decision.assumed)
 
 
 def _check_patterns(overrides: Overrides, names: list[str], where: object) -> None:

@@ -2,94 +2,41 @@
 
 Hu et al. 2023, Appendix B: embeddings, unembeddings and normalisation layers are left out of
 everything. `RULES` says what each tensor is, by the first rule that applies; `LAYOUTS` says how a
-weight tensor is viewed as matrices. Names are those of torch, torchvision, transformers and
-TransformerLens, and of networks named in their manner.
+weight tensor is viewed as matrices. What shapes and names leave open is assumed, and said to be.
 """
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
+
+from training_maps.metrics.tensor_names import (
+    BUFFERS,
+    TOKENS,
+    Network,
+    Tensor,
+    is_bias,
+    is_integer,
+    is_named_weight,
+    is_position_bias,
+    is_vector,
+    names_norm,
+    words_of,
+)
 
 Kind = Literal["weight", "bias", "left out"]
 
-
-@dataclass(frozen=True)
-class Tensor:
-    """A tensor as a checkpoint's header describes it."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-
-    @property
-    def module(self) -> str:
-        """The name without its last part: the layer that the tensor belongs to."""
-        return self.name.rpartition(".")[0]
-
-    @property
-    def layer(self) -> str:
-        """The last part of `module` in lower case: what the layer is called in its block."""
-        return self.module.rpartition(".")[2].lower()
-
-    @property
-    def parameter(self) -> str:
-        """The last part of the name in lower case: what the tensor is to its layer."""
-        return self.name.rpartition(".")[2].lower()
-
-    @cached_property
-    def words(self) -> frozenset[str]:
-        """The letters-only words of the name in lower case: "h.0.ln_1.weight" has h, ln, weight."""
-        return frozenset(re.findall("[a-z]+", self.name.lower()))
-
-
-class Network:
-    """All tensors of a checkpoint, for the rules that look beyond one tensor."""
-
-    def __init__(self, tensors: Iterable[Tensor]) -> None:
-        """Take the tensors of one checkpoint."""
-        tensors = tuple(tensors)
-        self._shapes: Mapping[str, tuple[int, ...]] = {t.name: t.shape for t in tensors}
-        self._vocabularies = {
-            t.shape
-            for t in tensors
-            if len(t.shape) == 2 and is_embedding(t) and not t.words & _NO_TOKENS
-        }
-
-    def is_scale(self, module: str) -> bool:
-        """Whether the layer only scales its input: its weight is a vector."""
-        return len(self._shapes.get(f"{module}.weight", ())) == 1
-
-    def is_output(self, tensor: Tensor) -> bool:
-        """Whether the tensor is of an output layer that has the shape of a token embedding."""
-        if tensor.layer not in _OUTPUT_LAYERS or re.search(r"\b\d+\b", tensor.name):
-            return False
-        shape = self._shapes.get(f"{tensor.module}.weight", ())
-        return shape in self._vocabularies or shape[::-1] in self._vocabularies
-
-
-# Embeddings of something else than tokens: an output layer has their shape by chance only.
-_NO_TOKENS = {"position", "positions", "pos", "wpe", "type", "segment", "patch", "patches"}
-_OUTPUT_LAYERS = {"output", "out", "head", "decoder", "proj", "proj_out", "projector", "logits"}
-_BUFFERS = {"running_mean", "running_var", "num_batches_tracked", "inv_freq", "masked_bias"}
-_TOKENS = {"cls_token", "class_token", "dist_token", "mask_token", "pad_token"}
-# The lengths that torch's weight norm keeps apart from the directions.
-_LENGTHS = {"weight_g", "original0"}
-_INTEGER = re.compile(r"BOOL|[IU]\d+")
-# Also torch's recurrent layers ("bias_ih_l0") and attention ("bias_k").
-_BIAS = re.compile(r"\w*bias([_\d]\w*)?|b([_\d]\w*)?")
-
-
-def is_embedding(tensor: Tensor) -> bool:
-    """Whether the name says that the tensor embeds tokens, positions or the like, or unembeds."""
-    return bool(tensor.words & {"emb", "wte", "wpe"}) or any(
-        word.startswith(("embed", "unembed")) or word.endswith(("embed", "embedding", "embeddings"))
-        for word in tensor.words
-    )
+# The lengths that torch's weight norm keeps apart from the directions, where these are not there.
+_LENGTHS = ("weight_g", "original0")
+# What scales whole numbers to weights: bitsandbytes, GPTQ and AWQ, compressed-tensors, torchao.
+_SCALES = ("weight_scale", "weight_scale_inv", "weight_zero_point", "scb", "scales", "qzeros",
+           "absmax", "quant_map", "nested_absmax", "nested_quant_map", "input_scale")  # fmt: skip
+# What whole numbers are called that stand for weights.
+_QUANTISED = ("weight", "qweight", "weight_packed", "weight_int8", "int8_weight", "packed_weight")
+INTEGERS = "integers"
+_EXPERTS = {"expert", "experts", "head", "heads", "moe"}
 
 
 def is_unembedding(tensor: Tensor, network: Network) -> bool:
@@ -100,37 +47,32 @@ def is_unembedding(tensor: Tensor, network: Network) -> bool:
     before it counts.
     """
     block, layer = ["", *tensor.module.lower().split(".")][-2:]
-    heads = ("lm_head", "predictions")
+    if layer.isdigit() and block.endswith("lm_heads"):
+        return True
+    heads = ("lm_head", "lm_heads", "predictions")
     return (
-        layer.endswith((*heads, "vocab_projector"))
+        layer.endswith((*heads, "vocab_projector", "embed_out"))
+        or layer in ("unembed", "unembedding")
         or (layer == "decoder" and block.endswith(heads))
         or network.is_output(tensor)
     )
 
 
-def is_position_bias(tensor: Tensor) -> bool:
-    """Whether the tensor embeds distances between positions (T5, Swin)."""
-    return {"relative", "bias"} <= tensor.words
-
-
 def is_normalisation(tensor: Tensor, network: Network) -> bool:
     """Whether the tensor belongs to a layer norm, a batch norm or the like."""
-    if tensor.words & {"ln", "bn"} or any(
-        word.endswith("norm") or word.startswith("normali") for word in tensor.words
-    ):
-        return True
+    weight = network.subject(tensor)
     # Whatever its name (say "downsample.1"), a layer whose weight is a vector only scales.
-    return network.is_scale(tensor.module)
+    if network.is_scale(tensor.module):
+        return True
+    if words_of(tensor.parameter) & {"norm"} and len(tensor.shape) < 2:
+        return True  # Megatron-LM keeps `layer_norm_weight` in the layer behind it
+    return names_norm(tensor.layer) and (weight.is_of_layer or len(weight.shape) < 2)
 
 
-def is_bias(tensor: Tensor) -> bool:
-    """Whether the tensor is named a bias."""
-    return _BIAS.fullmatch(tensor.parameter) is not None
-
-
-def is_integer(tensor: Tensor) -> bool:
-    """Whether the tensor holds whole numbers or truth values."""
-    return _INTEGER.fullmatch(tensor.dtype) is not None
+def is_quantised(tensor: Tensor) -> bool:
+    """Whether whole numbers, of two dimensions or more, are called weights."""
+    integers = is_integer(tensor) and tensor.dtype != "BOOL"
+    return integers and len(tensor.shape) >= 2 and tensor.parameter in _QUANTISED
 
 
 def is_transposed(tensor: Tensor) -> bool:
@@ -149,31 +91,85 @@ def _is_stack_of_squares(tensor: Tensor) -> bool:
     return len(tensor.shape) > 2 and tensor.shape[-1] == tensor.shape[-2]
 
 
+def _is_mask(tensor: Tensor) -> bool:
+    """Whether the tensor itself is called a mask, and not a layer that makes masks."""
+    if "mask" in words_of(tensor.parameter):
+        return True
+    # GPT-2 keeps its causal mask as ".attn.bias" of shape (1, 1, n, n).
+    return is_bias(tensor) and _is_stack_of_squares(tensor)
+
+
+def _embeds(tensor: Tensor, network: Network) -> bool:
+    return network.embeds(network.subject(tensor))
+
+
+def _is_loose_table(tensor: Tensor, network: Network) -> bool:
+    """Whether only the block around a layer is called an embedding."""
+    weight = network.subject(tensor)
+    return weight.is_of_layer and network.embeds(weight) and network.is_in_embeddings(weight)
+
+
+def _is_odd_output(tensor: Tensor, network: Network) -> bool:
+    return network.has_vocabulary_rows(tensor)
+
+
+def _is_loose_weight(tensor: Tensor, network: Network) -> bool:
+    """Whether a parameter that belongs to no layer of torch's counts for its dimensions alone."""
+    named = tensor.is_of_layer or is_named_weight(tensor) or bool(tensor.words & _EXPERTS)
+    return len(tensor.shape) >= 2 and not named
+
+
 @dataclass(frozen=True)
 class Rule:
-    """What tensors are for which `applies(tensor, network)` holds."""
+    """What tensors are for which `applies(tensor, network)` holds; assumed where it is no more."""
 
     kind: Kind
     reason: str
     applies: Callable[[Tensor, Network], bool]
+    assumed: bool = False
 
 
 RULES: tuple[Rule, ...] = (
     Rule("left out", "has no values", lambda t, _: math.prod(t.shape) == 0),
-    Rule("left out", "integers", lambda t, _: is_integer(t)),
-    Rule("left out", "a buffer, not trained", lambda t, _: t.parameter in _BUFFERS),
-    Rule("left out", "embedding of a special token", lambda t, _: t.parameter in _TOKENS),
-    Rule("left out", "a mask", lambda t, _: "mask" in t.words),
-    # GPT-2 keeps its causal mask as ".attn.bias" of shape (1, 1, n, n).
-    Rule("left out", "a mask", lambda t, _: is_bias(t) and _is_stack_of_squares(t)),
+    Rule("left out", INTEGERS, lambda t, _: is_integer(t)),
+    Rule("left out", "scale of quantised weights", lambda t, _: t.parameter in _SCALES),
+    Rule("left out", "a buffer, not trained", lambda t, _: t.parameter in BUFFERS),
+    Rule(
+        "left out",
+        "part of a parametrisation",
+        lambda t, _: (
+            ".parametrizations." in f".{t.name}" and not t.parameter.startswith("original")
+        ),
+    ),
+    Rule("left out", "embedding of a special token", lambda t, _: t.parameter in TOKENS),
+    Rule("left out", "a mask", lambda t, _: _is_mask(t)),
     Rule("left out", "embedding of positions", lambda t, _: is_position_bias(t)),
-    Rule("left out", "embedding or unembedding", lambda t, _: is_embedding(t)),
+    Rule(
+        "left out",
+        "embedding or unembedding",
+        _is_loose_table,
+        assumed=True,
+    ),
+    Rule("left out", "embedding or unembedding", _embeds),
     Rule("left out", "embedding or unembedding", is_unembedding),
-    # T5 calls its embedding of tokens so, at the top.
-    Rule("left out", "embedding or unembedding", lambda t, _: t.name == "shared.weight"),
+    Rule("left out", "output layer with the vocabulary's rows", _is_odd_output, assumed=True),
     Rule("left out", "normalisation layer", is_normalisation),
     Rule("left out", "lengths of weight norm", lambda t, _: t.parameter in _LENGTHS),
+    Rule(
+        "left out",
+        "a table with a row a token, by its shape",
+        lambda t, n: n.is_tall_table(t),
+        assumed=True,
+    ),
+    Rule("left out", "a vector", lambda t, _: is_vector(t) and not is_bias(t)),
     Rule("bias", "named a bias", lambda t, _: is_bias(t) and len(t.shape) > 0),
+    Rule("weight", "two or more dimensions", _is_loose_weight, assumed=True),
+    Rule(
+        "weight",
+        "what a parametrisation is of",
+        lambda t, _: len(t.shape) >= 2 and t.parameter.startswith("original"),
+        assumed=True,
+    ),
     Rule("weight", "two or more dimensions", lambda t, _: len(t.shape) >= 2),
     Rule("left out", "neither a matrix nor named a bias", lambda _t, _n: True),
 )
@@ -186,15 +182,44 @@ class Layout:
     name: str
     applies: Callable[[Tensor], bool]
     view: Callable[[tuple[int, ...]], tuple[int, int, int]]
+    assumed: bool = False
+
+
+def _is_stack(tensor: Tensor) -> bool:
+    """Whether three dimensions are matrices side by side: heads, or experts.
+
+    Of torch's layers only a convolution has a weight of three dimensions.
+    """
+    return len(tensor.shape) == 3 and (
+        not (tensor.parameter == "weight" and tensor.module) or bool(tensor.words & _EXPERTS)
+    )
+
+
+def _is_stack_by_name(tensor: Tensor) -> bool:
+    return _is_stack(tensor) and (bool(tensor.words & _EXPERTS) or is_named_weight(tensor))
+
+
+def _folds(tensor: Tensor) -> bool:
+    """XLNet's and flax's projections, (d, heads, d_head): one matrix from d to all heads."""
+    shape = tensor.shape
+    return len(shape) == 3 and shape[0] == shape[1] * shape[2] and _is_stack(tensor)
+
+
+def _is_convolution(tensor: Tensor) -> bool:
+    words = tensor.words
+    return len(tensor.shape) == 3 and any(word.startswith("conv") for word in words)
 
 
 LAYOUTS: tuple[Layout, ...] = (
     Layout("one matrix", lambda t: len(t.shape) == 2, lambda s: (1, s[0], s[1])),
     Layout(
-        "one matrix a head",
-        lambda t: len(t.shape) == 3 and not any(word.startswith("conv") for word in t.words),
-        lambda s: (s[0], s[1], s[2]),
+        "convolution: (out, in x kernel)", _is_convolution, lambda s: (1, s[0], math.prod(s[1:]))
     ),
+    Layout(
+        "one matrix: (d, heads x d_head)", _folds, lambda s: (1, s[0], s[1] * s[2]), assumed=True
+    ),
+    Layout("one matrix a head", _is_stack_by_name, lambda s: (s[0], s[1], s[2])),
+    Layout("one matrix a head", _is_stack, lambda s: (s[0], s[1], s[2]), assumed=True),
     Layout(
         "convolution: (out, in x kernel)", lambda _: True, lambda s: (1, s[0], math.prod(s[1:]))
     ),

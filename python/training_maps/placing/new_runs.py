@@ -4,7 +4,8 @@
 |---|---|
 | a pattern with {step}, with {seed} or without | checkpoints of each seed, or of one run |
 | a pattern with {seed} alone | a table or a folder of event files a seed |
-| a folder with metrics.parquet | a run of this workflow, or one that a recorder writes |
+| a folder with metrics.parquet | a run of this workflow |
+| a folder with recorded.jsonl | a run that a recorder writes, up to now |
 | a folder of event files | what a run logged |
 | a folder of checkpoints, or its manifest | step-*.safetensors, or checkpoints.json |
 | a table (CSV, JSON lines, Parquet) | a run, or one a seed where it has a column of seeds |
@@ -22,6 +23,8 @@ import numpy as np
 from training_maps.placing.place import NewRun
 from training_maps.runs.checkpoints import MANIFEST, Checkpoint, Run, find_run, write_manifest
 from training_maps.runs.discovery import Pattern, find_runs
+from training_maps.runs.journal import FILE as JOURNAL
+from training_maps.runs.journal import read_journal, tables_of
 from training_maps.runs.tables.event_files import event_files, read_events
 from training_maps.runs.tables.runs import (
     SEED_NAME,
@@ -33,7 +36,7 @@ from training_maps.runs.tables.runs import (
 from training_maps.runs.tables.sheets import Sheet, read_sheet
 from training_maps.settings.sections import Unreadable
 from training_maps.utils.errors import InputError
-from training_maps.utils.files import read_table
+from training_maps.utils.files import read_table, table_metadata
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,13 +87,16 @@ def find_new_runs(path: str, reading: Reading) -> Iterator[NewRun]:
     place = Path(path).expanduser()
     if not place.exists():
         raise InputError(f"{place}: does not exist")
-    if (place / "metrics.parquet").is_file():
+    if (place / JOURNAL).is_file():
+        metrics, log, where = tables_of(read_journal(place))
+        yield NewRun(place.name, metrics, log, None if where is None else int(where["step"]))
+    elif (place / "metrics.parquet").is_file():
         yield _of_folder(place)
     elif event_files(place):
         yield from _of_sheet(place.name, read_events(place), reading)
     elif place.is_dir() or place.name == MANIFEST:
         name = place.parent.name if place.name == MANIFEST else place.name
-        yield _measured(name, find_run(place), place, reading)
+        yield measured(name, find_run(place), place, reading)
     elif place.suffix in _TABLES:
         yield from _of_sheet(place.stem, read_sheet(place), reading)
     else:
@@ -102,23 +108,33 @@ def find_new_runs(path: str, reading: Reading) -> Iterator[NewRun]:
 
 def _of_folder(folder: Path) -> NewRun:
     """A run's folder with its metrics, and its log where there is one."""
-    log = folder / "training_log.parquet"
+    metrics, log = folder / "metrics.parquet", folder / "training_log.parquet"
+    where = table_metadata(metrics).get("non_finite")
     return NewRun(
         folder.name,
-        read_table(folder / "metrics.parquet", ("step",)),
+        read_table(metrics, ("step",)),
         read_table(log, ("step",)) if log.is_file() else None,
+        None if where is None else int(where["step"]),
     )
 
 
 def _of_checkpoints(path: str, reading: Reading) -> Iterator[NewRun]:
     """Checkpoints by a pattern, of one run or of each seed's."""
+    for name, files in checkpoints_of(path).items():
+        yield measured(name, listed_run(files), Path(path), reading)
+
+
+def checkpoints_of(path: str) -> dict[str, dict[int, Path]]:
+    """The checkpoints that a pattern with {step} finds, by run and step, both ascending.
+
+    Raises:
+        InputError: if there is none, or a run has a step twice.
+    """
     if "{seed}" in path:
         found = find_runs(Pattern.read(path))
         if not found:
             raise InputError(f"there are no checkpoints; {Pattern.read(path).explain_missing()}")
-        for seed, steps in sorted(found.items()):
-            yield _measured(f"seed {seed}", _listed(seed, steps), Path(path), reading)
-        return
+        return {f"seed {seed}": steps for seed, steps in sorted(found.items())}
     pattern = Pattern.read(path, ("step",))
     files: dict[int, Path] = {}
     for _, step, file in sorted(pattern.find(0)):
@@ -127,11 +143,12 @@ def _of_checkpoints(path: str, reading: Reading) -> Iterator[NewRun]:
         files[step] = file
     if not files:
         raise InputError(f"there are no checkpoints; {pattern.explain_missing()}")
-    yield _measured(_common_folder(files).name, _listed(None, files), Path(path), reading)
+    return {_common_folder(files).name: files}
 
 
-def _listed(seed: int | None, steps: Mapping[int, Path]) -> Run:
-    return Run(seed, tuple(Checkpoint(step, None, path.absolute()) for step, path in steps.items()))
+def listed_run(files: Mapping[int, Path]) -> Run:
+    """The run of checkpoints by step."""
+    return Run(None, tuple(Checkpoint(step, None, path.absolute()) for step, path in files.items()))
 
 
 def _common_folder(steps: Mapping[int, Path]) -> Path:
@@ -140,7 +157,7 @@ def _common_folder(steps: Mapping[int, Path]) -> Path:
     return max(set.intersection(*parents), key=lambda parent: len(parent.parts))
 
 
-def _measured(name: str, run: Run, where: Path, reading: Reading) -> NewRun:
+def measured(name: str, run: Run, where: Path, reading: Reading) -> NewRun:
     """A run of checkpoints, measured as the map's were."""
     from tempfile import TemporaryDirectory
 

@@ -19,9 +19,10 @@ _KINDS = {
 }
 
 
-def line(reference: Reference, placed: Placement) -> str:
-    """Where the run is now, in a line for the terminal."""
-    now = placed.table.iloc[-1]
+def line(reference: Reference, placed: Placement, row: int | None = None) -> str:
+    """Where the run is, in a line for the terminal; at the checkpoint `row`, or now."""
+    row = len(placed.table) - 1 if row is None else row
+    now = placed.table.iloc[row]
     share = now["step"] / reference.steps[-1]
     parts = [
         f"step {now['step']} ({share:.0%} of the map's)",
@@ -30,12 +31,14 @@ def line(reference: Reference, placed: Placement) -> str:
     ]
     if now["branch"]:
         parts.append(f"branch {now['branch']}")
-    told = outcome_sentence(reference, placed, len(placed.table) - 1)
+    told = outcome_sentence(reference, placed, row)
     parts += [told] if told else []
-    parts += ["slow"] if placed.slow_since is not None else []
-    warned = placed.first_warning
-    since = "" if warned is None else f"WARNING since step {placed.table['step'][warned]}"
-    return f"{placed.run}: " + ", ".join([*parts, since or "no warning"])
+    slow, warned = placed.slow_since, placed.first_warning
+    parts += ["slow"] if slow is not None and slow <= row else []
+    since = "no warning"
+    if warned is not None and warned <= row:
+        since = f"WARNING since step {placed.table['step'][warned]}"
+    return f"{placed.run}: " + ", ".join([*parts, since])
 
 
 def outcome_sentence(reference: Reference, placed: Placement, row: int) -> str:
@@ -48,9 +51,14 @@ def outcome_sentence(reference: Reference, placed: Placement, row: int) -> str:
         return f"converged at step {amount(now['predicted'])}"
     if np.isnan(now["predicted"]):
         return f"{name} not yet reached, later than most of the map's runs"
-    at = "at step " if forecast.is_time else ""
     low, high = amount(now["predicted_low"]), amount(now["predicted_high"])
-    return f"{name} expected {at}{amount(now['predicted'])} ({low} to {high})"
+    if not forecast.is_time:
+        return f"{name} expected: {amount(now['predicted'])} ({low} to {high})"
+    if now["predicted"] < now["step"]:  # there is no log that would say
+        return (
+            f"converged at about step {amount(now['predicted'])} ({low} to {high}), by its metrics"
+        )
+    return f"{name} expected at step {amount(now['predicted'])} ({low} to {high})"
 
 
 def warning_sentence(reference: Reference, placed: Placement) -> str:

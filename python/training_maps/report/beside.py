@@ -6,7 +6,6 @@ from typing import Any
 
 from markupsafe import Markup
 
-from training_maps.analysis.reproducibility.agreement import route_agreement
 from training_maps.figures.map.svg import map_svg
 from training_maps.figures.save import inline_svg
 from training_maps.figures.state_timelines import draw_two_colourings
@@ -57,6 +56,8 @@ def agreement_sentence(results: ExperimentResults, other: ExperimentResults) -> 
     Raises:
         InputError: if there is none.
     """
+    from training_maps.analysis.reproducibility.agreement import route_agreement
+
     paths = results.state_paths.merge(other.state_paths, on=["seed", "step"], suffixes=("", "_b"))
     if paths.empty:
         raise InputError(

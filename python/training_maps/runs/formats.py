@@ -5,7 +5,8 @@ A checkpoint is one of these:
 - a safetensors file (`.safetensors`);
 - a torch file (`.pt`, `.pth`, `.bin`, `.ckpt`) that holds a state dict, in a wrapper or not;
 - an index of shards (`.index.json`), all safetensors files or all torch files beside it;
-- a folder that holds one of these under the name that the Hugging Face hub gives it.
+- a folder that holds one of these under the name that the Hugging Face hub gives it, or an adapter
+  of PEFT.
 """
 
 from __future__ import annotations
@@ -14,14 +15,24 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 
 from training_maps.runs import torch_format
 from training_maps.runs.checkpoints import Checkpoint, Run, file_state
+from training_maps.runs.derived_weights import (
+    Derived,
+    as_doubles,
+    find_derived,
+    make,
+    read_safetensors,
+    with_derived,
+)
+from training_maps.runs.lora import find_products
 from training_maps.utils.errors import InputError, UnreadableCheckpoint
 from training_maps.utils.files import file_digest, read_json
 from training_maps.utils.progress import Progress
@@ -39,6 +50,8 @@ IN_FOLDER = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+# And what PEFT writes of an adapter.
+ADAPTERS = ("adapter_model.safetensors", "adapter_model.bin")
 
 Description = list[tuple[str, str, tuple[int, ...]]]
 # A checkpoint as the extension takes it: what errors call it, and its safetensors files, or its
@@ -71,6 +84,7 @@ class OpenCheckpoint:
         names: names of all tensors, tied ones too.
         files: safetensors files, or
         tensors: torch's tensors.
+        derived: weights of the description that are made of several tensors.
     """
 
     path: Path
@@ -78,6 +92,12 @@ class OpenCheckpoint:
     names: frozenset[str]
     files: tuple[Path, ...] | None = None
     tensors: Mapping[str, torch.Tensor] | None = None
+    derived: tuple[Derived, ...] = ()
+
+    @property
+    def takes_memory(self) -> bool:
+        """Whether its tensors may be in memory, and not only mapped."""
+        return self.tensors is not None or bool(self.derived)
 
     def source(self, names: Sequence[str]) -> Source:
         """The checkpoint as the extension takes it, with the named tensors at least.
@@ -85,9 +105,31 @@ class OpenCheckpoint:
         Raises:
             InputError: if one of them is missing from torch's tensors, or not of floats.
         """
-        if self.tensors is None:
+        made = [weight for weight in self.derived if weight.name in names]
+        if self.tensors is None and not made:
             return os.fspath(self.path), [os.fspath(file) for file in self.files or ()]
-        return os.fspath(self.path), torch_format.arrays(self.tensors, names, self.path)
+        known = {weight.name for weight in made}
+        parts = [part for weight in made for part in weight.parts]
+        arrays = self._arrays([*(name for name in names if name not in known), *parts])
+        wholes = {weight.name: make(weight, arrays, self.path) for weight in made}
+        return os.fspath(self.path), {name: arrays[name] for name in names if name in arrays} | (
+            wholes
+        )
+
+    def doubles(self, names: Sequence[str]) -> list[NDArray[np.float64]]:
+        """The named tensors of the files in float64.
+
+        Raises:
+            InputError: if one is missing, or not of floats.
+        """
+        arrays = self._arrays(names)
+        return [as_doubles(*arrays[name], self.path) for name in names]
+
+    def _arrays(self, names: Sequence[str]) -> dict[str, tuple[str, NDArray[Any]]]:
+        """Types and values of tensors as they are in the files."""
+        if self.tensors is None:
+            return read_safetensors(self.files or (), names)
+        return torch_format.arrays(self.tensors, names, self.path)
 
 
 class CheckpointReader:
@@ -110,10 +152,25 @@ class CheckpointReader:
         if files.form == "torch":
             tensors = self._state_dicts.read(files.paths, files.index)
             description = torch_format.describe(tensors)
-            return OpenCheckpoint(path, description, frozenset(tensors), tensors=tensors)
+            return _opened(OpenCheckpoint(path, description, frozenset(tensors), tensors=tensors))
         description = _headers(files)
         names = frozenset(name for name, *_ in description)
-        return OpenCheckpoint(path, description, names, files=files.paths)
+        return _opened(OpenCheckpoint(path, description, names, files=files.paths))
+
+
+def _opened(checkpoint: OpenCheckpoint) -> OpenCheckpoint:
+    """The checkpoint with each weight that it keeps as parts in place of these."""
+    described = checkpoint.description
+    derived = [*find_derived(described), *find_products(described, checkpoint.path)]
+    if not derived:
+        return checkpoint
+    parts = {part for weight in derived for part in weight.parts}
+    return replace(
+        checkpoint,
+        description=with_derived(checkpoint.description, derived),
+        names=checkpoint.names - parts | {weight.name for weight in derived},
+        derived=tuple(derived),
+    )
 
 
 def describe(path: str | os.PathLike[str], state_dict_key: str | None = None) -> Description:
@@ -143,10 +200,11 @@ def find_files(path: Path) -> Files:
         InputError: if `path` is in none of the forms.
     """
     if path.is_dir():
-        there = [path / name for name in IN_FOLDER if (path / name).is_file()]
+        names = (*IN_FOLDER, *ADAPTERS)
+        there = [path / name for name in names if (path / name).is_file()]
         if not there:
             raise UnreadableCheckpoint(
-                f"{path}: holds no checkpoint; expected one of {', '.join(IN_FOLDER)}"
+                f"{path}: holds no checkpoint; expected one of {', '.join(names)}"
             )
         path = there[0]
     if not path.is_file():

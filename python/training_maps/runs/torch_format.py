@@ -1,7 +1,8 @@
 """Checkpoints in torch's own format: state dicts, out of their wrappers, as arrays.
 
 Files are read with `torch.load(weights_only=True)` alone, which makes tensors and plain containers
-and runs no code of the file, since torch 2.10: with an older one they are refused. Those that
+and runs no code of the file, since torch 2.10: with an older one they are refused. Settings and
+progress that trainers keep beside the tensors are read as nothing (`harmless_types`). Files that
 `torch.save` writes since version 1.6 are mapped, not read: their values stay on disk until they are
 needed.
 """
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training_maps.runs.harmless_types import STAND_INS
 from training_maps.utils.errors import InputError, UnreadableCheckpoint
 
 if TYPE_CHECKING:
@@ -192,7 +194,7 @@ def _load(file: Path) -> Any:
         )
     mapped = _is_zip(file)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.serialization.safe_globals(STAND_INS):
             warnings.simplefilter("ignore")  # about formats that are refused below all the same
             return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
@@ -239,7 +241,9 @@ def _needs_classes(file: Path, reason: str) -> str:
     return (
         f"{file}: holds more than tensors, numbers and plain containers ({reason}); reading it "
         "could run any code. Save a plain state dict where the checkpoint is made: "
-        "torch.save(model.state_dict(), path)"
+        "torch.save(model.state_dict(), path). Of a finished run that you trust, make one of each "
+        "checkpoint once, where its classes are installed: data = torch.load(path, "
+        "weights_only=False); torch.save(data['state_dict'], new_path)"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,13 +22,14 @@ class Alone:
         convolves = any(parameter.dim() == 4 for parameter in network.parameters())
         layout = torch.channels_last if convolves else torch.preserve_format
         self._network = network.to(device, memory_format=layout)  # type: ignore[call-overload]
-        self._forward = torch.compile(self._network) if recipe.compile else self._network
+        # Steps alone: each size of a piece that is evaluated would be compiled anew.
+        self._compiled = torch.compile(self._network) if recipe.compile else self._network
         self._optimizer = optimizer_of(recipe, self._network.parameters())
         self._bfloat16 = recipe.precision == "bfloat16"
         self._layout = layout
         self.evaluation_batch = 2048 if self._device.type == "cuda" else 512
 
-    def _outputs(self, inputs: torch.Tensor) -> torch.Tensor:
+    def _outputs(self, forward: Callable[..., Any], inputs: torch.Tensor) -> torch.Tensor:
         if inputs.dim() == 4:
             inputs = inputs.contiguous(memory_format=self._layout)
         context: contextlib.AbstractContextManager[Any] = (
@@ -36,28 +38,26 @@ class Alone:
             else contextlib.nullcontext()
         )
         with context:
-            return self._forward(inputs)
+            return forward(inputs)
 
     def step(self, inputs: torch.Tensor, targets: torch.Tensor) -> None:
         """One update; losses are always taken in float32."""
         self._network.train()
         self._optimizer.zero_grad(set_to_none=True)
-        self._task.loss(self._outputs(inputs[0]).float(), targets[0]).backward()
+        self._task.loss(self._outputs(self._compiled, inputs[0]).float(), targets[0]).backward()
         self._optimizer.step()
 
     @torch.no_grad()
     def measure(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Loss and accuracy with the network in evaluation mode."""
         self._network.eval()
-        outputs = self._outputs(inputs[0]).float()
+        outputs = self._outputs(self._network, inputs[0]).float()
         return loss_and_accuracy(self._task, outputs, targets[0])[:, None]
 
     def gradient_norms(self) -> torch.Tensor:
         """The one network's."""
-        stacks = [
-            None if value.grad is None else value.grad[None] for value in self._network.parameters()
-        ]
-        return norms_of(stacks, 1)
+        stacks = [None if p.grad is None else p.grad[None] for p in self._network.parameters()]
+        return norms_of(stacks, 1, self._device)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Parameters and buffers, each as a stack of one; what has two names is there once."""

@@ -47,3 +47,14 @@ def use_precision(precision: str) -> None:
     allowed = precision != "float32"
     torch.set_float32_matmul_precision("high" if allowed else "highest")
     torch.backends.cudnn.allow_tf32 = allowed
+
+
+def described(device: str) -> dict[str, str]:
+    """What a run's manifest says of a GPU besides: its name, CUDA and cuDNN; nothing of a CPU."""
+    if not device.startswith("cuda"):
+        return {}
+    return {
+        "gpu": torch.cuda.get_device_name(device),
+        "cuda": str(torch.version.cuda),
+        "cudnn": str(torch.backends.cudnn.version()),
+    }

@@ -64,11 +64,16 @@ def optimizer_of(
     return torch.optim.AdamW(list(parameters), **how)
 
 
-def norms_of(gradients: Sequence[torch.Tensor | None], n_seeds: int) -> torch.Tensor:
-    """L2 norm of each network's gradient, from stacks (n_seeds, *shape); a None counts as zeros."""
+def norms_of(
+    gradients: Sequence[torch.Tensor | None], n_seeds: int, device: torch.device
+) -> torch.Tensor:
+    """L2 norm of each network's gradient on `device`, from stacks (n_seeds, *shape).
+
+    A None counts as zeros; if all are, the norms are NaN.
+    """
     found = [gradient for gradient in gradients if gradient is not None]
     if not found:
-        return torch.full((n_seeds,), float("nan"), dtype=torch.float64)
+        return torch.full((n_seeds,), float("nan"), dtype=torch.float64, device=device)
     norms = [
         torch.linalg.vector_norm(gradient.flatten(1), dim=1, dtype=torch.float64)
         if gradient.dim() > 1

@@ -74,9 +74,16 @@ class Recorder:
     """Records the runs of one seed or more in a working folder, and moves them to their places."""
 
     def __init__(
-        self, seeds: list[int], task_name: str, recording: Recording, folder: Path, last_step: int
+        self,
+        seeds: list[int],
+        task_name: str,
+        recording: Recording,
+        folder: Path,
+        last_step: int,
+        threads: int | None = None,
     ) -> None:
-        """Begin records of `seeds` in the working folder `folder`."""
+        """Begin records of `seeds` in the working folder `folder`; metrics take `threads`."""
+        self._threads = threads
         self._task_name, self._recording, self._folder = task_name, recording, folder
         self._last_step = last_step
         self.records = [Record(seed) for seed in seeds]
@@ -171,7 +178,8 @@ class Recorder:
             return
         selection = self._select(taken[0][2])
         tails = "tail_exponent" in self._columns
-        found = tensor_metrics([of_run for _, _, of_run in taken], selection, tails=tails)
+        own = [of_run for _, _, of_run in taken]
+        found = tensor_metrics(own, selection, tails=tails, threads=self._threads)
         finite = []
         for (row, step, of_run), (values, culprit) in zip(taken, found, strict=True):
             if values is None:
@@ -181,8 +189,8 @@ class Recorder:
         distances = self._distances([(row, of_run) for row, _, of_run, _ in finite])
         for (row, step, of_run, values), apart in zip(finite, distances, strict=True):
             record = self.records[row]
-            own = self._plugin_metrics(of_run, f"seed {record.seed}, step {step}")
-            record.metrics.append({"step": step, **values, **apart, **own})
+            plugged = self._plugin_metrics(of_run, f"seed {record.seed}, step {step}")
+            record.metrics.append({"step": step, **values, **apart, **plugged})
 
     def _distances(
         self, runs: list[tuple[int, dict[str, np.ndarray]]]
@@ -196,7 +204,7 @@ class Recorder:
         )
         assert self._selection is not None
         own = [of_run for _, of_run in runs]
-        return tensor_distances(own, start, previous, self._selection)
+        return tensor_distances(own, start, previous, self._selection, threads=self._threads)
 
     def _note_non_finite(self, record: Record, step: int, culprit: str | None) -> None:
         """End a run's table of metrics here, or training as a whole."""

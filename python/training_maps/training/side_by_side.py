@@ -16,6 +16,7 @@ from training_maps.training.first_step import (
     check_update,
     plain_gradients,
 )
+from training_maps.training.matrix_products import networks_at_once
 from training_maps.training.networks import loss_and_accuracy, norms_of, optimizer_of
 from training_maps.training.recipe import Recipe
 from training_maps.training.tasks import Task
@@ -50,7 +51,7 @@ class SideBySide:
                 "side; let its side_by_side be False, or change training.precision"
             )
         self._task, self._recipe = task, recipe
-        self._n_seeds = len(networks)
+        self._n_seeds, self._device = len(networks), torch.device(device)
         self.parameters = _stacked(task, networks, device)
         # Its structure, and the twin of the first step; the values are in `parameters`.
         self._network = networks[0].to(device)
@@ -60,7 +61,7 @@ class SideBySide:
         self._measures: dict[torch.Size, Callable[..., torch.Tensor]] = {}
         self._checked = False
         # On a CPU so small that what a layer computes stays in the cache: a third faster than 4096.
-        at_once = 2**18 if torch.device(device).type == "cuda" else 4096
+        at_once = 2**18 if self._device.type == "cuda" else 4096
         self.evaluation_batch = max(256, at_once // self._n_seeds)
 
     @torch.no_grad()
@@ -114,6 +115,7 @@ class SideBySide:
     ) -> Callable[..., Sequence[torch.Tensor]]:
         """All networks' gradients: (*parameters, inputs, targets) to (*those of `_trained`)."""
         names, trained = list(self.parameters), list(self._trained)
+        at_once = networks_at_once(self.parameters.values(), inputs)
 
         def loss(
             of_trained: dict[str, torch.Tensor],
@@ -128,14 +130,19 @@ class SideBySide:
             *values, inputs, targets = arguments
             others = dict(zip(names, values, strict=True))
             of_trained = {name: others.pop(name) for name in trained}
-            found = vmap(grad(loss))(of_trained, others, inputs, targets)
+            of_all = vmap(grad(loss), chunk_size=None if self._recipe.compile else at_once)
+            found = of_all(of_trained, others, inputs, targets)
             return tuple(found[name] for name in trained)
 
         self._network.train()
-        return self._traced(gradients, inputs, targets)
+        return self._traced(gradients, inputs, targets, self._recipe.compile)
 
     def _traced(
-        self, function: Callable[..., Any], inputs: torch.Tensor, targets: torch.Tensor
+        self,
+        function: Callable[..., Any],
+        inputs: torch.Tensor,
+        targets: torch.Tensor,
+        compiled: bool = False,
     ) -> Callable[..., Any]:
         """A function of (*parameters, inputs, targets), traced on such inputs and targets.
 
@@ -144,7 +151,7 @@ class SideBySide:
         """
         arguments = (*self.parameters.values(), inputs, targets)
         try:
-            return traced(function, arguments, compiled=self._recipe.compile)
+            return traced(function, arguments, compiled=compiled)
         except RuntimeError as error:
             if is_out_of_memory(error) or is_of_device(error):
                 raise
@@ -191,7 +198,7 @@ class SideBySide:
 
     def gradient_norms(self) -> torch.Tensor:
         """Each network's own, from the stacked gradients."""
-        return norms_of([value.grad for value in self.parameters.values()], self._n_seeds)
+        return norms_of([v.grad for v in self.parameters.values()], self._n_seeds, self._device)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """The stacked parameters; there are no buffers."""

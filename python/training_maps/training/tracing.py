@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from training_maps.training.matrix_products import with_fast_products
+
 # Correct, but for speed: an operation has no batched form and is run once for each network.
 _ONE_BY_ONE = "There is a performance drop because we have not yet implemented the batching rule"
 
@@ -25,9 +27,10 @@ def traced(
 
     Small networks' steps are short, and most of their time goes into dispatching: tracing takes the
     cost of the transforms (vmap, grad) out of every step, and on a CPU TorchScript that of Python
-    too; together about half. Values stay the same to the bit. (torch calls TorchScript's tracing
-    deprecated in favour of `torch.compile`, which needs a C++ compiler and half a minute to start;
-    `compiled` asks for it.)
+    too; together about half. Values stay the same to the bit, but for large matrix products on a
+    CPU, which are made by another library (`matrix_products`) and may be rounded otherwise. (torch
+    calls TorchScript's tracing deprecated in favour of `torch.compile`, which needs a C++ compiler
+    and half a minute to start; `compiled` asks for it.)
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", _ONE_BY_ONE)
@@ -36,6 +39,7 @@ def traced(
         return torch.compile(graph)
     if arguments[0].device.type != "cpu":
         return graph
+    graph = with_fast_products(graph)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         try:

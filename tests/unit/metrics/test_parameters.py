@@ -299,3 +299,27 @@ def test_numbers_of_blocks_from_snakemakes_command_line_may_be_text():
         config["parameters"]["blocks"]["*.query"] = wrong
         with pytest.raises(InputError, match=r"parameters.blocks.*: expected integer at least 1"):
             check(typed(config, schema), schema, "config")
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        [("a.weight", "I8", (64, 64)), ("a.weight_scale", "F32", (64, 1))],
+        [("a.qweight", "I32", (8, 64)), ("a.scales", "F16", (4, 64)), ("b.weight", "F32", (3, 4))],
+        [("a.weight", "U8", (2048, 1)), ("a.weight.absmax", "F32", (64,))],
+        [("a.weight", "I8", (64, 64)), ("a.SCB", "F32", (64,)), ("b.weight", "F16", (3, 4))],
+    ],
+)
+def test_quantised_weights_are_refused_and_their_scale_is_none(tensors):
+    with pytest.raises(InputError, match=r"the weights are quantised: 'a.q?weight' is of type"):
+        select_parameters(tensors)
+    assert all(d.tensor.name[0] == "b" for d in decide(tensors).decisions if d.kind == "weight")
+    left_out = Overrides(left_out=("a.*",))
+    whole = [*tensors, ("c.weight", "F32", (3, 4))]
+    assert select_parameters(whole, overrides=left_out).matrices[-1].tensor == "c.weight"
+
+
+def test_a_convolution_of_one_dimension_needs_no_name():
+    """Of torch's layers only a convolution has a weight of three dimensions."""
+    selection = select(("0.weight", (32, 1, 80)), ("0.bias", (32,)), ("W_Q", (4, 8, 32)))
+    assert selection.matrices == [MatrixSpec("0.weight", 1, 32, 80), MatrixSpec("W_Q", 4, 8, 32)]

@@ -4,16 +4,18 @@ import math
 
 import pytest
 
-from training_maps.metrics.tensor_rules import (
-    LAYOUTS,
-    RULES,
+from training_maps.metrics.tensor_names import (
     Network,
     Tensor,
     is_bias,
     is_embedding,
     is_integer,
-    is_normalisation,
     is_position_bias,
+)
+from training_maps.metrics.tensor_rules import (
+    LAYOUTS,
+    RULES,
+    is_normalisation,
     is_transposed,
     is_unembedding,
 )

@@ -183,7 +183,7 @@ def test_values_that_are_not_in_order_are_read_right(tmp_path):
     views = {
         "a.weight": base[0].T,
         "b.weight": base[1, ::2, 1::3],
-        "c.weight": base.permute(2, 0, 1).to(torch.bfloat16),
+        "c.W_Q": base.permute(2, 0, 1).to(torch.bfloat16),
         "d.weight": torch.randn(1, 7).expand(4, 7),
         "e.bias": base[2, :, 3],
     }

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from training_maps.training.devices import choose_device, is_out_of_memory
+from training_maps.training.devices import choose_device, described, is_out_of_memory
 from training_maps.utils.errors import InputError
 
 FULL = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 1.00 GiB"
@@ -32,3 +32,11 @@ def test_a_missing_gpu_is_said():
         assert choose_device("auto") == "cpu"
         with pytest.raises(InputError, match="finds no CUDA GPU"):
             choose_device("cuda")
+
+
+def test_a_manifest_says_which_gpu_it_was(monkeypatch):
+    assert described("cpu") == {}  # manifests of a CPU are as they were
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"Stand-In of {device}")
+    found = described("cuda")
+    assert found["gpu"] == "Stand-In of cuda"
+    assert set(found) == {"gpu", "cuda", "cudnn"}

@@ -95,4 +95,5 @@ def test_a_number_as_a_parameter_counts_for_each_network():
     scale, weight = torch.zeros(2), torch.zeros(2, 3)
     scale.grad, weight.grad = torch.tensor([3.0, -6.0]), torch.tensor([[4.0, 0, 0], [0, 8, 0]])
     networks.parameters, networks._n_seeds = {"scale": scale, "weight": weight}, 2
+    networks._device = torch.device("cpu")
     assert networks.gradient_norms().tolist() == [5, 10]
