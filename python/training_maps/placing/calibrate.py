@@ -29,6 +29,7 @@ from training_maps.hmm.base import EMPTY, HMM
 from training_maps.hmm.inference import Expectation, expectation
 from training_maps.hmm.observations import Observations
 from training_maps.hmm.predictive import likeliest_degrees
+from training_maps.hmm.re_estimation import re_estimated
 from training_maps.hmm.standards import Standards, common_standards
 from training_maps.model_selection.criteria import Candidate
 from training_maps.model_selection.fitted import load_fitted
@@ -219,7 +220,7 @@ class _Posteriors:
         rows = kept[self.of_run]
         posterior = self.posterior[rows]
         found = Expectation(posterior, self.transitions[kept].sum(axis=0), 0.0)
-        model = like.re_estimated(values[rows], self.lengths[kept], found)
+        model = re_estimated(like, values[rows], self.lengths[kept], found)
         gone = posterior.sum(axis=0) < EMPTY
         if gone.any() and not gone.all():
             model.transmat_ = _never_into(model.transmat_, gone)
