@@ -122,6 +122,42 @@ def run_metrics(
         InputError: if a checkpoint is missing, broken, not what the manifest says, or has other
             tensors than the first one that can be read; or, by policy, is not finite.
     """
+    import pandas as pd
+
+    found, attrs = run_metrics_columns(
+        source,
+        columns=columns,
+        threads=threads,
+        non_finite=non_finite,
+        unreadable=unreadable,
+        verify=verify,
+        state_dict_key=state_dict_key,
+        overrides=overrides,
+    )
+    table = pd.DataFrame(found)
+    table.attrs.update(attrs)
+    return table
+
+
+def run_metrics_columns(
+    source: str | os.PathLike[str],
+    *,
+    columns: Sequence[str],
+    threads: int | None,
+    non_finite: NonFinitePolicy,
+    unreadable: UnreadablePolicy,
+    verify: bool,
+    state_dict_key: str | None,
+    overrides: Overrides,
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """What `run_metrics` gives, for a job of a run, to which importing pandas is most of its time.
+
+    Returns:
+        The table's columns by name, (n_checkpoints,) each; and its `attrs`.
+
+    Raises:
+        InputError: as `run_metrics`.
+    """
     for name, policy, known in (
         ("non_finite", non_finite, get_args(NonFinitePolicy)),
         ("unreadable", unreadable, get_args(UnreadablePolicy)),
@@ -141,12 +177,12 @@ def run_metrics(
         state_dict_key=state_dict_key,
         overrides=overrides,
     )
-    table = metrics_table(found.rows, found.selection, names)
+    attrs: dict[str, Any] = {}
     if found.non_finite:
-        table.attrs["non_finite"] = found.non_finite
+        attrs["non_finite"] = found.non_finite
     if found.unreadable:
-        table.attrs["unreadable"] = found.unreadable
-    return table
+        attrs["unreadable"] = found.unreadable
+    return _columns_of(found.rows, found.selection, names), attrs
 
 
 def _source(
@@ -243,9 +279,20 @@ def metrics_table(
     """The table of a run's metrics: `step` and those of the columns that the selection gives."""
     import pandas as pd
 
+    return pd.DataFrame(_columns_of(rows, selection, columns))
+
+
+def _columns_of(
+    rows: Sequence[Mapping[str, float]], selection: ParameterSelection, columns: Sequence[str]
+) -> dict[str, NDArray[Any]]:
+    """`metrics_table` by column; a row without a column has NaN there."""
     given = [c for c in columns if selection.biases or c not in BIAS_COLUMNS]
-    table = pd.DataFrame(list(rows), columns=["step", *given])
-    return table.astype({"step": np.int64, **dict.fromkeys(given, np.float64)})
+    steps = np.array([row["step"] for row in rows], dtype=np.int64)
+    nan = float("nan")
+    return {"step": steps} | {
+        column: np.array([row.get(column, nan) for row in rows], dtype=np.float64)
+        for column in given
+    }
 
 
 def _as_floats(name: str, array: ArrayLike) -> NDArray[np.float32] | NDArray[np.float64]:

@@ -22,7 +22,6 @@ import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +29,9 @@ from training_maps.utils.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
     import pyarrow.parquet as pq
+    from numpy.typing import NDArray
 
 _METADATA_KEY = b"training_maps"
 #: Values of a table, at most: 8 GB of numbers.
@@ -95,6 +96,8 @@ def explained(error: OSError) -> str | None:
 @functools.cache
 def package_version() -> str:
     """Version of the installed package, or "unknown" when run from a bare source tree."""
+    from importlib.metadata import PackageNotFoundError, version  # many milliseconds
+
     try:
         return version("training-maps")
     except PackageNotFoundError:
@@ -276,26 +279,41 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 
 
 def write_table(
-    table: pd.DataFrame,
+    table: pd.DataFrame | dict[str, NDArray[Any]],
     path: str | os.PathLike[str],
     made_by: Mapping[str, Any] | None = None,
 ) -> None:
     """Write `table` as CSV or Parquet, by the suffix of `path`.
 
     `made_by` goes into a Parquet file's metadata (`table_metadata` reads it); CSV has no place
-    for it. Floats keep all their digits in both.
+    for it. Floats keep all their digits in both. A Parquet file's table may be its columns, for a
+    job to which importing pandas would be most of its time.
     """
     with replace_when_whole(path) as aside:
-        if Path(path).suffix == ".csv":
+        if Path(path).suffix == ".csv" and not isinstance(table, dict):
             table.to_csv(aside, index=False)
             return
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        arrow = pa.Table.from_pandas(table, preserve_index=False)
+        if isinstance(table, dict):
+            arrow = pa.Table.from_arrays(list(map(_arrow_column, table.values())), list(table))
+        else:
+            arrow = pa.Table.from_pandas(table, preserve_index=False)
         metadata = {_METADATA_KEY: json.dumps(dict(made_by or {})).encode()}
         arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **metadata})
         pq.write_table(arrow, aside)
+
+
+def _arrow_column(values: NDArray[Any]) -> pa.Array:
+    """Numbers (n,) as Arrow's column, NaN as a null as from pandas; `pa.array` imports pandas."""
+    import numpy as np
+    import pyarrow as pa
+
+    kind = {"int64": pa.int64(), "float64": pa.float64()}[values.dtype.name]
+    there = np.packbits(values == values, bitorder="little")  # NaN is no equal of itself
+    buffers = [pa.py_buffer(there), pa.py_buffer(np.ascontiguousarray(values))]
+    return pa.Array.from_buffers(kind, len(values), buffers)
 
 
 def read_table(path: str | os.PathLike[str], columns: Iterable[str] = ()) -> pd.DataFrame:

@@ -8,7 +8,9 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from training_maps.utils import files
@@ -62,6 +64,25 @@ def test_a_parquet_table_says_what_made_it(tmp_path):
     metadata = table_metadata(tmp_path / "t.parquet")
     assert metadata["seed"] == 3
     assert metadata["training_maps"]
+
+
+def test_a_table_by_its_columns_is_the_same_as_from_pandas(tmp_path):
+    columns = {
+        "step": np.arange(11),
+        "value": np.array([1 / 3, np.nan, np.inf, -0.0, *range(7)]),
+        "every_second": np.arange(22.0)[::2],
+        "empty": np.full(11, np.nan),
+    }
+    for name, table in (("columns", columns), ("pandas", pd.DataFrame(columns))):
+        write_table(table, tmp_path / f"{name}.parquet", {"seed": 3})
+    by_columns, from_pandas = (
+        pq.read_table(tmp_path / f"{name}.parquet") for name in ("columns", "pandas")
+    )
+    assert by_columns.equals(from_pandas)  # NaN equals nothing, so they are nulls in both
+    assert by_columns["value"].null_count == 1
+    assert table_metadata(tmp_path / "columns.parquet") == {"seed": 3}
+    found = read_table(tmp_path / "columns.parquet")
+    pd.testing.assert_frame_equal(found, pd.DataFrame(columns), check_exact=True)
 
 
 def test_json_refuses_nan(tmp_path):
