@@ -115,8 +115,7 @@ def calibrate(folder: str | os.PathLike[str]) -> Reference:
             "of another run; runs can be placed on maps that were fitted"
         )
     obs = Observations.load(folder / "observations.parquet")
-    stem = file_stem(Candidate(chosen["model"], int(chosen["n_states"])))
-    hmm = load_fitted(folder / "hmm" / f"{stem}.npz", obs).hmm
+    hmm = load_fitted(_file_of_model(folder, chosen), obs).hmm
     runs = Runs.of(obs, {seed: _before_scoring(folder, seed, obs.metrics) for seed in obs.seeds})
     forks_file = folder / "forks.json"
     forks = read_json(forks_file)["forks"] if forks_file.exists() else []
@@ -127,6 +126,21 @@ def calibrate(folder: str | os.PathLike[str]) -> Reference:
         forks=[int(fork["state"]) for fork in forks],
         outcome=_read_outcome(folder),
     )
+
+
+def _file_of_model(folder: Path, chosen: Any) -> Path:
+    """The file of the model that a map was made with."""
+    try:
+        stem = file_stem(Candidate(chosen["model"], int(chosen["n_states"])))
+    except (TypeError, KeyError, ValueError):
+        stem = ""
+    file = folder / "hmm" / f"{stem}.npz"
+    if not file.is_file():
+        raise InputError(
+            f"{folder / 'training_map.json'}: the model that it names is not in hmm/; rerun the map "
+            "stage"
+        )
+    return file
 
 
 def reference_of(
