@@ -137,8 +137,8 @@ def _file_of_model(folder: Path, chosen: Any) -> Path:
     file = folder / "hmm" / f"{stem}.npz"
     if not file.is_file():
         raise InputError(
-            f"{folder / 'training_map.json'}: the model that it names is not in hmm/; rerun the "
-            "map stage"
+            f"{folder / 'training_map.json'}: the model that it names is not in hmm/; run the map "
+            "stage again"
         )
     return file
 
