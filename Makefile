@@ -8,20 +8,28 @@ PYTHON ?= python3
 TORCH ?= auto
 VENV := $(abspath $(or $(VIRTUAL_ENV),.venv))
 BIN := $(VENV)/bin
-RUST := $(shell find rust_metrics -name '*.rs' -not -path '*/target/*' 2>/dev/null) \
+RUST := $(shell find rust_metrics -name '*.rs' -not -path '*/target/*' -not -path '*/fuzz/*' 2>/dev/null) \
 	$(wildcard rust_metrics/Cargo.* rust_metrics/*/Cargo.toml)
 CODE := python tests benchmarks tools
 CORES ?= all
+MINUTES ?= 10
 
 # What the rules and the tests call (training-maps, snakemake, cargo) must be this environment's.
 export PATH := $(BIN):$(PATH)
 export VIRTUAL_ENV := $(VENV)
 
+# Snakemake keeps caches in the user's home. Where none can be written there, it is given a place here.
+CACHES := $(or $(XDG_CACHE_HOME),$(HOME))
+ifneq ($(shell mkdir -p "$(CACHES)" 2>/dev/null && test -w "$(CACHES)" && echo yes),yes)
+export XDG_CACHE_HOME := $(VENV)/.cache
+endif
+
 # A build of torch that is asked for is looked at anew.
 ASKED := $(if $(filter-out auto,$(TORCH)),torch-asked-for)
 
 .DEFAULT_GOAL := help
-.PHONY: torch-asked-for help setup slurm run reproduction test test-slurm lint format docs bench clean
+.PHONY: torch-asked-for help setup slurm demo run reproduction test test-slurm lint format docs bench wheel \
+	test-wheel gpu fuzz sbom clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -44,6 +52,10 @@ $(VENV)/.slurm: $(VENV)/.packages requirements-slurm.lock
 	@tools/setup.sh slurm
 	@touch $@
 
+demo: setup ## analyse kept runs, without training, and open the report: under a minute
+	snakemake --cores $(CORES) --config experiments='[demo]' -- results/demo/report.html
+	training-maps open demo
+
 run: setup ## run the default job: train, analyse, report (results/)
 	snakemake --cores $(CORES)
 
@@ -56,7 +68,7 @@ reproduction: setup ## analyse the reference data, write docs/reproduction.md
 test: setup ## run all tests, Rust's and Python's
 	tools/system-packages.sh tests
 	cargo test --quiet --locked --manifest-path rust_metrics/Cargo.toml
-	pytest -n auto --dist loadfile --ignore=tests/slurm
+	pytest -n auto --dist loadfile --ignore=tests/slurm --ignore=tests/installation/test_wheel.py
 
 test-slurm: slurm ## run the workflow on a real SLURM of this machine, which root installs (Debian)
 	tools/slurm-packages.sh
@@ -65,6 +77,7 @@ test-slurm: slurm ## run the workflow on a real SLURM of this machine, which roo
 lint: setup ## check format, lint and types of everything, warnings as errors
 	@tools/system-packages.sh lint
 	cargo fmt --all --check --manifest-path rust_metrics/Cargo.toml
+	cargo fmt --check --manifest-path rust_metrics/fuzz/Cargo.toml
 	cargo clippy --quiet --locked --all-targets --manifest-path rust_metrics/Cargo.toml -- -D warnings
 	ruff format --check $(CODE)
 	ruff check $(CODE)
@@ -75,6 +88,7 @@ lint: setup ## check format, lint and types of everything, warnings as errors
 
 format: setup ## format all sources
 	cargo fmt --all --manifest-path rust_metrics/Cargo.toml
+	cargo fmt --manifest-path rust_metrics/fuzz/Cargo.toml
 	ruff format $(CODE)
 	ruff check --fix $(CODE)
 	snakefmt Snakefile workflow
@@ -85,6 +99,23 @@ docs: setup ## build the documentation (site/)
 bench: setup ## measure what we claim about speed (benchmarks/)
 	$(BIN)/python -m benchmarks
 
+wheel: setup ## build a wheel (dist/) for machines with torch but without Rust; docs/gpu.md
+	rm -rf dist
+	maturin build --release --locked --out dist
+
+test-wheel: wheel ## install the wheel into bare Pythons, and run the extension's tests there
+	pytest tests/installation/test_wheel.py
+
+# Without `setup`: on a GPU's machine the wheel may be all there is.
+gpu: ## check and time the CUDA path on this machine's GPU, in at most 8 minutes (gpu/)
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks.gpu
+
+fuzz: setup ## try made-up files on all readers for MINUTES=10 (a nightly Rust compiler for the engine's)
+	tools/fuzz.sh $(MINUTES)
+
+sbom: setup ## list all that is pinned, as a CycloneDX bill of materials (sbom.cdx.json)
+	$(BIN)/python -m tools.sbom sbom.cdx.json
+
 clean: ## remove what building made; results/ stays
-	rm -rf site .pytest_cache .mypy_cache .ruff_cache rust_metrics/target
+	rm -rf site dist .pytest_cache .mypy_cache .ruff_cache rust_metrics/target
 	rm -f $(VENV)/.extension $(VENV)/.packages $(VENV)/.slurm

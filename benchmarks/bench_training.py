@@ -5,14 +5,17 @@ The *plain loop* trains one network after another: shuffled batches as slices of
 `torch.utils.data.DataLoader` that takes one example at a time, the loss and the number of right
 answers fetched after every step, evaluation batch by batch; for modular addition a transformer that
 computes all three positions, and for MNIST digits that are images until they are made tensors, one
-by one, as torchvision's data set and its `ToTensor` do. All use float32 and evaluate as often; only
-ours also measures the loss on training examples, and writes checkpoints. A loop's time is
-proportional to the number of its networks, so that it is timed on one.
+by one, as torchvision's data set and its `ToTensor` do. The plain loop trains the network as it is
+written down: of modular addition, the transformer without tables. All use float32 and evaluate as
+often; only ours also measures the loss on training examples, and writes checkpoints. A loop's time
+is proportional to the number of its networks, so that it is timed on one.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import os
 import statistics
 import tempfile
 import time
@@ -27,11 +30,14 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from benchmarks import print_table, versions
 from training_maps.training.loop import Recording, train
+from training_maps.training.models.transformer import Transformer
 from training_maps.training.random_streams import Streams
 from training_maps.training.recipe import Recipe
 from training_maps.training.tasks import Task, make_task
 
 REPEATS = 3
+# Of ours alone: the loops to compare with are on the CPU.
+DEVICE = os.environ.get("TRAINING_MAPS_BENCH_DEVICE", "cpu")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +48,7 @@ class Case:
     task: Task
     recipe: Recipe
     n_seeds: int
+    plain_network: Callable[[], nn.Module] | None = None
     published_network: Callable[[], nn.Module] | None = None
 
 
@@ -49,7 +56,12 @@ class PublishedTransformer(nn.Module):
     """The one-layer transformer as it is usually written: every position, by einsum."""
 
     def __init__(
-        self, vocabulary: int = 114, d: int = 128, heads: int = 4, width: int = 32
+        self,
+        vocabulary: int = 114,
+        d: int = 128,
+        heads: int = 4,
+        width: int = 32,
+        layer_norm: bool = False,
     ) -> None:
         """Make random parameters."""
         super().__init__()
@@ -63,6 +75,9 @@ class PublishedTransformer(nn.Module):
         self.w_in, self.b_in = normal(4 * d, d), nn.Parameter(torch.zeros(4 * d))
         self.w_out, self.b_out = normal(d, 4 * d), nn.Parameter(torch.zeros(d))
         self.unembed = normal(d, vocabulary)
+        self.norms = nn.ModuleList(
+            nn.LayerNorm(d) if layer_norm else nn.Identity() for _ in range(2)
+        )
         self.register_buffer("mask", torch.tril(torch.ones(3, 3)))
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -75,9 +90,9 @@ class PublishedTransformer(nn.Module):
         scores = torch.einsum("biph,biqh->biqp", k, q) - 1e10 * (1 - self.mask)
         pattern = (scores / k.shape[-1] ** 0.5).softmax(-1)
         read = torch.einsum("biph,biqp->bqih", v, pattern).flatten(2)
-        x = x + torch.einsum("df,bqf->bqd", self.output, read)
+        x = self.norms[0](x + torch.einsum("df,bqf->bqd", self.output, read))
         hidden = torch.relu(torch.einsum("md,bpd->bpm", self.w_in, x) + self.b_in)
-        x = x + torch.einsum("dm,bpm->bpd", self.w_out, hidden) + self.b_out
+        x = self.norms[1](x + torch.einsum("dm,bpm->bpd", self.w_out, hidden) + self.b_out)
         return (x @ self.unembed)[:, -1]
 
 
@@ -105,7 +120,16 @@ def cases(folder: Path) -> list[Case]:
             make_task("modular_addition", {}),
             Recipe("adamw", batch_size=2048, **sums),
             8,
+            functools.partial(Transformer, 114, 3),
             PublishedTransformer,
+        ),
+        Case(
+            "modular addition, stabilised",
+            make_task("modular_addition", {"layer_norm": True}),
+            Recipe("adamw", batch_size=256, **sums),
+            8,
+            functools.partial(Transformer, 114, 3, layer_norm=True),
+            functools.partial(PublishedTransformer, layer_norm=True),
         ),
         Case(
             "MNIST",
@@ -122,7 +146,7 @@ def ours(case: Case) -> None:
     """Train all networks of a case at once, checkpoints and logs written."""
     with tempfile.TemporaryDirectory() as folder:
         recording = Recording(Path(folder))
-        train(case.task, "benchmark", case.recipe, range(case.n_seeds), recording, device="cpu")
+        train(case.task, "benchmark", case.recipe, range(case.n_seeds), recording, device=DEVICE)
 
 
 def one_network(case: Case, published: bool) -> None:
@@ -130,8 +154,9 @@ def one_network(case: Case, published: bool) -> None:
     streams = Streams(0)
     data = case.task.data(streams.data)
     network = streams.initialise(case.task)
-    if published and case.published_network is not None:
-        network = case.published_network()
+    make_network = case.published_network if published else case.plain_network
+    if make_network is not None:
+        network = make_network()
     kind = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[case.recipe.optimizer]
     optimizer = kind(
         network.parameters(), lr=case.recipe.learning_rate, weight_decay=case.recipe.weight_decay
@@ -232,7 +257,8 @@ def main() -> None:
             )  # fmt: skip
     print(
         "Seconds a network (medians of "
-        f"{REPEATS}), {torch.get_num_threads()} threads; {versions('torch', 'numpy')}\n"
+        f"{REPEATS}), {torch.get_num_threads()} threads, ours on {DEVICE}; "
+        f"{versions('torch', 'numpy')}\n"
     )
     print_table(
         ["setting", "side by side", "length", "ours", "plain loop", "ratio", "published way",

@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 import yaml
 from tools.second_opinions import RESTARTS, fit_twins, with_states
-from tools.verdicts import gain, shares
+from tools.verdicts import gain, shares, verdict
 from tools.verdicts import read as read_verdicts
 
 from training_maps.analysis.sensitivity.variants import variants_of
@@ -286,6 +286,7 @@ def render(reference: Path) -> str:
         "pipes": pipes,
         "gain": gain,
         "shares": shares,
+        "verdict": verdict,
     }
     template = environment.get_template(TEMPLATE.name)
     order = [name for name in paper["experiments"] if name in found]

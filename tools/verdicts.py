@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from training_maps.structure.sentences import is_judged
 from training_maps.utils.files import read_json, replace_when_whole, write_json
 from training_maps.utils.wording import kind_of_model
 
@@ -133,7 +134,7 @@ def _cells(found: Mapping[str, Any]) -> tuple[str, ...]:
     given, agreement = found["given"], found["agreement"]
     kind = kind_of_model(found["model"])
     return (
-        found["verdict"] or "–",
+        verdict(found),
         gain(found["gains"]["autoregressive"]),
         gain(found["gains"]["gaussian"]),
         f"{found['n_states']} {kind}",
@@ -164,6 +165,13 @@ def agreement_table(reference: Path) -> str:
                     row_cells = [f"`{name}`, {method}", kind_of_model(model), *row_cells]
                     lines.append("| " + " | ".join(row_cells) + " |")
     return "\n".join(lines)
+
+
+def verdict(found: Mapping[str, Any]) -> str:
+    """The verdict, with a question mark where the runs are too few for one."""
+    if found["verdict"] is None:
+        return "–"
+    return f"{found['verdict']}{'' if is_judged(found) else '?'}"
 
 
 def gain(found: Mapping[str, Any]) -> str:

@@ -8,12 +8,13 @@ analysis job does not pay for importing torch.
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from training_maps.utils.errors import InputError
 from training_maps.utils.files import explained, package_version
 
 STAGES = {
+    "open": "open an experiment's report in the browser",
     "fetch": "fetch data sets and check them",
     "train": "train a block of seeds side by side; write checkpoints, manifests and logs",
     "collect": "list the checkpoints of one existing run",
@@ -50,7 +52,12 @@ STAGES = {
     "report": "write the report page",
     "summary": "write an experiment's summary, or print summaries",
     "compare": "compare experiments side by side",
+    "calibrate": "write what new runs are placed on a map by",
+    "place": "place new runs on an existing map",
+    "watch": "follow runs while they train, and place them on an existing map",
 }
+# What people type; the workflow's rules call the others.
+_FOR_PEOPLE = ("open", "inspect", "describe_model", "place", "summary", "convert", "spread")
 
 logger = logging.getLogger("training_maps")
 
@@ -62,6 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     stage = arguments[0].replace("-", "_") if arguments else None
+    if stage is not None and stage not in STAGES and not arguments[0].startswith("-"):
+        print(_unknown(arguments[0]), file=sys.stderr)
+        return 2
     if stage not in STAGES:
         _overview().parse_args(arguments or ["--help"])
         return 2  # parse_args has exited already, unless argparse changes
@@ -118,12 +128,24 @@ def _unforeseen(stage: str, options: argparse.Namespace, error: Exception) -> st
     )
 
 
+def _unknown(stage: str) -> str:
+    """What to say of a command that there is not, with the nearest that there is."""
+    near = difflib.get_close_matches(stage, STAGES, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"training-maps: there is no {stage}{hint}\n'training-maps --help' lists all commands."
+
+
 def _overview() -> argparse.ArgumentParser:
-    stages = "\n".join(f"  {name:19} {summary}" for name, summary in STAGES.items())
+    def lines(names: Iterable[str]) -> str:
+        return "\n".join(f"  {name:19} {STAGES[name]}" for name in names)
+
+    people = [name for name in _FOR_PEOPLE if name in STAGES]
+    stages = lines(name for name in STAGES if name not in _FOR_PEOPLE)
     parser = argparse.ArgumentParser(
         prog="training-maps",
         description="Turn training runs into a training map, stage by stage.",
-        epilog=f"stages:\n{stages}\n\n'training-maps STAGE --help' explains a stage.",
+        epilog=f"to look at things:\n{lines(people)}\n\nstages, which the workflow calls:\n{stages}"
+        "\n\n'training-maps STAGE --help' explains one.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=package_version())

@@ -110,6 +110,23 @@ EARLY_WARNING_COLUMNS = {
     "p_value_adjusted": "float64",
     "reason": "str",
 }
+#: placed.csv, of `training-maps place`
+PLACED_COLUMNS = {
+    "run": "str",
+    "step": "int64",
+    "state": "int64",
+    "probability": "float64",
+    "percentile": "float64",
+    "unusual": "float64",
+    "warning": "bool",
+    "kind": "str",
+    "branch": "str",
+    "predicted": "float64",
+    "predicted_low": "float64",
+    "predicted_high": "float64",
+    "converged": "bool",
+    "slow": "bool",
+}
 
 
 def typed(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -215,6 +215,13 @@ class ExperimentResults:
             notes=_unique(notes, *(_notes_of(data, folder) for data in (training_map, regression))),
         )
 
+    def without_halves(self) -> ExperimentResults:
+        """The same, as if no halves of the runs had been fitted.
+
+        Their files may lie there from before, where an experiment no longer asks for halves.
+        """
+        return replace(self, structure={}, reproducibility={})
+
     @cached_property
     def seeds(self) -> list[int]:
         """All seeds, ascending."""
@@ -371,6 +378,15 @@ class ExperimentResults:
         for state, seed, step in first.itertuples(index=False):
             times.setdefault(int(state), []).append(float(self.times(seed, [step], time)[0]))
         return {state: float(np.median(values)) for state, values in times.items()}
+
+
+def halves_argument(parser: Any) -> None:
+    """Add `--no-halves` to a command's parser."""
+    parser.add_argument(
+        "--no-halves",
+        action="store_true",
+        help="pass over what halves of the runs said before (reproducibility.halves is 0)",
+    )
 
 
 def time_argument(parser: Any) -> None:

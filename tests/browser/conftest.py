@@ -44,7 +44,9 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     faults: list[str] = []
     contexts = []
 
-    def opened(file: Path, viewport: dict[str, int] = LAPTOP, **options: Any) -> Page:
+    def opened(
+        file: Path, viewport: dict[str, int] = LAPTOP, fragment: str = "", **options: Any
+    ) -> Page:
         context = browser.new_context(viewport=viewport, offline=True, **options)
         contexts.append(context)
         page = context.new_page()
@@ -61,7 +63,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         page.on("console", lambda message: faults.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: faults.append(f"error: {error}"))
         page.on("dialog", lambda dialog: (faults.append("a dialog"), dialog.dismiss()))
-        page.goto(address)
+        page.goto(address + fragment)
         return page
 
     yield opened

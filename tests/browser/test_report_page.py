@@ -14,6 +14,7 @@ import pytest
 
 from tests.browser.conftest import PHONE, write_page
 from tests.support.synthetic_results import METRICS, write_path_results, write_results
+from training_maps.figures.map.plan import per_checkpoint
 from training_maps.figures.symbols import metric_symbol
 from training_maps.utils import wording
 from training_maps.utils.files import read_json
@@ -217,7 +218,7 @@ def test_the_keyboard_walks_over_the_map_and_tells_of_each_part(page: Page, fold
             edge = edges[name]
             assert rows["runs"] == f"{edge['n_runs']} of {N_RUNS}"
             assert rows["uses"] == str(edge["n_uses"])
-            assert rows["probability"] == wording.p_value(edge["probability"])
+            assert rows["per checkpoint"] == per_checkpoint(edge["probability"])
             for change in edge["feature_changes"][:3]:
                 moved = f"{change['change']:+.2f}".replace("-", "−")
                 assert rows[metric_symbol(change["metric"])] == f"{moved} s.d."
@@ -318,7 +319,7 @@ def states_at(folder: Path, seed: int) -> np.ndarray:
 
 
 def test_pressing_a_chart_moves_the_slider_there(page: Page) -> None:
-    chart = page.locator("[data-chart=loss] svg")
+    chart = page.locator("[data-chart=loss] svg.chart")
     edges = ("x1", "x2")
     left, right = (float(chart.locator(".axis").get_attribute(name) or 0) for name in edges)
     chart.click(position={"x": (left + right) / 2, "y": 60})
@@ -395,7 +396,7 @@ def test_without_scripts_the_pictures_are_there(file: Path, open_page: Callable[
     assert page.locator("#controls").is_hidden()
     title = page.locator("svg.map [data-edge='0-2'] title").first.text_content()
     assert title is not None
-    assert title.startswith("0 → 2: probability ")
+    assert title.startswith("0 → 2: per checkpoint ")
 
 
 def test_pages_with_little_to_show_open_too(tmp_path: Path, open_page: Callable[..., Page]) -> None:

@@ -68,9 +68,9 @@ def undisturbed_run(folder: Path) -> Project:
     project.edit("python/training_maps/training/resume.py", "SAVE_EVERY = 30.0", "SAVE_EVERY = 0.0")
     # Slower, so that moments fall into training and not only into its start.
     project.edit(
-        "python/training_maps/training/networks.py",
-        "        parameters = self.parameters.values()\n",
-        "        parameters = self.parameters.values()\n        __import__('time').sleep(0.005)\n",
+        "python/training_maps/training/side_by_side.py",
+        "        if not self._checked:\n",
+        "        __import__('time').sleep(0.005)\n        if not self._checked:\n",
     )
     project.run()
     return project

@@ -1,5 +1,6 @@
 """Set-up decides how packages are installed, here by programs that only note what is asked."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -291,3 +292,21 @@ def test_the_documentation_says_why_uv_is_there_and_what_is_pinned():
     assert re.fullmatch(r"uv==\d+\.\d+\.\d+\n", lock)
     assert re.search(r"^\| uv \| MIT or Apache-2.0 \|", page, re.MULTILINE)
     assert "requirements-uv.lock" in page
+
+
+@pytest.mark.parametrize(("home", "given", "used"), [
+    ("/proc/none", None, "/environment/.cache"),
+    ("/proc/none", "{tmp}/mine", "{tmp}/mine"),
+    ("{tmp}", None, ""),
+])  # fmt: skip
+def test_where_the_home_cannot_be_written_caches_have_another_place(tmp_path, home, given, used):
+    environment = {"PATH": os.environ["PATH"], "VIRTUAL_ENV": "/environment"}
+    environment["HOME"] = home.format(tmp=tmp_path)
+    if given is not None:
+        environment["XDG_CACHE_HOME"] = given.format(tmp=tmp_path)
+    show = 'show: ; @echo "$$XDG_CACHE_HOME"'
+    told = subprocess.run(
+        ["make", "-s", f"--eval={show}", "show"], cwd=ROOT, env=environment, text=True,
+        capture_output=True, check=True,
+    )  # fmt: skip
+    assert told.stdout.strip() == used.format(tmp=tmp_path)

@@ -8,6 +8,7 @@ import tomllib
 
 import pytest
 from packaging.version import Version
+from tools import sbom
 
 from tests.support.project import ROOT
 from training_maps.runs.torch_format import SAFE_SINCE
@@ -51,7 +52,7 @@ def test_the_python_packages_are_those_of_pyproject():
 
 def test_the_crates_are_those_of_the_cargo_files():
     needed = set()
-    for file in (ROOT / "rust_metrics").glob("*/Cargo.toml"):
+    for file in sorted((ROOT / "rust_metrics").glob("*/Cargo.toml")):
         cargo = tomllib.loads(file.read_text())
         for section in ("dependencies", "dev-dependencies", "build-dependencies"):
             for crate, says in cargo.get(section, {}).items():
@@ -79,7 +80,7 @@ def floors():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     texts = sum(project["optional-dependencies"].values(), project["dependencies"])
     found = {name(text): text.partition(">=")[2] for text in texts if ">=" in text}
-    for file in (ROOT / "rust_metrics").glob("*/Cargo.toml"):
+    for file in sorted((ROOT / "rust_metrics").glob("*/Cargo.toml")):
         for crate, says in tomllib.loads(file.read_text()).get("dependencies", {}).items():
             says = says if isinstance(says, dict) else {"version": says}
             if "version" in says and crate not in found:  # numpy is a crate too
@@ -125,3 +126,26 @@ def test_every_crate_is_from_cargo_s_own_registry_and_under_a_permissive_licence
             for alternative in alternatives
         )
         assert allowed, f"{package['name']}: {package['license']}"
+
+
+def test_the_bill_of_materials_has_every_pin_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["sbom", str(tmp_path / "sbom.cdx.json")])
+    sbom.main()
+    made = json.loads((tmp_path / "sbom.cdx.json").read_text())
+    assert (made["bomFormat"], made["specVersion"]) == ("CycloneDX", "1.6")
+    listed = [
+        (part["purl"].split("/")[0], part["name"], part["version"]) for part in made["components"]
+    ]
+    assert len(set(listed)) == len(listed)
+    pins = {
+        ("pkg:pypi", *line.split(";")[0].strip().split("=="))
+        for lock in ROOT.glob("requirements*.lock")
+        for line in lock.read_text().splitlines()
+        if "==" in line
+    }
+    crates = tomllib.loads((ROOT / "rust_metrics/Cargo.lock").read_text())["package"]
+    foreign = {
+        ("pkg:cargo", crate["name"], crate["version"]) for crate in crates if "source" in crate
+    }
+    assert set(listed) == pins | foreign
+    assert all("hashes" in part for part in made["components"] if "cargo" in part["purl"])

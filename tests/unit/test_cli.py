@@ -16,10 +16,29 @@ ANALYSIS_STAGES = sorted(set(cli.STAGES) - {"train"})
 
 
 def test_an_unknown_stage_is_refused(capsys):
+    assert cli.main(["trian"]) == 2
+    assert "there is no trian; did you mean train?" in capsys.readouterr().err
+    assert cli.main(["reprot"]) == 2
+    assert "did you mean report?" in capsys.readouterr().err
+    assert cli.main(["xyzzy"]) == 2
+    assert "did you mean" not in capsys.readouterr().err
+
+
+def test_help_tells_what_people_use_from_what_the_workflow_calls(capsys):
     with pytest.raises(SystemExit) as stop:
-        cli.main(["trian"])
-    assert stop.value.code == 2
-    assert "invalid choice: 'trian'" in capsys.readouterr().err
+        cli.main(["--help"])
+    assert stop.value.code == 0
+    told = capsys.readouterr().out
+    people, stages = told.split("stages, which the workflow calls:")
+    for name, where, elsewhere in (
+        ("open", people, stages),
+        ("inspect", people, stages),
+        ("hmm", stages, people),
+        ("train", stages, people),
+    ):
+        assert f"\n  {name} " in where
+        assert f"\n  {name} " not in elsewhere
+    assert all(f"\n  {name} " in told for name in cli.STAGES)
 
 
 def test_bad_input_is_one_line_on_the_terminal_and_in_the_log(tmp_path, capsys):

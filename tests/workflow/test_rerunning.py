@@ -5,7 +5,7 @@ from collections import Counter
 import pandas as pd
 import pytest
 
-SEMANTICS = {"semantics": 1, "forks": 1, "reproducibility": 1}
+SEMANTICS = {"semantics": 1, "forks": 1, "reproducibility": 1, "calibrate": 1}
 # One leaves out one of the six runs, and so does the other.
 HALVES = {"half": 2, "structure": 1, "reproducibility": 1}
 MAP = {"map": 1, "dissimilarity": 1, "outliers": 1, "phase_transitions": 1, **SEMANTICS}

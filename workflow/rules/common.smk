@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+from training_maps.config.gpu_settings import told as told_of_gpus
 from training_maps.config.jobs import (
     FIGURES,
     Jobs,
@@ -14,9 +15,11 @@ from training_maps.config.jobs import (
 )
 from training_maps.config.resolve import check_file, prepare
 from training_maps.config.schema import load_schema
+from training_maps.config.terminal import quieten
 from training_maps.config.timestamps import count_as_old, look_ahead
 from training_maps.config.training_jobs import TrainingJobs, checkpoints_to_use
 from training_maps.training.datasets import use_data_folder
+from training_maps.training.gpus import visible_gpus
 from training_maps.utils.code_digest import stage_digest
 from training_maps.utils.errors import InputError
 from training_maps.utils.seeds import format_seeds
@@ -61,6 +64,11 @@ if workflow.is_main_process:
     if from_the_future:
         print(from_the_future, file=sys.stderr)
 
+    for experiment, jobs in JOBS.items():
+        chosen = told_of_gpus(experiment, jobs.settings, visible_gpus)
+        if chosen:
+            print(chosen, file=sys.stderr)
+
 # Through the environment, because where the data are changes no result.
 use_data_folder(CONFIG.data_dir)
 
@@ -95,6 +103,20 @@ def ask(question, *about):
         return question(JOBS[wildcards.experiment], *about)
 
     return answer
+
+
+def analysis_beside(wildcards):
+    """What the report of an experiment needs of the one whose map it shows too, if both are run."""
+    jobs = JOBS[wildcards.experiment]
+    beside = JOBS.get(jobs.setting("beside"))
+    return (
+        [] if beside in (None, jobs) else [*beside.analysis(), *beside.training_logs()]
+    )
+
+
+def folder_beside(wildcards, input):
+    """The option that names that one's folder."""
+    return ["--beside", str(Path(input.beside[0]).parent)] if input.beside else []
 
 
 def ask_of_run(question, *about):
@@ -151,6 +173,13 @@ def gpu_resources(training):
     }
 
 
+def training_threads(training):
+    """The cores of a training job: all of them, or its share where jobs run side by side on GPUs."""
+    limit = workflow.global_resources.get("gpu")
+    gpus = (limit and limit.value) or 1
+    return max(1, workflow.cores // gpus) if training.gpus() else workflow.cores
+
+
 def downloads(wildcards):
     """What is made of files on the internet: data sets, and metrics of checkpoints on the hub."""
     trained = [TrainingJobs(JOBS[name]) for name in experiments_from("training")]
@@ -184,7 +213,10 @@ def count_results_as_old():
 
 
 def show_summaries():
-    """After a run, print each experiment's summary and where its report is."""
+    """After a run, also one that had nothing to do, print what was found and where the reports are."""
     files = [f"{CONFIG.results}/{name}/summary.json" for name in EXPERIMENTS]
     if all(Path(file).is_file() for file in files):
         shell("training-maps summary --show {files:q}")
+
+
+quieten(when_nothing=show_summaries)

@@ -17,10 +17,11 @@ rule summary:
     threads: 1
     params:
         results=subpath(input[0], parent=True),
+        no_halves=ask(Jobs.no_halves),
         code=stage_digest("summary"),
     shell:
         "training-maps summary --results {params.results:q} --experiment {wildcards.experiment:q}"
-        " --output {output:q} --log {log:q}"
+        " {params.no_halves:q} --output {output:q} --log {log:q}"
 
 
 # A rule's outputs are the same whatever its wildcards, so those who ask for other files have another rule.
@@ -48,10 +49,11 @@ for number, (files, experiments) in enumerate(alike_in_figures(JOBS).items()):
             figures=subpath(output[0], ancestor=2),
             time=ask(Jobs.setting, "training", "unit"),
             settings=told("figures"),
+            no_halves=ask(Jobs.no_halves),
             code=stage_digest("figures"),
         shell:
             "training-maps figures --results {params.results:q} --time {params.time}"
-            " {params.settings:q}"
+            " {params.settings:q} {params.no_halves:q}"
             " --output {params.figures:q} --log {log:q}"
 
 
@@ -60,6 +62,7 @@ rule report:
         ask(Jobs.analysis),
         "<results>/{experiment}/summary.json",
         ask(Jobs.training_logs),
+        beside=analysis_beside,
     output:
         "<results>/{experiment}/report.html",
     log:
@@ -72,10 +75,12 @@ rule report:
         time=ask(Jobs.setting, "training", "unit"),
         settings=ask(Jobs.as_json),
         experiment=ask(Jobs.name_in_config),
+        beside=folder_beside,
         code=stage_digest("report"),
     shell:
         "training-maps report --results {params.results:q} --time {params.time}"
-        " --experiment {params.experiment:q} --settings {params.settings:q} --output {output:q} --log {log:q}"
+        " --experiment {params.experiment:q} --settings {params.settings:q}"
+        " {params.beside:q} --output {output:q} --log {log:q}"
 
 
 rule compare:

@@ -42,7 +42,7 @@ for experiment in experiments_from("training"):
                 f"<results>/{experiment}/logs/train_{block}.log",
             benchmark:
                 f"<results>/{experiment}/benchmarks/train_{block}.jsonl"
-            threads: workflow.cores
+            threads: training_threads(training)
             resources:
                 **gpu_resources(training),
             params:

@@ -146,3 +146,30 @@ rule phase_transitions:
     shell:
         "training-maps phase_transitions --state-paths {input.paths:q} {params.runs:q}"
         " {params.settings:q} --output {output.table:q} --summary {output.summary:q} --log {log:q}"
+
+
+rule calibrate:
+    input:
+        ask(Jobs.metrics),
+        ask(Jobs.logs_to_join),
+        observations="<results>/{experiment}/observations.parquet",
+        models=ask(Jobs.models),
+        map="<results>/{experiment}/training_map.json",
+        forks="<results>/{experiment}/forks.json",
+        convergence="<results>/{experiment}/convergence.csv",
+        outcomes="<results>/{experiment}/outcomes.csv",
+        regression="<results>/{experiment}/regression.json",
+    output:
+        "<results>/{experiment}/placing.npz",
+    log:
+        "<results>/{experiment}/logs/calibrate.log",
+    benchmark:
+        "<results>/{experiment}/benchmarks/calibrate.jsonl"
+    wildcard_constraints:
+        experiment=any_of(WITH_MODEL),
+    threads: 1
+    params:
+        folder=subpath(input.map, parent=True),
+        code=stage_digest("calibrate"),
+    shell:
+        "training-maps calibrate --map {params.folder:q} --output {output:q} --log {log:q}"

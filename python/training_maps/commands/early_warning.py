@@ -70,6 +70,8 @@ def run(arguments: argparse.Namespace) -> None:
             restarts=told["restarts"],
             covariance=model["covariance"],
             covariance_floor=told["covariance_floor"],
+            minimum_stay=told["minimum_stay"],
+            stay_prior=told["stay_prior"],
             max_iterations=told["max_iterations"],
             tolerance=told["tolerance"],
             random_state=told["random_state"],

@@ -2,7 +2,7 @@
 
 A column is 85 mm wide, a page 175 mm; the files go to folders of these names. PNG has 300 dots an
 inch. Reads the tables of a result folder. What a figure cannot show (no converged run, a single
-run, no training logs) it says in words.
+run, no training logs) it says in words. Beside them are their captions, as plain text and as LaTeX.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 from pathlib import Path
 
 from training_maps.config.arguments import add_options, read_options
-from training_maps.results import ExperimentResults, time_argument
+from training_maps.results import ExperimentResults, halves_argument, time_argument
 
 logger = logging.getLogger("training_maps")
 
@@ -26,20 +26,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, required=True, metavar="FOLDER", help="where the figures go"
     )
     add_options(parser, "figures")
+    halves_argument(parser)
     time_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Draw and save every figure, at the widths and in the formats that are asked for."""
+    from training_maps.figures.captions import write_captions
     from training_maps.figures.catalogue import FIGURES
     from training_maps.figures.save import save_figure, settle
 
     settings = read_options(arguments, "figures")
     results = ExperimentResults.read(arguments.results)
+    if arguments.no_halves:
+        results = results.without_halves()
     for width in settings["widths"]:
         for name, draw in FIGURES.items():
             figure = draw(results, arguments.time, width)
             settle(figure)
             for suffix in settings["formats"]:
                 save_figure(figure, arguments.output / width / f"{name}.{suffix}")
+    write_captions(results, arguments.time, arguments.output)
     logger.info("%s: %d figures in %s", results.experiment, len(FIGURES), arguments.output)

@@ -50,13 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the run's table of metrics."""
-    from training_maps.metrics.compute import run_metrics
+    from training_maps.metrics.compute import run_metrics_columns
     from training_maps.runs.checkpoints import find_run
     from training_maps.utils.interrupts import ends_soon_after_interrupt
 
     start = time.perf_counter()
     with ends_soon_after_interrupt():
-        table = run_metrics(
+        table, attrs = run_metrics_columns(
             arguments.checkpoints,
             threads=arguments.threads,
             verify=not arguments.no_verify,
@@ -66,16 +66,16 @@ def run(arguments: argparse.Namespace) -> None:
         )
     seconds = time.perf_counter() - start
     seed = find_run(arguments.checkpoints).seed
-    cut, left_out = table.attrs.get("non_finite"), table.attrs.get("unreadable", [])
+    cut, left_out = attrs.get("non_finite"), attrs.get("unreadable", [])
     made = made_by(seed=seed, non_finite=cut, unreadable=left_out)
     write_table(table, arguments.output, made)
     name = arguments.checkpoints if seed is None else f"seed {seed}"
     logger.info(
         "metrics of %s: %d checkpoints in %.2f s, %.0f checkpoints/s",
         name,
-        len(table),
+        len(table["step"]),
         seconds,
-        len(table) / seconds,
+        len(table["step"]) / seconds,
     )
     if left_out:
         logger.warning("%s: %d checkpoints could not be read and are left out", name, len(left_out))

@@ -57,7 +57,9 @@ def run(arguments: argparse.Namespace) -> None:
         len(result.seeds),
         len(result.table),
         len(result.metrics),
-        f"seeds {format_seeds(held_out)}" if held_out else "none",
+        f"{'seed' if len(held_out) == 1 else 'seeds'} {format_seeds(held_out)}"
+        if held_out
+        else "none",
     )
     for note in result.notes:
         logger.info("note: %s", note)

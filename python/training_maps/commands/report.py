@@ -31,6 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what the config calls the experiment, its name or its file (default: its name)",
     )
     parser.add_argument(
+        "--beside",
+        type=Path,
+        metavar="FOLDER",
+        help="results of another analysis of the same runs, whose map is shown beside this one",
+    )
+    parser.add_argument(
         "--settings",
         default="{}",
         metavar="JSON",
@@ -41,10 +47,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Write the page."""
     settings = _settings(arguments.settings)
+    from training_maps.config.schema import fill_defaults, load_schema
     from training_maps.report.page import render_report
 
     results = ExperimentResults.read(arguments.results)
-    page = render_report(results, arguments.time, settings, arguments.experiment)
+    beside = None if arguments.beside is None else ExperimentResults.read(arguments.beside)
+    defaults = fill_defaults({}, load_schema())
+    page = render_report(
+        results, arguments.time, settings, arguments.experiment, beside=beside, defaults=defaults
+    )
     with replace_when_whole(arguments.output) as aside:
         aside.write_text(page, encoding="utf-8")
     logger.info("%s: report in %s", results.experiment, arguments.output)

@@ -19,6 +19,7 @@ from training_maps.metrics.parameters import Overrides
 from training_maps.metrics.parameters import add_arguments as add_parameter_arguments
 from training_maps.settings.fields import fields_schema
 from training_maps.settings.sections import MetricsSettings, NonFinite
+from training_maps.training.gpus import one_gpu
 from training_maps.training.recipe import Recipe
 from training_maps.training.tasks import make_task, settings_schema
 from training_maps.utils.errors import InputError
@@ -77,14 +78,15 @@ def run(arguments: argparse.Namespace) -> None:
         tuple(arguments.columns),
         Overrides.from_arguments(arguments),
     )
-    train(
-        make_task(arguments.task, settings),
-        arguments.task,
-        Recipe(**recipe),
-        parse_seeds(arguments.seeds),
-        recording,
-        device=arguments.device,
-    )
+    with one_gpu(arguments.device):
+        train(
+            make_task(arguments.task, settings),
+            arguments.task,
+            Recipe(**recipe),
+            parse_seeds(arguments.seeds),
+            recording,
+            device=arguments.device,
+        )
 
 
 def _settings(option: str, texts: list[str], schema: Mapping[str, Any]) -> dict[str, Any]:

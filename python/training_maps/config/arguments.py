@@ -33,6 +33,14 @@ from training_maps.utils.seeds import format_seeds
 # section says.
 _OF_HALVES = ("restarts", "random_state")
 _AS_ALL_RUNS = tuple(key for key in defaults_of(FitSettings) if key not in _OF_HALVES)
+_OF_BEGINNINGS = (
+    "restarts",
+    "covariance_floor",
+    "minimum_stay",
+    "stay_prior",
+    "max_iterations",
+    "tolerance",
+)
 #: By stage: section of the config, the class that has the keys, and which of them (empty: all).
 STAGES: dict[str, tuple[tuple[str, type, tuple[str, ...]], ...]] = {
     "metrics": (("metrics", MetricsSettings, ()),),
@@ -58,7 +66,7 @@ STAGES: dict[str, tuple[tuple[str, type, tuple[str, ...]], ...]] = {
     "early_warning": (
         ("early_warning", EarlyWarningSettings, ()),
         # The covariance's shape and the number of states are those of the model that was chosen.
-        ("hmm", FitSettings, ("restarts", "covariance_floor", "max_iterations", "tolerance")),
+        ("hmm", FitSettings, _OF_BEGINNINGS),
     ),
     "figures": (("figures", FiguresSettings, ()),),
 }

@@ -12,6 +12,7 @@ from training_maps.analysis.sensitivity.variants import observed_metrics
 from training_maps.config.schema import nearest
 from training_maps.hub.plan import hub_run
 from training_maps.runs.training_logs import LOG_NAMES
+from training_maps.training.recipe import Recipe
 from training_maps.training.tasks import make_task
 from training_maps.utils.errors import InputError
 
@@ -91,7 +92,13 @@ def _number_of_states(name: str, settings: Mapping[str, Any]) -> str | None:
 def _training(name: str, settings: Mapping[str, Any]) -> str | None:
     """What a network of the task cannot be trained with."""
     training = settings["training"]
-    if settings["source"] != "training" or training["precision"] != "bfloat16":
+    if settings["source"] != "training":
+        return None
+    try:
+        Recipe(**{key: training[key] for key in vars(Recipe())})
+    except InputError as error:
+        return f"training: {error}"
+    if training["precision"] != "bfloat16":
         return None
     if not make_task(training["task"], training["task_settings"]).side_by_side:
         return None

@@ -53,7 +53,9 @@ class _JobsOfTraining:
         minimum=1,
     )
     device: Literal["auto", "cpu", "cuda"] = setting(
-        "auto", "auto takes a CUDA GPU where there is one, if the task profits from it"
+        "auto",
+        "auto takes a CUDA GPU where there is one, if the task profits from it; cuda asks for one, "
+        "and chooses seeds_per_job, metrics_during_training and precision for it where nobody does",
     )
     keep_checkpoints: bool = setting(
         True, "false removes a run's checkpoints once its metrics exist"
@@ -123,6 +125,11 @@ class _OfOneExperiment:
         None,
         "the experiment that this one is a stabilised or destabilised variant of; if both are run, "
         "the comparison shows their maps side by side",
+    )
+    beside: str | None = setting(
+        None,
+        "an experiment that analyses the same runs in another way, such as by the other method; if "
+        "both are run, the report shows its map and its colours of the runs beside this one's",
     )
 
 

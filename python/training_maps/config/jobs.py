@@ -20,6 +20,7 @@ from training_maps.hub.plan import format_steps, hub_run
 from training_maps.metrics.parameters import Overrides
 from training_maps.metrics.plugins import identity
 from training_maps.model_selection.criteria import FOUND_AGAIN
+from training_maps.placing.usual import LEAST_RUNS
 from training_maps.report.paper import paper_setting
 from training_maps.reproducibility.halves import n_fits
 from training_maps.runs.checkpoints import file_state
@@ -205,6 +206,10 @@ class Jobs:
         """Whether a model is fitted: state paths from elsewhere have been through one already."""
         return bool(self.settings["source"] != "state_paths")
 
+    def can_place(self) -> bool:
+        """Whether new runs can be placed on the map: there is a model, and runs to compare with."""
+        return self.has_model() and len(self.settings["seeds"]) >= LEAST_RUNS
+
     def path(self, name: str) -> str:
         """A result of the experiment."""
         return f"<results>/{self.name}/{name}"
@@ -269,6 +274,8 @@ class Jobs:
     def analysis(self) -> list[str]:
         """What the analysis writes: the first is in the folder of the experiment's results."""
         names = [*_OF_STATE_PATHS, *(_OF_MODEL if self.has_model() else ())]
+        if self.can_place():
+            names += ["placing.npz"]
         if self.halves():
             names += ["structure.json", "reproducibility.json"]
         if self.variants():
@@ -276,6 +283,10 @@ class Jobs:
         if self.settings.get("early_warning", {}).get("fractions"):
             names += ["early_warning.csv", "early_warning.json"]
         return [self.path(name) for name in names]
+
+    def no_halves(self) -> list[str]:
+        """The option that passes over files of halves from before, where none are asked for."""
+        return [] if self.halves() else ["--no-halves"]
 
     def figures(self) -> list[str]:
         """The files of figures that are asked for."""

@@ -88,6 +88,7 @@ def draw_dissimilarity(
         # Cells a hair larger than they are leave no seams between them in a vector file.
         edgecolors="face",
         linewidth=0.3,
+        gid="heat",
     )
     ax.set_aspect("equal")
     ax.invert_yaxis()

@@ -7,12 +7,14 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
 
 from training_maps.figures.style import (
     GREY,
     INK,
     Width,
     figure_that_says,
+    letter_panels,
     new_figure,
     state_colour,
     state_legend,
@@ -23,7 +25,8 @@ from training_maps.results import ExperimentResults, Time
 _DASHES = (0, (2.5, 1.2))
 # Ratio of largest to smallest loss from which a logarithmic axis shows more.
 _LOG_FROM = 20.0
-_MOST_DECADES = 4
+_MOST_DECADES = 16
+_MOST_DECADE_LABELS = 5
 
 
 def featured_runs(results: ExperimentResults) -> list[tuple[str, int]]:
@@ -59,7 +62,7 @@ def draw_loss_by_state(
 
     Compare Hu et al. 2023, Figure 2. Solid lines are evaluation, dashed lines training. The loss
     is on a logarithmic axis where it spans more than a factor of 20; a loss of exactly 0, which
-    the hinge loss reaches, sits on the axis' linear part at the bottom.
+    the hinge loss reaches, lies below a cut that is marked.
 
     Args:
         results: an experiment's results.
@@ -101,6 +104,7 @@ def draw_curves(figure: Figure, results: ExperimentResults, time: Time, width: W
         if what == "loss":
             scale_losses(ax, [results.logs[seed] for _, seed in runs])
     figure.align_ylabels(axes[:, 0])
+    letter_panels(axes.ravel())
     lines = [
         Line2D([], [], color=INK, label="evaluation"),
         Line2D([], [], color=INK, linestyle=_DASHES, linewidth=0.8, label="training"),
@@ -161,20 +165,45 @@ def coloured_line(
 
 
 def scale_losses(ax: Axes, logs: list) -> None:
-    """A logarithmic axis for losses that span much, with a linear part down to 0 if one is 0."""
+    """A logarithmic axis of all decades for losses that span much; 0 lies below a marked cut."""
     values = np.concatenate([log[["train_loss", "eval_loss"]].to_numpy().ravel() for log in logs])
     values = values[np.isfinite(values)]
     positive = values[values > 0]
     if not len(positive) or (values < 0).any() or positive.max() / positive.min() < _LOG_FROM:
         return
-    if (values == 0).any():
-        # Below the smallest loss shown on the logarithmic part, a short linear part reaches 0.
-        largest = int(np.ceil(np.log10(positive.max())))
-        smallest = max(int(np.floor(np.log10(positive.min()))), largest - _MOST_DECADES)
-        ax.set_yscale("symlog", linthresh=10.0**smallest, linscale=0.5)
-        # The smallest power would stand too close to 0.
-        ticks = [10.0**power for power in range(smallest + 1, largest + 1)]
+    largest = int(np.ceil(np.log10(positive.max())))
+    smallest = max(int(np.floor(np.log10(positive.min()))), largest - _MOST_DECADES)
+    below = (values == 0).any() or positive.min() < 10.0**smallest
+    every = -(-(largest - smallest) // _MOST_DECADE_LABELS)
+    ticks = [10.0**power for power in range(largest, smallest - 1, -every)]
+    if below:
+        # What is 0, or too small, lies on a short linear part below the decades.
+        lane = max(0.5, 0.13 * (largest - smallest))
+        ax.set_yscale("symlog", linthresh=10.0**smallest, linscale=lane)
+        # The labels of the lowest decades would stand too close to that of 0.
+        nearest = 0.2 * (largest - smallest + lane)
+        ticks = [tick for tick in ticks if np.log10(tick) - smallest + lane > nearest]
         ax.set_yticks([0.0, *ticks], minor=False)
         ax.set_ylim(-0.05 * 10.0**smallest, positive.max() * 1.6)
+        _mark_cut(ax, 0.5 * 10.0**smallest)
     else:
         ax.set_yscale("log")
+        ax.set_yticks(ticks, minor=False)
+    ax.yaxis.set_minor_locator(NullLocator())
+
+
+def _mark_cut(ax: Axes, value: float) -> None:
+    """Break the vertical axis with a wave, where it leaves out all between."""
+    ax.text(
+        0,
+        value,
+        "≈",
+        transform=ax.get_yaxis_transform(),
+        ha="center",
+        va="center",
+        fontsize=8,
+        color=INK,
+        gid="cut",
+        zorder=6,
+        bbox={"boxstyle": "square,pad=0.0", "facecolor": "white", "edgecolor": "none"},
+    )

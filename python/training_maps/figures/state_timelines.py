@@ -58,12 +58,58 @@ def draw_state_timelines(
     """
     time = results.time_axis(time)
     seeds = results.seeds_by_convergence()
-    row = float(np.clip(5.0 / len(seeds), 0.05, 0.2))
-    figure = new_figure(width, 1.3 + row * len(seeds))
+    figure = new_figure(width, _height(seeds))
     ax = figure.subplots()
-    bars = {seed: stretches(*results.state_sequence(seed, time)) for seed in seeds}
+    _draw_runs(ax, results, seeds, time)
+    _label_rows(ax, seeds)
+    state_legend(figure, results.states)
+    legend_below(figure, [ax], 2)
+    return figure
+
+
+@styled
+def draw_two_colourings(
+    results: ExperimentResults,
+    other: ExperimentResults,
+    titles: tuple[str, str],
+    time: Time = "epoch",
+) -> Figure:
+    """Draw all runs twice, by the states of two maps: a row is the same run on both sides.
+
+    Args:
+        results: an experiment's results, which say the order of the runs.
+        other: another analysis's of the same runs; runs that it lacks are left empty.
+        titles: what stands above either side.
+        time: time axis, "epoch" or "step".
+    """
+    time = other.time_axis(results.time_axis(time))
+    seeds = results.seeds_by_convergence()
+    figure = new_figure("page", _height(seeds))
+    sides = figure.subplots(1, 2, sharey=True)
+    for ax, of_side, title in zip(sides, (results, other), titles, strict=True):
+        _draw_runs(ax, of_side, seeds, time)
+        ax.set_title(title)
+    _label_rows(sides[0], seeds)
+    for ax in sides:
+        ax.tick_params(axis="y", length=0)
+        ax.spines["left"].set_visible(False)
+    state_legend(figure, sorted({*results.states, *other.states}))
+    legend_below(figure, sides, 2)
+    return figure
+
+
+def _height(seeds: list[int]) -> float:
+    """Inches that a row a run takes, axis and legends too."""
+    return 1.3 + float(np.clip(5.0 / len(seeds), 0.05, 0.2)) * len(seeds)
+
+
+def _draw_runs(ax: Axes, results: ExperimentResults, seeds: list[int], time: Time) -> None:
+    """A row a run, in the order of `seeds`; those that the results lack stay empty."""
+    there = set(results.seeds)
+    rows = {y: seed for y, seed in enumerate(seeds) if seed in there}
+    bars = {seed: stretches(*results.state_sequence(seed, time)) for seed in rows.values()}
     as_image = sum(map(len, bars.values())) > MOST_VECTOR_BARS
-    for y, seed in enumerate(seeds):
+    for y, seed in rows.items():
         collection = ax.broken_barh(
             [(start, duration) for start, duration, _ in bars[seed]],
             (y - 0.42, 0.84),
@@ -75,12 +121,8 @@ def draw_state_timelines(
     _mark_convergence(ax, results, seeds, time)
     outliers = [y for y, seed in enumerate(seeds) if seed in results.outlier_seeds]
     mark_outliers(ax, outliers, 4.5 if len(seeds) <= 50 else 3.0)
-    _label_rows(ax, seeds)
     ax.set_xlabel(time)
     ax.margins(x=0)
-    state_legend(figure, results.states)
-    legend_below(figure, [ax], 2)
-    return figure
 
 
 def _mark_convergence(ax: Axes, results: ExperimentResults, seeds: list[int], time: Time) -> None:

@@ -1,14 +1,16 @@
 """One look for all figures: sizes, fonts, and a colour for each state that is the same everywhere.
 
 Sizes are for print at their natural size: `COLUMN` is the width of a column of a two-column paper,
-`PAGE` that of its text block, `TALLEST` its height. Colours were chosen to stay apart under the
-three kinds of colour blindness (CIE76 distance of 18 or more between any two, Machado et al. 2009),
-and no figure relies on colour alone.
+`PAGE` that of its text block, `TALLEST` its height. Each colour of a state stands out from
+white (WCAG contrast of 3 or more), so that a thin line in it is seen. They stay apart under the
+three kinds of colour blindness (Machado et al. 2009): any two of the first eight by a CAM02-UCS
+distance of 12 or more, any two of all twelve by 9.5. No figure relies on colour alone.
 """
 
 from __future__ import annotations
 
 import functools
+import string
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, ParamSpec, TypeVar
 
@@ -31,18 +33,18 @@ FAINT = "#d8dce2"
 ACCENT = "#c2410c"
 
 STATE_COLOURS = (
-    "#332288",
-    "#ffc33b",
-    "#009e73",
-    "#d55e00",
-    "#88ccee",
-    "#882255",
-    "#4477aa",
-    "#ddcc77",
-    "#8400cd",
-    "#6f4e37",
-    "#bbbbbb",
-    "#661100",
+    "#33228a",
+    "#ba880a",
+    "#008b4f",
+    "#b54d13",
+    "#1470f9",
+    "#670800",
+    "#8f1e53",
+    "#9e86d4",
+    "#8110c8",
+    "#755f7b",
+    "#818181",
+    "#460007",
 )
 
 STYLE: dict[str, Any] = {
@@ -151,6 +153,26 @@ def legend_below(figure: Figure, axes: Iterable[Axes], columns: int) -> None:
             loc="outside lower center",
             ncols=columns if figure.get_figwidth() > (COLUMN + PAGE) / 2 else 1,
         )
+
+
+def letter_panels(axes: Iterable[Axes]) -> None:
+    """Letter the panels of a figure, "a" on, left of their upper corners; a single one has none."""
+    shown = list(axes)
+    for letter, ax in zip(string.ascii_lowercase, shown, strict=False):
+        if len(shown) > 1:
+            ax.annotate(
+                letter,
+                (0, 1),
+                (-6, 9),
+                xycoords="axes fraction",
+                textcoords="offset points",
+                ha="right",
+                va="baseline",
+                fontsize=9,
+                fontweight="bold",
+                annotation_clip=False,
+                gid=f"panel-{letter}",
+            )
 
 
 def mark_outliers(

@@ -31,7 +31,13 @@ from training_maps.hmm.covariances import (
     n_covariance_parameters,
     of_kind,
 )
-from training_maps.hmm.inference import Expectation, expectation, log_likelihood, viterbi
+from training_maps.hmm.inference import (
+    Expectation,
+    expectation,
+    log_filtered,
+    log_likelihood,
+    viterbi,
+)
 from training_maps.hmm.initialisation import (
     TRIAL_ITERATIONS,
     TRIALS,
@@ -40,7 +46,15 @@ from training_maps.hmm.initialisation import (
     assigned_states,
 )
 from training_maps.hmm.missing_values import checked_rows, gaps_filled
-from training_maps.hmm.sufficient_statistics import Counts, first_rows
+from training_maps.hmm.stays import (
+    expanded_chain,
+    expanded_density,
+    folded_expectation,
+    folded_log,
+    log_prior_of_stays,
+    updated_transitions,
+)
+from training_maps.hmm.sufficient_statistics import Counts
 from training_maps.settings.sections import FitSettings
 from training_maps.utils.numbers import Floats, Ints
 
@@ -126,9 +140,10 @@ class HiddenMarkovModel(ABC, Generic[Rows, Seen]):
         n_components: number of states K.
         covariance_type: "full", "diag", "tied" or "spherical".
         covariance_floor: smallest eigenvalue that a fit leaves a covariance.
+        minimum_stay: rows that a run stays in a state at least; 1 asks nothing.
         fit_report_: how the last `fit` went.
         startprob_: (K,) initial state probabilities.
-        transmat_: (K, K) transition probabilities, rows sum to 1.
+        transmat_: (K, K) transition probabilities once the minimum stay is up, rows sum to 1.
         means_: (K, d) state means.
     """
 
@@ -150,6 +165,8 @@ class HiddenMarkovModel(ABC, Generic[Rows, Seen]):
         *,
         covariance_floor: float = COVARIANCE_FLOOR,
         covars_prior: float = COVARS_PRIOR,
+        minimum_stay: int = FitSettings.minimum_stay,
+        stay_prior: float = FitSettings.stay_prior,
         random_state: int | None = None,
         start: Start = "k-means",
         n_iter: int = FitSettings.max_iterations,
@@ -163,6 +180,8 @@ class HiddenMarkovModel(ABC, Generic[Rows, Seen]):
             covariance_floor: smallest eigenvalue of a covariance, above 0, kept through all
                 iterations.
             covars_prior: added to every entry of a covariance's scatter (see `gaussian_hmm`).
+            minimum_stay: rows that a run stays in a state at least (see `hmm.stays`).
+            stay_prior: imagined transitions of each state to itself, at least 0 (see `hmm.stays`).
             random_state: seed of the start.
             start: kind of start, see `training_maps.hmm.initialisation`.
             n_iter: most M-steps.
@@ -173,6 +192,8 @@ class HiddenMarkovModel(ABC, Generic[Rows, Seen]):
         self.covariance_type = covariance_type
         self.covariance_floor = covariance_floor
         self.covars_prior = covars_prior
+        self.minimum_stay = minimum_stay
+        self.stay_prior = stay_prior
         self.random_state = random_state
         self.start = start
         self.n_iter = n_iter
@@ -222,7 +243,7 @@ class HiddenMarkovModel(ABC, Generic[Rows, Seen]):
         with one_thread():
             data = self._rows(*checked_rows(X, lengths))
             density = self._log_density(data)
-            return log_likelihood(data.lengths, self.startprob_, self.transmat_, density)
+            return log_likelihood(data.lengths, *self.expanded(density))
 
     def decode(self, X: Any, lengths: Any = None) -> tuple[float, Ints]:
         """Most likely (Viterbi) path of each sequence; arguments and errors as for `score`.
@@ -233,7 +254,8 @@ class HiddenMarkovModel(ABC, Generic[Rows, Seen]):
         with one_thread():
             data = self._rows(*checked_rows(X, lengths))
             density = self._log_density(data)
-        return viterbi(data.lengths, self.startprob_, self.transmat_, density)
+        likelihood, path = viterbi(data.lengths, *self.expanded(density))
+        return likelihood, path // self.minimum_stay
 
     def predict(self, X: Any, lengths: Any = None) -> Ints:
         """The (n,) states of `decode`."""
@@ -252,31 +274,26 @@ class HiddenMarkovModel(ABC, Generic[Rows, Seen]):
         with one_thread():
             data = self._rows(*checked_rows(X, lengths))
             density = self._log_density(data)
-        return expectation(data.lengths, self.startprob_, self.transmat_, density).posterior
+        return self._expectation(data.lengths, density).posterior
+
+    def expanded(self, log_density: Floats) -> tuple[Floats, Floats, Floats]:
+        """The Markov chain that rows with these log densities (n, K) are an observation of.
+
+        Returns:
+            Start and transition probabilities of the m K sub-states (`hmm.stays`), and the log
+            densities (n, m K); those of the states where stays have no minimum.
+        """
+        chain = expanded_chain(self.startprob_, self.transmat_, self.minimum_stay)
+        return *chain, expanded_density(log_density, self.minimum_stay)
 
     def log_filtered(self, X: Any, lengths: Any = None) -> Floats:
         """Log probability (n, K) of each state at each row, given its sequence up to that row.
 
-        Nothing later than a row has a say in it: the forward pass of the forward-backward
-        algorithm, in log space, so that nothing underflows. With emission densities b and
-        transition probabilities a, p(s_t = k | x_1..x_t) is proportional to
-        b_k(x_t) sum_j p(s_t-1 = j | x_1..x_t-1) a_jk (Rabiner 1989, section III.A).
-
         Arguments and errors as for `score`.
         """
         X, lengths = checked_rows(X, lengths)
-        joint = np.array(self.log_densities(X, lengths))
-        with np.errstate(divide="ignore"):  # the logarithm of 0 is minus infinity
-            log_start, log_transition = np.log(self.startprob_), np.log(self.transmat_)
-        first = first_rows(lengths)
-        for t in range(lengths.max()):
-            rows = first[lengths > t] + t
-            arriving = log_start
-            if t:
-                arriving = np.logaddexp.reduce(joint[rows - 1][:, :, None] + log_transition, axis=1)
-            joint[rows] += arriving
-            joint[rows] -= np.logaddexp.reduce(joint[rows], axis=1)[:, None]
-        return joint
+        found = log_filtered(lengths, *self.expanded(self.log_densities(X, lengths)))
+        return folded_log(found, self.minimum_stay)
 
     def fit(self, X: Any, lengths: Any = None, *, draw_start: bool = True) -> Self:
         """Fit by EM. The result does not depend on the number of threads: it uses one.
@@ -407,6 +424,7 @@ class HiddenMarkovModel(ABC, Generic[Rows, Seen]):
         for iteration in range(n_iter + 1):
             new, likelihood = self._estep(data)
             objective = likelihood + self._log_prior()
+            objective += log_prior_of_stays(self.transmat_, self.stay_prior)
             gain = objective - objectives[-1] if objectives else np.inf
             largest_fall = max(largest_fall, -gain)
             size = abs(objective) + int(data.lengths.sum()) * self.n_features
@@ -441,18 +459,20 @@ class HiddenMarkovModel(ABC, Generic[Rows, Seen]):
         """What an M-step replaces. It makes new arrays, so these need no copying."""
         return {name: getattr(self, name) for name in self._learned}
 
+    def _expectation(self, lengths: Ints, log_density: Floats) -> Expectation:
+        """Posteriors (n, K) and expected transitions, by forward-backward."""
+        found = expectation(lengths, *self.expanded(log_density))
+        return folded_expectation(found, self.minimum_stay)
+
     def _estep(self, data: Rows) -> tuple[Seen, float]:
         """What the M-step needs, and the log-likelihood."""
-        found = expectation(data.lengths, self.startprob_, self.transmat_, self._log_density(data))
+        found = self._expectation(data.lengths, self._log_density(data))
         return self._statistics(data, found), found.log_likelihood
 
     def _mstep(self, stats: Seen) -> None:
-        """The M-step of the chain, hmmlearn's, and of what the states emit."""
+        """The M-step of the chain, hmmlearn's but for the prior, and of what the states emit."""
         self.startprob_ = stats.start / stats.start.sum()
-        leaving = stats.transitions.sum(axis=1, keepdims=True)
-        used = leaving >= np.finfo(float).tiny
-        transitions = stats.transitions / np.where(used, leaving, 1)
-        self.transmat_ = np.where(used, transitions, self.transmat_)
+        self.transmat_ = updated_transitions(stats.transitions, self.transmat_, self.stay_prior)
         self._update_emissions(stats)
 
     def _set_chain(self, startprob: Floats, transmat: Floats) -> None:

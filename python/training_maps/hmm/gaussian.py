@@ -98,7 +98,12 @@ class GaussianHMM(HiddenMarkovModel[TrainingRows, Statistics]):
         Its `score`, `predict`, `decode`, `aic`, `bic` and `sample` work at once. Its `fit` draws
         new parameters unless `init_params` is set to "", and knows neither the floor nor the fit
         report.
+
+        Raises:
+            ValueError: if stays have a minimum, which hmmlearn's model cannot have.
         """
+        if self.minimum_stay > 1:
+            raise ValueError("hmmlearn has no model with a minimum stay")
         from hmmlearn.hmm import GaussianHMM as HmmlearnGaussianHMM  # takes seconds to import
 
         model = HmmlearnGaussianHMM(

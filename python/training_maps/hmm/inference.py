@@ -85,6 +85,28 @@ def viterbi(
     return likelihood, states
 
 
+def log_filtered(lengths: Ints, startprob: Floats, transmat: Floats, log_density: Floats) -> Floats:
+    """Log probability (n, K) of each state at each row, given its sequence up to that row.
+
+    Nothing later than a row has a say in it: the forward pass of the forward-backward algorithm, in
+    log space, so that nothing underflows. With emission densities b and transition probabilities a,
+    p(s_t = k | x_1..x_t) is proportional to b_k(x_t) sum_j p(s_t-1 = j | x_1..x_t-1) a_jk (Rabiner
+    1989, section III.A). This one is in Python. Arguments as for `expectation`.
+    """
+    joint = np.array(log_density)
+    with np.errstate(divide="ignore"):  # the logarithm of 0 is minus infinity
+        log_start, log_transition = np.log(startprob), np.log(transmat)
+    first = np.cumsum(lengths) - lengths
+    for t in range(lengths.max()):
+        rows = first[lengths > t] + t
+        arriving = log_start
+        if t:
+            arriving = np.logaddexp.reduce(joint[rows - 1][:, :, None] + log_transition, axis=1)
+        joint[rows] += arriving
+        joint[rows] -= np.logaddexp.reduce(joint[rows], axis=1)[:, None]
+    return joint
+
+
 def _chain(startprob: Floats, transmat: Floats) -> tuple[Floats, Floats]:
     """The probabilities as the extension takes them."""
     return np.ascontiguousarray(startprob), np.ascontiguousarray(transmat)

@@ -62,7 +62,7 @@ def predictive_log_densities(hmm: HMM, X: Floats, lengths: Ints, degrees: float)
         lengths: (M,) checkpoints of each run. A run of one has 0: there is nothing to foretell.
         degrees: degrees of freedom of the noise.
     """
-    return _by_run(hmm, _heavy_tailed(hmm, X, lengths, degrees), lengths)
+    return _by_run(hmm, heavy_tailed_densities(hmm, X, lengths, degrees), lengths)
 
 
 def foretold(hmm: HMM, seen: tuple[Floats, Ints], runs: tuple[Floats, Ints]) -> Floats:
@@ -74,11 +74,16 @@ def foretold(hmm: HMM, seen: tuple[Floats, Ints], runs: tuple[Floats, Ints]) -> 
             freedom.
         runs: rows and lengths of the runs to foretell.
     """
-    of = [predictive_log_densities(hmm, *seen, degrees).sum() for degrees in DEGREES]
-    return predictive_log_densities(hmm, *runs, DEGREES[int(np.argmax(of))])
+    return predictive_log_densities(hmm, *runs, likeliest_degrees(hmm, *seen))
 
 
-def _heavy_tailed(hmm: HMM, X: Floats, lengths: Ints, degrees: float) -> Floats:
+def likeliest_degrees(hmm: HMM, X: Floats, lengths: Ints) -> float:
+    """The degrees of freedom, of `DEGREES`, that make runs likeliest; arguments as above."""
+    of = [predictive_log_densities(hmm, X, lengths, degrees).sum() for degrees in DEGREES]
+    return DEGREES[int(np.argmax(of))]
+
+
+def heavy_tailed_densities(hmm: HMM, X: Floats, lengths: Ints, degrees: float) -> Floats:
     """Log density (n, K) of each row under each state, with noise of these degrees of freedom."""
     density = hmm.log_densities(X, lengths)
     if np.isinf(degrees):
@@ -99,8 +104,9 @@ def _heavy_tailed(hmm: HMM, X: Floats, lengths: Ints, degrees: float) -> Floats:
 def _by_run(hmm: HMM, density: Floats, lengths: Ints) -> Floats:
     """Log-likelihood of each run less that of its first checkpoint."""
     found = []
+    start, transition, density = hmm.expanded(density)
     one = np.ones(1, dtype=np.int64)
     for run in np.split(density, np.cumsum(lengths)[:-1]):
-        whole = log_likelihood(np.array([len(run)]), hmm.startprob_, hmm.transmat_, run)
-        found.append(whole - log_likelihood(one, hmm.startprob_, hmm.transmat_, run[:1]))
+        whole = log_likelihood(np.array([len(run)]), start, transition, run)
+        found.append(whole - log_likelihood(one, start, transition, run[:1]))
     return np.array(found)

@@ -122,6 +122,42 @@ def run_metrics(
         InputError: if a checkpoint is missing, broken, not what the manifest says, or has other
             tensors than the first one that can be read; or, by policy, is not finite.
     """
+    import pandas as pd
+
+    found, attrs = run_metrics_columns(
+        source,
+        columns=columns,
+        threads=threads,
+        non_finite=non_finite,
+        unreadable=unreadable,
+        verify=verify,
+        state_dict_key=state_dict_key,
+        overrides=overrides,
+    )
+    table = pd.DataFrame(found)
+    table.attrs.update(attrs)
+    return table
+
+
+def run_metrics_columns(
+    source: str | os.PathLike[str],
+    *,
+    columns: Sequence[str],
+    threads: int | None,
+    non_finite: NonFinitePolicy,
+    unreadable: UnreadablePolicy,
+    verify: bool,
+    state_dict_key: str | None,
+    overrides: Overrides,
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """What `run_metrics` gives, for a job of a run, to which importing pandas is most of its time.
+
+    Returns:
+        The table's columns by name, (n_checkpoints,) each; and its `attrs`.
+
+    Raises:
+        InputError: as `run_metrics`.
+    """
     for name, policy, known in (
         ("non_finite", non_finite, get_args(NonFinitePolicy)),
         ("unreadable", unreadable, get_args(UnreadablePolicy)),
@@ -141,12 +177,12 @@ def run_metrics(
         state_dict_key=state_dict_key,
         overrides=overrides,
     )
-    table = metrics_table(found.rows, found.selection, names)
+    attrs: dict[str, Any] = {}
     if found.non_finite:
-        table.attrs["non_finite"] = found.non_finite
+        attrs["non_finite"] = found.non_finite
     if found.unreadable:
-        table.attrs["unreadable"] = found.unreadable
-    return table
+        attrs["unreadable"] = found.unreadable
+    return _columns_of(found.rows, found.selection, names), attrs
 
 
 def _source(
@@ -158,71 +194,81 @@ def _source(
 
 
 def tensor_metrics(
-    tensors: Mapping[str, NDArray[Any]],
+    networks: Sequence[Mapping[str, NDArray[Any]]],
     selection: ParameterSelection,
     *,
+    tails: bool = True,
     threads: int | None = None,
-) -> tuple[dict[str, float] | None, str | None]:
-    """Metrics of one checkpoint whose tensors are in memory: those that its file would give.
+) -> list[tuple[dict[str, float] | None, str | None]]:
+    """Metrics of networks whose tensors are in memory: those that their files would give.
 
     Args:
-        tensors: every tensor by name.
+        networks: of each one, every tensor by name.
         selection: which of them count, and as what.
-        threads: number of threads; None for as many as the process may use.
+        tails: whether to compute `tail_exponent`.
+        threads: number of threads, which share the networks; None for as many as the process may
+            use.
 
     Returns:
-        Value by column, and None; or, if a value is not finite, None and the name of the tensor
-        (None if it is a metric that overflows).
+        For each network value by column, and None; or, if a value is not finite, None and the name
+        of the tensor (None if it is a metric that overflows).
     """
     from training_maps._rust_metrics import run_metrics as measure_files
 
-    (outcome,) = measure_files(
-        [_source(tensors, selection)],
+    outcomes = measure_files(
+        [_source(tensors, selection) for tensors in networks],
         selection.matrices,
         selection.biases,
         _threads(threads),
+        tails,
     )
-    if isinstance(outcome, list):
-        return dict(outcome), None
-    if outcome.kind != "non_finite":
-        raise InputError(outcome.message)
-    return None, outcome.tensor
+    found: list[tuple[dict[str, float] | None, str | None]] = []
+    for outcome in outcomes:
+        if isinstance(outcome, list):
+            found.append((dict(outcome), None))
+        elif outcome.kind == "non_finite":
+            found.append((None, outcome.tensor))
+        else:
+            raise InputError(outcome.message)
+    return found
 
 
 def tensor_distances(
-    tensors: Mapping[str, NDArray[Any]],
-    start: Mapping[str, NDArray[Any]],
-    previous: Mapping[str, NDArray[Any]],
+    networks: Sequence[Mapping[str, NDArray[Any]]],
+    start: Sequence[Mapping[str, NDArray[Any]]],
+    previous: Sequence[Mapping[str, NDArray[Any]]],
     selection: ParameterSelection,
     *,
     threads: int | None = None,
-) -> dict[str, float]:
-    """Distances of one checkpoint whose tensors are in memory: those that its file would give.
+) -> list[dict[str, float]]:
+    """Distances of networks whose tensors are in memory: those that their files would give.
 
     Args:
-        tensors: every tensor by name.
-        start: the same of the run's first checkpoint.
+        networks: of each one, every tensor by name.
+        start: the same of each run's first checkpoint.
         previous: the same of the checkpoint before.
         selection: which of them are weights.
         threads: number of threads; None for as many as the process may use.
 
     Returns:
-        Value by column.
+        For each network value by column.
     """
     from training_maps._rust_metrics import distances
 
+    n = len(networks)
     found = distances(
-        [_source(of_one, selection) for of_one in (start, previous, tensors)],
-        [(0, 2), (1, 2)],
+        [_source(of_one, selection) for them in (start, previous, networks) for of_one in them],
+        [(earlier + one, 2 * n + one) for one in range(n) for earlier in (0, n)],
         selection.matrices,
         _threads(threads),
     )
-    values = {}
-    for column, distance in zip((FROM_START, FROM_PREVIOUS), found, strict=True):
+    values = []
+    for distance in found:
         if not isinstance(distance, float):
             raise InputError(distance.message)
-        values[column] = distance
-    return values
+        values.append(distance)
+    pairs = zip(values[::2], values[1::2], strict=True)
+    return [{FROM_START: first, FROM_PREVIOUS: second} for first, second in pairs]
 
 
 def metrics_table(
@@ -233,9 +279,20 @@ def metrics_table(
     """The table of a run's metrics: `step` and those of the columns that the selection gives."""
     import pandas as pd
 
+    return pd.DataFrame(_columns_of(rows, selection, columns))
+
+
+def _columns_of(
+    rows: Sequence[Mapping[str, float]], selection: ParameterSelection, columns: Sequence[str]
+) -> dict[str, NDArray[Any]]:
+    """`metrics_table` by column; a row without a column has NaN there."""
     given = [c for c in columns if selection.biases or c not in BIAS_COLUMNS]
-    table = pd.DataFrame(list(rows), columns=["step", *given])
-    return table.astype({"step": np.int64, **dict.fromkeys(given, np.float64)})
+    steps = np.array([row["step"] for row in rows], dtype=np.int64)
+    nan = float("nan")
+    return {"step": steps} | {
+        column: np.array([row.get(column, nan) for row in rows], dtype=np.float64)
+        for column in given
+    }
 
 
 def _as_floats(name: str, array: ArrayLike) -> NDArray[np.float32] | NDArray[np.float64]:

@@ -49,10 +49,10 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("mean_w", "μ(w)", r"$\mu(w)$", "mean of all weights", "mean weight"),
     Metric("median_w", "median(w)", r"median$(w)$", "median of all weights", "median weight"),
-    Metric("var_w", "σ(w)", r"$\sigma(w)$", "variance of all weights", "variance of the weights"),
+    Metric("var_w", "var(w)", r"var$(w)$", "variance of all weights", "variance of the weights"),
     Metric("mean_b", "μ(b)", r"$\mu(b)$", "mean of all biases", "mean bias"),
     Metric("median_b", "median(b)", r"median$(b)$", "median of all biases", "median bias"),
-    Metric("var_b", "σ(b)", r"$\sigma(b)$", "variance of all biases", "variance of the biases"),
+    Metric("var_b", "var(b)", r"var$(b)$", "variance of all biases", "variance of the biases"),
     Metric(
         "trace",
         "trace",
@@ -83,8 +83,8 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "var_lambda",
-        "σ(λ)",
-        r"$\sigma(\lambda)$",
+        "var(λ)",
+        r"var$(\lambda)$",
         "mean over k of the variance of the singular values of W_k",
         "how unevenly a matrix stretches vectors",
     ),

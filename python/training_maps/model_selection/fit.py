@@ -33,6 +33,7 @@ from training_maps.model_selection.restarts import OWN_SPLIT, Restarts, other_sp
 from training_maps.settings.fields import check_fields
 from training_maps.settings.sections import FitSettings, SelectionSettings
 from training_maps.utils.errors import InputError
+from training_maps.utils.progress import Count
 
 logger = logging.getLogger("training_maps")
 
@@ -50,6 +51,8 @@ def fit_hmm(
     restarts: int = FitSettings.restarts,
     covariance: str = FitSettings.covariance,
     covariance_floor: float = FitSettings.covariance_floor,
+    minimum_stay: int = FitSettings.minimum_stay,
+    stay_prior: float = FitSettings.stay_prior,
     max_iterations: int = FitSettings.max_iterations,
     tolerance: float = FitSettings.tolerance,
     random_state: int = FitSettings.random_state,
@@ -74,6 +77,8 @@ def fit_hmm(
         covariance_floor: smallest eigenvalue that a covariance may have, in squared standard
             deviations of a z-scored metric, above 0 and at most 1. It keeps a state from calling
             runs impossible that leave a nearly collinear bundle of metrics a little.
+        minimum_stay: checkpoints that a run stays in a state at least (`training_maps.hmm.stays`).
+        stay_prior: imagined checkpoints of each state after which runs stay, at least 0.
         max_iterations: most EM iterations of a fit.
         tolerance: a fit has converged when an iteration gains less log-likelihood than this (nats,
             over all training runs together, the prior included).
@@ -93,6 +98,8 @@ def fit_hmm(
         "restarts": restarts,
         "covariance": covariance,
         "covariance_floor": covariance_floor,
+        "minimum_stay": minimum_stay,
+        "stay_prior": stay_prior,
         "max_iterations": max_iterations,
         "tolerance": tolerance,
         "random_state": random_state,
@@ -103,12 +110,15 @@ def fit_hmm(
         _check_settings(split, n_states, settings)
     # One thread, so that results do not depend on how many there are; K are fitted in parallel.
     with one_thread():
-        fits = [_fit_restart(obs, n_states, restart, settings) for restart in range(restarts)]
+        count = Count(restarts * len(splits), "fit")
+        fits = [
+            _fit_restart(obs, n_states, restart, settings, count) for restart in range(restarts)
+        ]
         rows = [row for _, row in fits]
         best = int(np.argmax([row["log_likelihood_validation"] for row in rows]))
         records = [Restarts.of([hmm for hmm, _ in fits], obs)]
         for number, (seed, split) in enumerate(splits[1:], start=1):
-            record, of_split = _fit_split(split, n_states, seed, settings)
+            record, of_split = _fit_split(split, n_states, seed, settings, count)
             records.append(record)
             rows += [{**row, "split": number} for row in of_split]
         scores = pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
@@ -130,19 +140,24 @@ def _check_settings(obs: Observations, n_states: int, settings: Mapping[str, Any
 
 
 def _fit_split(
-    obs: Observations, n_states: int, split_seed: int, settings: Mapping[str, Any]
+    obs: Observations, n_states: int, split_seed: int, settings: Mapping[str, Any], count: Count
 ) -> tuple[Restarts, list[dict[str, Any]]]:
     """All restarts on another split, and their rows of the scores."""
     label = f"split of seed {split_seed}: "
     fits = [
-        _fit_restart(obs, n_states, restart, settings, label)
+        _fit_restart(obs, n_states, restart, settings, count, label)
         for restart in range(settings["restarts"])
     ]
     return Restarts.of([hmm for hmm, _ in fits], obs, split_seed), [row for _, row in fits]
 
 
 def _fit_restart(
-    obs: Observations, n_states: int, restart: int, settings: Mapping[str, Any], label: str = ""
+    obs: Observations,
+    n_states: int,
+    restart: int,
+    settings: Mapping[str, Any],
+    count: Count,
+    label: str = "",
 ) -> tuple[HMM, dict[str, Any]]:
     """One restart's model and its row of the scores; `label` begins its line of the log."""
     begin = time.perf_counter()
@@ -150,6 +165,8 @@ def _fit_restart(
         n_states,
         settings["covariance"],
         covariance_floor=settings["covariance_floor"],
+        minimum_stay=settings["minimum_stay"],
+        stay_prior=settings["stay_prior"],
         random_state=_restart_seed(settings["random_state"], n_states, restart),
         start=start_of(restart),
         n_iter=settings["max_iterations"],
@@ -166,7 +183,7 @@ def _fit_restart(
     }
     logger.info(
         "%s%d %sstate%s, restart %d (%s): log-likelihood %.1f (validation %.1f), %s after %d "
-        "iterations in %.1f s",
+        "iterations in %.1f s (%s)",
         label,
         n_states,
         "" if hmm.name == "gaussian" else f"{hmm.name} ",
@@ -178,6 +195,7 @@ def _fit_restart(
         row["reason"],
         row["n_iterations"],
         time.perf_counter() - begin,
+        count.one_more(),
     )
     return hmm, row
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from training_maps.hmm.autoregressive import AutoregressiveHMM, VectorAutoregressiveHMM
 from training_maps.hmm.base import HiddenMarkovModel
@@ -22,7 +23,9 @@ from training_maps.hmm.gaussian import GaussianHMM
 from training_maps.hmm.observations import Observations
 from training_maps.model_selection.restarts import Restarts, from_arrays, to_arrays
 from training_maps.utils.errors import InputError
-from training_maps.utils.files import made_by, replace_when_whole
+from training_maps.utils.files import damage, made_by, replace_when_whole
+
+Made = TypeVar("Made")
 
 SCORE_COLUMNS = (
     "n_states",
@@ -77,7 +80,7 @@ def save_fitted(path: str | os.PathLike[str], fitted: FittedHMM, obs: Observatio
         np.savez_compressed(
             file,
             model=np.array(hmm.name),
-            **_parameters(hmm),
+            **parameter_arrays(hmm),
             metrics=np.array(obs.metrics),
             n_states=np.array(fitted.n_states),
             restart=np.array(fitted.restart),
@@ -93,48 +96,81 @@ def load_fitted(path: str | os.PathLike[str], obs: Observations) -> FittedHMM:
     Raises:
         InputError: if the file is missing, broken, or of a model fitted to other observations.
     """
+    return read_arrays(path, obs, _fitted, "model", "hmm")
+
+
+def read_arrays(
+    path: str | os.PathLike[str],
+    obs: Observations,
+    make: Callable[[Mapping[str, NDArray[Any]]], Made],
+    noun: str,
+    stage: str,
+) -> Made:
+    """Read an npz file that holds the digest of the observations that it was made of.
+
+    Args:
+        path: the file.
+        obs: the observations that it must be of.
+        make: what makes sense of its arrays; any error of what a file holds is the file's.
+        noun: what the file holds, for messages.
+        stage: the stage that writes it.
+
+    Raises:
+        InputError: if the file is missing, broken, or of other observations.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             saved = {name: file[name] for name in file.files}
         digest = str(saved["observations"])
-        fitted = FittedHMM(
-            _model(saved),
-            int(saved["n_states"]),
-            int(saved["restart"]),
-            pd.DataFrame(columns=list(SCORE_COLUMNS)),
-            json.loads(str(saved["made_by"])),
-            from_arrays(saved),
-        )
+        made = make(saved)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise InputError(f"{path}: the model cannot be read ({reason})") from error
+        raise InputError(f"{path}: the {noun} cannot be read ({reason})") from error
     except (ValueError, TypeError, LookupError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: is not a model of 'training-maps hmm' ({error})") from error
+        what = damage(path, f"is not a {noun} of 'training-maps {stage}' ({error})")
+        raise InputError(f"{path}: {what}") from error
     if digest != obs.digest:
         raise InputError(
-            f"{path}: this model was fitted to other observations than those given; fit it again "
-            "with 'training-maps hmm'"
+            f"{path}: this {noun} is of other observations than those given; make it again with "
+            f"'training-maps {stage}'"
         )
-    return fitted
+    return made
 
 
-def _parameters(hmm: HiddenMarkovModel[Any, Any]) -> dict[str, Any]:
-    """A model's parameters, and what it was set up with as far as `_model` needs it."""
+def _fitted(saved: Mapping[str, NDArray[Any]]) -> FittedHMM:
+    """What a file's arrays say."""
+    return FittedHMM(
+        model_from(saved),
+        int(saved["n_states"]),
+        int(saved["restart"]),
+        pd.DataFrame(columns=list(SCORE_COLUMNS)),
+        json.loads(str(saved["made_by"])),
+        from_arrays(saved),
+    )
+
+
+def parameter_arrays(hmm: HiddenMarkovModel[Any, Any]) -> dict[str, Any]:
+    """A model's parameters, and what it was set up with as far as `model_from` needs it."""
     arrays: dict[str, Any] = dict(hmm.arrays())
     arrays["covariance_type"] = np.array(hmm.covariance_type)
     arrays["covariance_floor"] = np.array(hmm.covariance_floor)
+    arrays["minimum_stay"] = np.array(hmm.minimum_stay)
+    arrays["stay_prior"] = np.array(hmm.stay_prior)
     if isinstance(hmm, AutoregressiveHMM):
         arrays["dynamics"] = np.array(hmm.dynamics)
         arrays["ridge"] = np.array(hmm.ridge)
     return arrays
 
 
-def _model(saved: Mapping[str, Any]) -> HiddenMarkovModel[Any, Any]:
-    """The model of a file's arrays."""
+def model_from(saved: Mapping[str, Any]) -> HiddenMarkovModel[Any, Any]:
+    """The model of a file's arrays: its kind is in `model`, the others as `parameter_arrays`."""
     settings: dict[str, Any] = {
         "covariance_type": str(saved["covariance_type"]),
         "covariance_floor": float(saved["covariance_floor"]),
     }
+    if "minimum_stay" in saved:  # files from before have none
+        settings["minimum_stay"] = int(saved["minimum_stay"])
+        settings["stay_prior"] = float(saved["stay_prior"])
     gaussian = {name: saved[name] for name in ("startprob", "transmat", "means", "covars")}
     if str(saved["model"]) == GaussianHMM.name:
         return GaussianHMM.from_parameters(**gaussian, **settings)

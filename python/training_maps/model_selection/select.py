@@ -156,6 +156,8 @@ def load_selected(
         InputError: if a file is missing, broken, or belongs to other observations or scores.
     """
     choice = (structure or {}).get("choice") if criterion == FOUND_AGAIN else None
+    if structure and choice:
+        choice = {**choice, "scheme": structure.get("scheme")}
     check_choice(criterion_of_scores(criterion), aggregate)
     fits, tables = {}, []
     for candidate in all_candidates(model, n_states):

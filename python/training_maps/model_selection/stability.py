@@ -176,7 +176,7 @@ def measure_found_again(
         restarts: as for `measure_stability`.
         chosen: the chosen candidate.
         restart: the restart that is kept of it.
-        choice: of `structure.json`: `found_again`, `agreement` and `worst`.
+        choice: of `structure.json`: `found_again`, `agreement` and `worst`, and its `scheme`.
         aggregate: "mean" or "best".
 
     Returns:

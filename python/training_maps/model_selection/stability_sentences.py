@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from training_maps.utils.wording import kind_of_model, listing, numbered, plural
+from training_maps.utils.wording import kind_of_model, listing, numbered, plural, refits
 
 Verdict = Literal["stable", "fragile", "not known"]
 _CRITERION_PHRASES = {
@@ -171,11 +171,15 @@ def _limit(numbers: Mapping[str, Any]) -> Finding:
 
 
 def halves_agree(choice: Mapping[str, Any]) -> Finding:
-    """Whether halves of the runs agree on the states of a choice of `structure.json`."""
+    """Whether halves of the runs agree on the states of a choice of `structure.json`.
+
+    Its `scheme` says what stands in for halves where the runs are few.
+    """
+    some = refits(choice.get("scheme"))
     how_far = f"adjusted Rand index {choice['agreement']:.2f}, at worst {choice['worst']:.2f}"
     if choice["found_again"]:
-        return Finding("halves", False, f"halves of the runs agree on its states ({how_far})")
-    clause = f"halves of the runs agree on no number of states, and on these most ({how_far})"
+        return Finding("halves", False, f"{some} agree on its states ({how_far})")
+    clause = f"{some} agree on no number of states, and on these most ({how_far})"
     return Finding("halves", True, clause)
 
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from training_maps.analysis.semantics.outcomes import CONVERGENCE_TIME
+from training_maps.report.headline import map_shape
 from training_maps.report.paper import PAPER, PaperRow
 from training_maps.report.rendering import render
 from training_maps.report.summary import outlier_count, predictive_forks, read_summary
@@ -115,7 +116,8 @@ def _row(summary: Mapping[str, Any], paper: PaperRow | None) -> dict[str, Any]:
         "dissimilarity_index": summary["dissimilarity"]["index"],
         "dissimilarity_discrete": summary["dissimilarity"]["discrete"],
         "dissimilarity_means": summary["dissimilarity"]["means"],
-        "forking": summary["forking"],
+        "shape": map_shape(summary),
+        "forking": map_shape(summary) == "forking",
         "predictive_forks": " ".join(map(str, (summary["forks"] or {}).get("predicting", ()))),
         "detour_states": " ".join(map(str, summary["detour_states"])),
         "delays": " ".join(map(str, summary["delays"])),
@@ -150,9 +152,7 @@ def render_comparison(experiments: Sequence[Compared], page: Path) -> str:
         }
         for one in experiments
     ]
-    results = {
-        one.name: ExperimentResults.read(one.folder) for one in experiments if one.has_results
-    }
+    results = {one.name: _results_of(one) for one in experiments if one.has_results}
     return render(
         "comparison.html.j2",
         state_style=Markup(state_variables()),
@@ -184,7 +184,7 @@ def _coefficients(
             "paper": one.paper if one.paper and one.paper.coefficients else None,
         }
         for one in experiments
-        if one.summary["forking"]
+        if map_shape(one.summary) == "forking"
         and one.name in results
         and not results[one.name].coefficients.empty
     ]
@@ -208,6 +208,12 @@ def _histograms(
         svg = Markup(themed(inline_svg(figure, f"times-{i}", label, {})))
         drawn.append({"name": one.name, "svg": svg})
     return drawn
+
+
+def _results_of(one: Compared) -> ExperimentResults:
+    """An experiment's results, without what halves said of them before if its summary does not."""
+    results = ExperimentResults.read(one.folder)
+    return results if one.summary.get("refits") else results.without_halves()
 
 
 def _pairs(
@@ -252,7 +258,7 @@ def _side(one: Compared, results: ExperimentResults) -> dict[str, Any]:
         "description": one.description,
         # map_svg escapes what it writes.
         "svg": Markup(svg),
-        "facts": f"{'Forking' if results.forking else 'Linear'}: {plural(n_states, 'state')}, "
+        "facts": f"{map_shape(one.summary).capitalize()}: {plural(n_states, 'state')}, "
         f"{plural(n_transitions, 'transition')}, {plural(routes, 'route')} of "
         f"{plural(results.n_runs, 'run')}",
         "dissimilarity": one.summary["dissimilarity"]["index"],
@@ -262,12 +268,14 @@ def _side(one: Compared, results: ExperimentResults) -> dict[str, Any]:
 
 def pair_sentence(base: Mapping[str, Any], variant: Mapping[str, Any]) -> str:
     """What the variant's map and dissimilarity are beside the base's, in a sentence or two."""
-    does = {True: "forks", False: "is linear"}
-    shape = f"The map of {base['experiment']} {does[base['forking']]}, "
-    if base["forking"] != variant["forking"]:
-        shape += f"that of {variant['experiment']} {does[variant['forking']]}."
+    does = {"forking": "forks", "linear": "is linear", "no fork": "has no fork"}
+    too = {"forking": "and so does", "linear": "and so is", "no fork": "nor has"}
+    ours, other = map_shape(base), map_shape(variant)
+    shape = f"The map of {base['experiment']} {does[ours]}, "
+    if ours != other:
+        shape += f"that of {variant['experiment']} {does[other]}."
     else:
-        shape += f"and so {'does' if base['forking'] else 'is'} that of {variant['experiment']}."
+        shape += f"{too[ours]} that of {variant['experiment']}."
     low, high = base["dissimilarity"]["index"], variant["dissimilarity"]["index"]
     if low is None or high is None:
         return shape

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from training_maps.report.delays import what_delays
+from training_maps.training_map.elements import NOISE_ALONE
 from training_maps.training_map.paths import WHY_NOT_LINEAR
 from training_maps.utils.numbers import FOUND_AGAIN
-from training_maps.utils.wording import decimal, equals_p, listing, numbered, plural
+from training_maps.utils.wording import decimal, equals_p, listing, numbered, plural, refits
 
+#: With fewer runs, no evidence says little.
+FEW_RUNS = 10
 #: From this share of runs on that might take another way, it is weak evidence that none did.
 WEAK_EVIDENCE = 0.1
 
@@ -24,11 +28,22 @@ def headline(summary: dict[str, Any], significant: bool) -> list[str]:
         *(summary.get("structure_sentences") or ()),
         _what_ran(summary),
         *_what_choice(summary),
+        *_what_noise(summary),
         _what_shape(summary),
         *_what_forks(summary),
         *what_delays(summary),
         *_what_paper(summary, significant),
         *_what_outliers(summary),
+    ]
+
+
+def in_short(summary: dict[str, Any]) -> list[str]:
+    """What a terminal says of a summary: what ran, whether runs part, and what delays them."""
+    return [
+        *(summary.get("structure_sentences") or ())[:1],
+        _what_ran(summary),
+        _what_shape(summary),
+        *what_delays(summary),
     ]
 
 
@@ -58,21 +73,27 @@ def _what_choice(summary: dict[str, Any]) -> list[str]:
     return ["How many states there are is a fragile choice (see “Model selection”)."]
 
 
-def map_shape(summary: dict[str, Any]) -> str:
+def _what_noise(summary: dict[str, Any]) -> list[str]:
+    """The states that differ from a neighbour in noise alone."""
+    return [note["text"] for note in summary["notes"] if note["kind"] == NOISE_ALONE]
+
+
+def map_shape(summary: Mapping[str, Any]) -> str:
     """ "linear", "forking", or of a map that is neither "no fork": runs only end early or go back.
 
     A map is linear, by the paper, if all runs pass through the same states in the same order.
     """
-    if not summary["forking"]:
+    # A summary that does not say is of before, when `forking` was all that is not linear.
+    if summary.get("linear", not summary["forking"]):
         return "linear"
-    forks = summary["forks"]
+    forks = summary.get("forks")
     return "no fork" if forks is not None and not forks["states"] else "forking"
 
 
 def _what_shape(summary: dict[str, Any]) -> str:
     if summary["n_states"] == 1:
         return "With a single state the map has no transitions."
-    if summary["forking"]:
+    if map_shape(summary) != "linear":
         reasons = [n["text"] for n in summary["notes"] if n["kind"] == WHY_NOT_LINEAR]
         return reasons[0] if reasons else "The map forks: runs take different ways through it."
     return (
@@ -109,6 +130,7 @@ def _what_forks(summary: dict[str, Any]) -> list[str]:
     forks = summary["forks"]
     if not forks or not forks["states"]:
         return []
+    n_runs = summary["n_runs"]
     shares = forks.get("found_again") or ()
     known = [
         (state, share)
@@ -116,19 +138,22 @@ def _what_forks(summary: dict[str, Any]) -> list[str]:
         if share is not None
     ]
     sentences = []
+    some = refits(summary.get("refits"))
     if known:
         again = [state for state, share in known if share >= FOUND_AGAIN]
         sentences.append(
-            f"Most halves of the runs find the fork at {numbered('state', again)} again."
+            f"Most {some} find the fork at {numbered('state', again)} again."
             if again
-            else "Fewer than half of the halves of the runs find a fork of this map again."
+            else f"Fewer than half of the {some} find a fork of this map again."
         )
     if forks["tested"]:
         predicting = forks["predicting"]
         sentences.append(
-            f"The way taken from {numbered('state', predicting)} predicts when a run converges."
+            f"The branch that a run takes from {numbered('state', predicting)} predicts when it "
+            "converges."
             if predicting
-            else "Which way a run takes is not seen to predict when it converges."
+            else "We found no evidence that the branch a run takes predicts when it converges"
+            + (f" ({n_runs} runs: too few to tell)." if n_runs < FEW_RUNS else ".")
         )
     return sentences
 

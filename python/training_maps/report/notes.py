@@ -38,6 +38,9 @@ SHORT = {
         "selection",
         "The model has more parameters than checkpoints: its states may be chance.",
     ),
+    "noise_alone": Short(
+        "states", "A state differs from its neighbour in noise alone: it is no phase."
+    ),
     "few_runs": Short(
         "detours", "The runs are few for so many states: chance alone makes R² high."
     ),

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import platform
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from markupsafe import Markup
@@ -22,11 +18,19 @@ from training_maps.model_selection.stability_sentences import (
     within_margin,
 )
 from training_maps.report import sections
+from training_maps.report.beside import beside_block
 from training_maps.report.headline import headline
 from training_maps.report.notes import first_sentences, full_notes
 from training_maps.report.page_data import page_data, to_script
 from training_maps.report.page_figures import figures, maps, swatch
-from training_maps.report.rendering import render, source
+from training_maps.report.provenance import (
+    changed_settings,
+    files_beside,
+    files_of_figures,
+    flat,
+    provenance,
+)
+from training_maps.report.rendering import page_script, render, script_policy, source
 from training_maps.report.sections import (
     early_warning_block,
     reproducibility_block,
@@ -37,13 +41,9 @@ from training_maps.report.summary import summarise
 from training_maps.report.theme import state_variables
 from training_maps.results import ExperimentResults, Time
 from training_maps.training_map.posterior_gradient import POSTERIOR_GRADIENT
-from training_maps.utils.files import package_version
 from training_maps.utils.notes import Note
 
-_PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "hmmlearn", "matplotlib")
 _MOST_ROUTES = 30
-# The parts of the page's script, in the order in which they use each other.
-_SCRIPTS = ("model", "parts", "map", "controls", "chart", "curves", "timelines", "start")
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,8 @@ class _Material:
         summary: as `summarise` makes it.
         data: as `page_data` makes it.
         figures: every figure by its name, empty where there is nothing to show.
+        beside: another analysis of the same runs, if its map is to be shown beside this one.
+        defaults: of the settings; empty if they are not known.
     """
 
     results: ExperimentResults
@@ -80,6 +82,8 @@ class _Material:
     summary: Mapping[str, Any]
     data: Mapping[str, Any]
     figures: Mapping[str, Markup]
+    defaults: Mapping[str, Any]
+    beside: ExperimentResults | None = None
 
 
 def render_report(
@@ -87,6 +91,8 @@ def render_report(
     time: Time = "epoch",
     settings: Mapping[str, Any] | None = None,
     called: str | None = None,
+    beside: ExperimentResults | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> str:
     """The whole page as HTML.
 
@@ -95,7 +101,14 @@ def render_report(
         time: time axis, "epoch" or "step".
         settings: the experiment's settings, to be listed; may be nested.
         called: what the config calls the experiment, if that is not its name.
+        beside: another analysis of the same runs, whose map and colouring are shown too.
+        defaults: of the settings, so that the page can tell which of them differ.
+
+    Raises:
+        InputError: if the other analysis has no checkpoint that this one has.
     """
+    if settings and not settings.get("reproducibility", {}).get("halves", 1):
+        results = results.without_halves()
     axis = results.time_axis(time)
     notes = list(results.notes)
     if axis != time and results.logs:
@@ -108,6 +121,8 @@ def render_report(
         summary=summarise(results),
         data=page_data(results, axis),
         figures=figures(results, axis),
+        beside=beside,
+        defaults=defaults or {},
     )
     following = [
         *(section for make in _SECTIONS if (section := make(material)) is not None),
@@ -133,13 +148,14 @@ def render_report(
 
 def _page(material: _Material) -> dict[str, Any]:
     """What stands around header and sections."""
-    results, script = material.results, _script()
+    results, script = material.results, page_script()
     return {
         "experiment": results.experiment,
-        "policy": _policy(script),
+        "policy": script_policy(script),
         "style": Markup(f"{source('page.css')}\n{state_variables()}"),
         "script": Markup(script),
         "script_data": to_script(material.data),
+        "files": files_of_figures(results.folder),
         "swatches": {state: swatch(state) for state in results.states},
     }
 
@@ -169,7 +185,10 @@ def _explore(material: _Material, notes: Sequence[Mapping[str, str]]) -> Section
         {
             "maps": maps(results, material.time, data),
             "how_to_read_map": explain_map(
-                results.training_map, results.delay_states, results.rarely_found
+                results.training_map,
+                results.delay_states,
+                results.rarely_found,
+                results.reproducibility.get("scheme"),
             ),
             "n_states": len(results.states),
             "has_model": results.has_model,
@@ -337,14 +356,21 @@ def _selection(material: _Material) -> Section | None:
 
 
 def _structure(material: _Material) -> Section | None:
-    found = structure_block(material.results, material.settings)
+    found = structure_block(material.results)
     if not found:
         return None
     return Section("structure.html.j2", [("structure", "States or drift")], found)
 
 
+def _beside(material: _Material) -> Section | None:
+    if material.beside is None:
+        return None
+    shows = beside_block(material.results, material.beside, material.time)
+    return Section("beside.html.j2", [("beside", "Two maps")], shows)
+
+
 def _reproducibility(material: _Material) -> Section | None:
-    found = reproducibility_block(material.results, material.settings)
+    found = reproducibility_block(material.results)
     if not material.results.has_model or not found:
         return None
     return Section("reproducibility.html.j2", [("reproducibility", "Other seeds")], found)
@@ -367,7 +393,7 @@ def _early_warning(material: _Material) -> Section | None:
 def _metrics(material: _Material) -> Section | None:
     if not material.results.has_model:
         return None
-    shows = {"glossary": _glossary(material.results)}
+    shows = {"glossary": sections.glossary_rows(material.results)}
     return Section("metrics.html.j2", [("metrics", "Metrics")], shows)
 
 
@@ -377,8 +403,10 @@ def _made(material: _Material, called: str) -> Section:
         [("made", "How it was made")],
         {
             "command": _command(material.results, called),
-            "settings": list(_flatten(material.settings)),
-            "versions": _versions(),
+            "settings": list(flat(material.settings)),
+            "changed": changed_settings(material.settings, material.defaults),
+            "provenance": provenance(material.results),
+            "files": files_beside(material.results.folder),
         },
     )
 
@@ -386,6 +414,7 @@ def _made(material: _Material, called: str) -> Section:
 # The sections between the first and the last, in the page's order; some have nothing to show.
 _SECTIONS: tuple[Callable[[_Material], Section | None], ...] = (
     _structure,
+    _beside,
     _reproducibility,
     _states,
     _routes,
@@ -411,20 +440,6 @@ def _command(results: ExperimentResults, called: str) -> str:
     target = results.folder / "report.html"
     experiments = shlex.quote(f"experiments=[{called}]")
     return f"snakemake --cores all --config {experiments} -- {shlex.quote(str(target))}"
-
-
-def _script() -> str:
-    """The page's script: one module."""
-    return "\n".join(source(f"{name}.js") for name in _SCRIPTS)
-
-
-def _policy(script: str) -> str:
-    """The page's security policy: no request to anywhere, and no script but its own."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
 
 
 def _candidates(stability: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -453,43 +468,3 @@ def _restarts(results: ExperimentResults) -> list[dict[str, Any]]:
         {**row, "agreement": agreement[row["restart"]], "kept": row["restart"] == chosen["restart"]}
         for row in rows.sort_values("restart").to_dict("records")
     ]
-
-
-def _glossary(results: ExperimentResults) -> list[dict[str, str]]:
-    """Rows of the metrics that these runs have; a metric of the user's own has only its name."""
-    from training_maps.metrics.definitions import ALL_METRICS
-
-    known = {metric.column: metric for metric in ALL_METRICS}
-    rows = []
-    for column in results.training_map["metrics"]:
-        metric = known.get(column)
-        rows.append(
-            {
-                "column": column,
-                "symbol": metric.symbol if metric else column,
-                "formula": metric.formula if metric else "",
-                "meaning": metric.meaning if metric else "a metric of your own",
-            }
-        )
-    return rows
-
-
-def _flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings as pairs of a dotted key and a value's text."""
-    for key, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flatten(value, f"{prefix}{key}.")
-        elif isinstance(value, list):
-            yield f"{prefix}{key}", ", ".join(map(str, value))
-        else:
-            yield f"{prefix}{key}", str(value)
-
-
-def _versions() -> dict[str, str]:
-    versions = {"training-maps": package_version(), "Python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "unknown"
-    return versions

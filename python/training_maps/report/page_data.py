@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from training_maps.figures.dissimilarity import distance_matrix, order_by_similarity
 from training_maps.figures.loss_by_state import featured_runs
+from training_maps.figures.map.plan import per_checkpoint
 from training_maps.figures.map.table import format_change, gradient_arrow
 from training_maps.figures.symbols import metric_symbol
 from training_maps.results import ExperimentResults, Time
@@ -25,6 +27,8 @@ from training_maps.utils.wording import amount, decimal, interval, p_value, plur
 #: More values than these, of logs and of metrics, are thinned out: 4 bytes each, 4/3 in base64.
 MOST_LOG_VALUES = 400_000
 MOST_METRIC_VALUES = 700_000
+#: The heat map tells its numbers of at most so many runs.
+MOST_HEAT_RUNS = 300
 #: A run's curve is not thinned below this; instead fewer runs have curves.
 FEWEST_POINTS = 200
 _MOST_FEATURES = 3
@@ -57,6 +61,7 @@ def page_data(results: ExperimentResults, time: Time) -> dict[str, Any]:
             "threshold": results.threshold,
         },
         "metrics": [{"column": column, "symbol": metric_symbol(column)} for column in metrics],
+        "distances": _distances(results),
         "runs": runs,
         "axes": axes.encoded,
         "notes": [sentence for sentence in said if sentence],
@@ -96,6 +101,7 @@ def state_facts(results: ExperimentResults, time: Time) -> list[dict[str, Any]]:
         rows += _coefficient_rows(results, coefficients.get(number))
         marks = ["delay"] if number in results.delay_states else []
         marks += ["fork"] if number in forks else []
+        marks += ["noise alone"] if state.get("noise_of") is not None else []
         facts.append({"state": number, "marks": marks, "rows": rows})
     return facts
 
@@ -134,7 +140,7 @@ def edge_facts(results: ExperimentResults) -> list[dict[str, Any]]:
             "from": edge["from"],
             "to": edge["to"],
             "rows": [
-                ("probability", p_value(edge["probability"])),
+                ("per checkpoint", per_checkpoint(edge["probability"])),
                 ("runs", f"{edge['n_runs']} of {results.n_runs}"),
                 ("uses", str(edge["n_uses"])),
                 *_found_again_rows(results, "transitions", (edge["from"], edge["to"])),
@@ -193,6 +199,16 @@ def _runs(results: ExperimentResults, time: Time, axes: _Axes) -> list[dict[str,
             run["converged"] = {"time": when, "text": f"{time} {amount(when)}", "yes": reached}
         runs.append(run)
     return runs
+
+
+def _distances(results: ExperimentResults) -> dict[str, Any] | None:
+    """The heat map's runs in its order, and their distances: the rows of the upper triangle."""
+    if not 1 < results.n_runs <= MOST_HEAT_RUNS or results.dissimilarity.empty:
+        return None
+    seeds, matrix = distance_matrix(results.dissimilarity, "index")
+    order = order_by_similarity(matrix)
+    upper = matrix[np.ix_(order, order)][np.triu_indices(len(order), 1)]
+    return {"seeds": [seeds[i] for i in order], "values": _floats(upper)}
 
 
 def _metrics(results: ExperimentResults) -> list[str]:

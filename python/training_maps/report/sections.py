@@ -11,7 +11,7 @@ from training_maps.figures.phase_transitions import shown_coincidences
 from training_maps.result_tables import GROUND_DISTANCES
 from training_maps.results import ExperimentResults, Time
 from training_maps.structure.sentences import choice_sentence
-from training_maps.utils.wording import NONE, decimal, equals_p, interval, listing, plural
+from training_maps.utils.wording import decimal, equals_p, interval, listing, plural
 
 # What comes first in how many runs: the keys of `order` in phase_transitions.json, and what one run
 # does, and several do.
@@ -156,6 +156,25 @@ def _p(value: float | None) -> str:
     return "p not known" if value is None else equals_p(value)
 
 
+def glossary_rows(results: ExperimentResults) -> list[dict[str, str]]:
+    """Rows of the metrics that these runs have; a metric of the user's own has only its name."""
+    from training_maps.metrics.definitions import ALL_METRICS
+
+    known = {metric.column: metric for metric in ALL_METRICS}
+    rows = []
+    for column in results.training_map["metrics"]:
+        metric = known.get(column)
+        rows.append(
+            {
+                "column": column,
+                "symbol": metric.symbol if metric else column,
+                "formula": metric.formula if metric else "",
+                "meaning": metric.meaning if metric else "a metric of your own",
+            }
+        )
+    return rows
+
+
 def outlier_rows(results: ExperimentResults) -> list[dict[str, Any]]:
     """The outlier runs: their route, and how far they are from the others on average."""
     routes = {
@@ -206,22 +225,17 @@ _RUNGS = {
 }
 
 
-def structure_block(
-    results: ExperimentResults, settings: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    """The ladder of models with and without states, for its section; {} where nobody looked.
-
-    A file that lies there from before is passed over if the settings no longer ask for halves.
-    """
+def structure_block(results: ExperimentResults) -> dict[str, Any]:
+    """The ladder of models with and without states, for its section; {} where nobody looked."""
     found = results.structure
-    if not found or found["verdict"] is None or not _has_halves(settings):
+    if not found or found["verdict"] is None:
         return {}
     rows = [
         {
             "name": name,
             **found["rungs"][rung],
             "model": (found["rungs"][rung]["model"] or "").replace("_", " "),
-            "interval": _interval(found["rungs"][rung]),
+            "interval": interval([found["rungs"][rung][end] for end in ("low", "high")], 2),
         }
         for rung, name in _RUNGS.items()
     ]
@@ -229,25 +243,10 @@ def structure_block(
     return {"sentence": found["sentence"], "rows": rows, "choice": choice}
 
 
-def _interval(rung: Mapping[str, Any]) -> str:
-    if rung["low"] is None:
-        return NONE
-    return f"{rung['low']:.2f} to {rung['high']:.2f}"
-
-
-def _has_halves(settings: Mapping[str, Any] | None) -> bool:
-    return not settings or bool(settings.get("reproducibility", {}).get("halves", 1))
-
-
-def reproducibility_block(
-    results: ExperimentResults, settings: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    """What halves of the runs agree on, and what of the map they have; empty if there are none.
-
-    A file that lies there from before is passed over if the settings no longer ask for it.
-    """
+def reproducibility_block(results: ExperimentResults) -> dict[str, Any]:
+    """What halves of the runs agree on, and what of the map they have; empty if there are none."""
     found = results.reproducibility
-    if not found or not _has_halves(settings):
+    if not found:
         return {}
     parts = found["found"] or {}
     rows = [

@@ -11,9 +11,9 @@ from training_maps.analysis.dissimilarity import trajectory_dissimilarity
 from training_maps.analysis.reproducibility.sentences import verdict_sentence
 from training_maps.model_selection.stability_sentences import same_candidate
 from training_maps.report.delays import delay_sizes
-from training_maps.report.headline import map_shape
+from training_maps.report.headline import in_short, map_shape
 from training_maps.results import ExperimentResults
-from training_maps.structure.sentences import map_sentence
+from training_maps.structure.sentences import is_judged, map_sentence
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, read_json
 from training_maps.utils.wording import NONE, decimal, p_value
@@ -52,7 +52,6 @@ _HEADER = (
     "predictive forks",
     "delays",
     "outliers",
-    "report",
 )
 
 
@@ -68,7 +67,8 @@ def summarise(results: ExperimentResults) -> dict[str, Any]:
         "p_value": results.regression.get("p_value"),
         "outcome": _outcome(results),
         "dissimilarity": trajectory_dissimilarity(results.dissimilarity),
-        "forking": results.forking,
+        "linear": not results.forking,
+        "forking": results.forking and not (results.forks and not results.forks["forks"]),
         "forks": _forks(results),
         "detour_states": results.detour_states,
         "delays": delays,
@@ -78,8 +78,10 @@ def summarise(results: ExperimentResults) -> dict[str, Any]:
         "selection": _selection(results.stability),
         "choice": _choice(results.stability, results.structure.get("verdict")),
         "structure": results.structure.get("verdict"),
+        "structure_is_judged": is_judged(results.structure) if results.structure else None,
         "structure_sentences": structure_sentences(results),
         "reproducibility": _reproducibility(results.reproducibility),
+        "refits": results.reproducibility.get("scheme"),
         "reproducibility_sentence": verdict_sentence(results.reproducibility),
         "notes": [note.to_dict() for note in results.notes],
         "made_by": made_by(),
@@ -192,8 +194,14 @@ def read_summary(path: str | os.PathLike[str]) -> dict[str, Any]:
     return dict(summary)
 
 
+def _structure(summary: dict[str, Any]) -> str:
+    """The verdict, with a question mark where the runs are too few for one."""
+    doubt = "?" if summary.get("structure_is_judged") is False else ""
+    return f"{summary['structure']}{doubt}" if summary["structure"] else NONE
+
+
 def terminal_table(paths: Sequence[Path]) -> str:
-    """Summaries as aligned lines for the terminal, and where each report is."""
+    """Summaries as aligned lines for the terminal."""
     rows = [_HEADER]
     for path in paths:
         summary = read_summary(path)
@@ -202,7 +210,7 @@ def terminal_table(paths: Sequence[Path]) -> str:
                 summary["experiment"],
                 str(summary["n_runs"]),
                 NONE if summary["n_converged"] is None else str(summary["n_converged"]),
-                summary["structure"] or NONE,
+                _structure(summary),
                 str(summary["n_states"]),
                 summary["selection"]["verdict"] if summary["selection"] else NONE,
                 decimal(summary["reproducibility"]["states"], 2),
@@ -213,7 +221,6 @@ def terminal_table(paths: Sequence[Path]) -> str:
                 predictive_forks(summary),
                 " ".join(map(str, summary["delays"])) or NONE,
                 outlier_count(summary),
-                str(path.parent / "report.html"),
             )
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
@@ -225,3 +232,15 @@ def terminal_table(paths: Sequence[Path]) -> str:
         ).rstrip()
         for row in rows
     )
+
+
+def terminal_findings(paths: Sequence[Path]) -> str:
+    """What was found in each experiment, in a few sentences, and where its report is."""
+    parts = []
+    for path in paths:
+        summary = read_summary(path)
+        parts.append(
+            f"{summary['experiment']}: {' '.join(in_short(summary))}\n"
+            f"  {path.parent / 'report.html'}"
+        )
+    return "\n".join(parts)

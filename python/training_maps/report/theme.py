@@ -12,18 +12,18 @@ from training_maps.figures.style import ACCENT, FAINT, GREY, INK, STATE_COLOURS,
 
 DARK_GROUND = "#1d232a"
 DARK_STATE_COLOURS = (
-    "#785fc0",
-    "#fff04b",
-    "#00bd72",
-    "#e14e00",
-    "#80deff",
-    "#a636e6",
-    "#4d759e",
-    "#d8bb54",
-    "#db63ff",
-    "#836e60",
-    "#c3c1c3",
-    "#ba4b30",
+    "#7454e1",
+    "#fff94a",
+    "#2fbb7e",
+    "#e2500b",
+    "#81deff",
+    "#c473f6",
+    "#477da7",
+    "#d6b142",
+    "#af6684",
+    "#836c5a",
+    "#c5c1c5",
+    "#b94b2f",
 )
 # What figures draw with, and the page's variables for it.
 _VARIABLES = {

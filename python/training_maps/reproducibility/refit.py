@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -25,12 +24,11 @@ from training_maps.hmm.observations import Observations
 from training_maps.hmm.predictive import foretold
 from training_maps.model_selection.criteria import Candidate
 from training_maps.model_selection.fit import fit_hmm
-from training_maps.model_selection.fitted import SCORE_COLUMNS
+from training_maps.model_selection.fitted import SCORE_COLUMNS, read_arrays
 from training_maps.model_selection.restarts import numbered_path
 from training_maps.reproducibility.halves import Scheme, observations_of, runs_of, scheme_of
 from training_maps.settings.sections import FitSettings
 from training_maps.structure.field import foretold_by_fields
-from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, replace_when_whole
 from training_maps.utils.numbers import Floats
 
@@ -105,22 +103,7 @@ class HalfFit:
         Raises:
             InputError: if the file is missing, broken, or of other observations than `obs`.
         """
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                saved = {name: file[name] for name in file.files}
-            digest = str(saved["observations"])
-            loaded = cls._of(saved)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise InputError(f"{path}: the half cannot be read ({reason})") from error
-        except (ValueError, TypeError, LookupError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path}: is no half of 'training-maps half' ({error})") from error
-        if digest != obs.digest:
-            raise InputError(
-                f"{path}: this half is of other observations than those given; fit it again with "
-                "'training-maps half'"
-            )
-        return loaded
+        return read_arrays(path, obs, cls._of, "half", "half")
 
     @classmethod
     def _of(cls, saved: Mapping[str, NDArray[Any]]) -> Self:

@@ -125,6 +125,19 @@ class FitSettings:
         exclusiveMinimum=0,
         maximum=1,
     )
+    minimum_stay: int = setting(
+        1,
+        "checkpoints that a run stays in a state at least; takes away returns that are shorter, "
+        "whether noise or an event of training makes them",
+        minimum=1,
+        maximum=100,
+    )
+    stay_prior: float = setting(
+        0,
+        "imagined checkpoints of each state after which runs stay; of states that hardly differ, "
+        "runs then keep to one",
+        minimum=0,
+    )
     max_iterations: int = setting(500, "EM iterations at most", minimum=1)
     tolerance: float = setting(
         0.01,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from training_maps.utils.wording import kind_of_model
+from training_maps.utils.wording import kind_of_model, refits
 
 _WHAT = {
     "phases": "Training has phases: states as ways of moving foretell",
@@ -22,14 +22,33 @@ def verdict_sentence(structure: Mapping[str, Any]) -> str:
     verdict, gains = structure["verdict"], structure["gains"]
     if verdict is None:
         return "Whether there are states at all is not known: no run could be held out."
+    if not is_judged(structure):
+        return (
+            "These runs are too few to tell whether training goes through states or drifts "
+            f"({_amount(_nearest(gains))})."
+        )
     if verdict == "drift":
-        better = max(("autoregressive", "gaussian"), key=lambda name: _mean(gains[name]))
         return (
             "Training drifts: states are not seen to foretell runs better than a smooth drift "
-            f"({_amount(gains[better])})."
+            f"({_amount(_nearest(gains))})."
         )
     gain = gains["autoregressive" if verdict == "phases" else "gaussian"]
     return f"{_WHAT[verdict]} other runs better than smooth drift ({_amount(gain)})."
+
+
+def is_judged(structure: Mapping[str, Any]) -> bool:
+    """Whether the verdict is one: of few runs, drift may only mean that nothing is known.
+
+    With fewer than three runs that judge there is no interval. Where single runs were left out, in
+    place of halves, a drift is one only if the whole interval of what states gain is below 0.
+
+    Args:
+        structure: as in `structure.json`.
+    """
+    if structure["verdict"] != "drift":
+        return structure["verdict"] is not None
+    high = _nearest(structure["gains"])["high"]
+    return high is not None and (structure.get("scheme") != "leave_one_out" or high < 0)
 
 
 def map_sentence(structure: Mapping[str, Any], model: str, n_states: int) -> str | None:
@@ -44,7 +63,8 @@ def map_sentence(structure: Mapping[str, Any], model: str, n_states: int) -> str
     if verdict is None or n_states == 1:
         return None
     if verdict == "drift":
-        return f"The {n_states} states below are slices of that drift."
+        are = "are slices of that drift" if is_judged(structure) else "may be slices of a drift"
+        return f"The {n_states} states below {are}."
     wanted = "gaussian" if verdict == "regions" else "autoregressive"
     if wanted in model:
         return None
@@ -65,9 +85,19 @@ def choice_sentence(structure: Mapping[str, Any]) -> str:
     choice = structure["choice"]
     of = f"{choice['n_states']} {kind_of_model(choice['model'])} states"
     agree = f"adjusted Rand index {choice['agreement']:.2f}, at worst {choice['worst']:.2f}"
+    some = refits(structure.get("scheme"))
+    some = some[0].upper() + some[1:]
     if choice["found_again"]:
-        return f"Halves of the runs agree on {of} ({agree})."
-    return f"Halves of the runs agree on no number of states; most on {of} ({agree})."
+        return f"{some} agree on {of} ({agree})."
+    return f"{some} agree on no number of states; most on {of} ({agree})."
+
+
+def _nearest(gains: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The gain of the kind of states that comes nearest to what has none, or beats it."""
+    better: Mapping[str, Any] = max(
+        (gains["autoregressive"], gains["gaussian"]), key=lambda gain: _mean(gain)
+    )
+    return better
 
 
 def _mean(gain: Mapping[str, Any]) -> float:

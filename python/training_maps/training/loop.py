@@ -13,7 +13,7 @@ import dataclasses
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,19 @@ import numpy as np
 import torch
 
 from training_maps.training import resume
+from training_maps.training.alone import Alone
+from training_maps.training.devices import choose_device, described, use_precision
 from training_maps.training.examples import Examples
-from training_maps.training.networks import Alone, Networks, SideBySide, measured
+from training_maps.training.host_copies import Arrays, HostCopies
+from training_maps.training.networks import Networks, measured
 from training_maps.training.random_streams import Streams, noise_state, restore_noise
 from training_maps.training.recipe import Recipe, checkpoint_steps
-from training_maps.training.records import Record, Recorder, Recording
+from training_maps.training.record_log import Record
+from training_maps.training.records import Recorder, Recording
 from training_maps.training.seed_blocks import train_block
+from training_maps.training.side_by_side import SideBySide
 from training_maps.training.tasks import Task
 from training_maps.utils.code_digest import stage_digest
-from training_maps.utils.errors import InputError
 from training_maps.utils.locks import only_writer
 from training_maps.utils.progress import Progress
 from training_maps.utils.seeds import format_seeds
@@ -67,7 +71,7 @@ def train(
             the same runs.
     """
     device = choose_device(device)
-    _use_precision(recipe.precision)
+    use_precision(recipe.precision)
 
     def prepared(block: list[int], folder: Path) -> Training:
         return Training(task, task_name, recipe, block, recording, device, folder)
@@ -100,13 +104,15 @@ class Training:
         self.networks = make_networks(task, streams, recipe, device)
         self.steps = checkpoint_steps(recipe, self.examples.steps_per_epoch)
         self._folder = folder
-        self.recorder = Recorder(seeds, task_name, recording, self._folder, self.steps[-1])
+        last, threads = self.steps[-1], torch.get_num_threads()
+        self.recorder = Recorder(seeds, task_name, recording, self._folder, last, threads)
         self._name = f"{task_name}, seeds {format_seeds(seeds)} on {device}"
         self.settings = {
             **dataclasses.asdict(task),
             **dataclasses.asdict(recipe),
             "steps_per_epoch": self.examples.steps_per_epoch,
             "device": device,
+            **described(device),
             "torch": torch.__version__,
         }
         self._identity = {
@@ -114,6 +120,7 @@ class Training:
             "seeds": seeds,
             "steps_per_epoch": self.examples.steps_per_epoch,
         }
+        self._copies = HostCopies(device)
         self._writer = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
         self._saved = time.monotonic()
@@ -174,9 +181,9 @@ class Training:
             for row in running
         ]
         # Copies, as training goes on while they are written; a failure shows at the next one.
-        tensors = self._copied_tensors()
+        copied = self._copies.take(self.networks.tensors())
         self._written()
-        self._writing = self._writer.submit(self.recorder.record, running, lines, tensors)
+        self._writing = self._writer.submit(self._record, running, lines, copied)
         for row in running:
             self._count_down(self.recorder.records[row], float(eval_accuracy[row]))
         if time.monotonic() - self._saved >= resume.SAVE_EVERY:
@@ -186,9 +193,11 @@ class Training:
             f"mean accuracy {np.mean(train_accuracy):.3f} (evaluation {np.mean(eval_accuracy):.3f})"
         )
 
-    def _copied_tensors(self) -> dict[str, np.ndarray]:
-        """All networks' tensors as they are now: arrays (n_runs, *shape) by name."""
-        return {name: _copy(value) for name, value in self.networks.tensors().items()}
+    def _record(
+        self, running: list[int], lines: list[dict[str, float]], copied: Callable[[], Arrays]
+    ) -> None:
+        """Record a checkpoint, once its tensors are in main memory."""
+        self.recorder.record(running, lines, copied())
 
     def _count_down(self, record: Record, eval_accuracy: float) -> None:
         """End a run early if the recipe says so: so many checkpoints after it was good enough."""
@@ -206,12 +215,11 @@ class Training:
     def _save(self, step: int) -> None:
         """Save everything needed to resume from `step`."""
         self._written()
-        records = [dataclasses.asdict(record) for record in self.recorder.records]
         positions = self.examples.positions(step)
         state = {
             "step": step,
             "networks": self.networks.state(),
-            "records": json.dumps(records),
+            "records": self.recorder.saved(),
             "positions": json.dumps(positions),
             "noise": noise_state(self.device),
         }
@@ -222,18 +230,15 @@ class Training:
         """Go back to the saved state, if there is one; return its step, or None."""
         state = resume.load(self._folder, self._identity, self.device)
         if state is not None:
-            records = [Record(**record) for record in json.loads(state["records"])]
-            fresh, self.recorder.records = self.recorder.records, records
-            gone = self.recorder.missing()
+            gone = self.recorder.restore(state["records"])
             if gone is None:
-                start = self._copied_tensors()
+                start = self._copies.take(self.networks.tensors())()
                 self.networks.restore(state["networks"])
-                self.recorder.go_on(start, self._copied_tensors())
+                self.recorder.go_on(start, self._copies.take(self.networks.tensors())())
                 self.examples.restore(json.loads(state["positions"]))
                 restore_noise(state["noise"])
                 logger.info("%s: going on from step %d", self._name, state["step"])
                 return int(state["step"])
-            self.recorder.records = fresh
             logger.warning("%s is missing: training starts from the beginning", gone)
         resume.clear(self._folder)
         return None
@@ -246,26 +251,6 @@ def make_networks(task: Task, streams: Sequence[Streams], recipe: Recipe, device
         return SideBySide(task, networks, recipe, device)
     (network,) = networks
     return Alone(task, network, recipe, device)
-
-
-def choose_device(device: str) -> str:
-    """Resolve "auto" to "cuda" where there is a GPU, else "cpu".
-
-    Raises:
-        InputError: if "cuda" is asked for and not there.
-    """
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device {device}: torch finds no CUDA GPU here; use --device cpu or auto")
-    return device
-
-
-def _use_precision(precision: str) -> None:
-    """Let a GPU multiply float32 matrices in TensorFloat-32, or forbid it, convolutions too."""
-    allowed = precision != "float32"
-    torch.set_float32_matmul_precision("high" if allowed else "highest")
-    torch.backends.cudnn.allow_tf32 = allowed
 
 
 def _identity(task: Task, recipe: Recipe, recording: Recording, device: str) -> dict[str, Any]:
@@ -284,12 +269,6 @@ def _code_behind(task: Task) -> str:
     """A digest of the code that training runs, the task's own with it if the package has it."""
     package, _, name = type(task).__module__.rpartition(".")
     return stage_digest("train", task=name if package == "training_maps.training.tasks" else None)
-
-
-def _copy(tensor: torch.Tensor) -> np.ndarray:
-    """The values of `tensor` now, in main memory, whatever happens to it afterwards."""
-    copied: np.ndarray = tensor.detach().cpu().numpy()
-    return copied if tensor.is_cuda else copied.copy()
 
 
 __all__ = ["Recipe", "Recording", "Training", "checkpoint_steps", "choose_device", "train"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,8 @@ class Streams:
 
     `data`, `batches` and `augmentation` are NumPy generators on the host, whatever the device, so
     that a GPU sees the same examples in the same order as a CPU. What a network draws while it
-    trains (dropout) comes from torch's generators, which `noise` seeds.
+    trains (dropout) comes from the generators that a process has one of, torch's as a rule; `noise`
+    seeds them.
     """
 
     def __init__(self, seed: int) -> None:
@@ -38,13 +41,23 @@ class Streams:
 
     @contextmanager
     def noise(self, device: str) -> Iterator[None]:
-        """Within this block torch's generators are the seed's; afterwards they are as they were."""
+        """Within this block a process's generators are the seed's; afterwards as they were.
+
+        They are torch's on the host and, for a GPU, on the device, Python's, and NumPy's old one.
+        """
         on_gpu = device.startswith("cuda")
+        before = random.getstate(), numpy_state()
         with torch.random.fork_rng(devices=[torch.cuda.current_device()] if on_gpu else []):
             torch.default_generator.manual_seed(self._noise)
             if on_gpu:
                 torch.cuda.manual_seed(self._noise)
-            yield
+            random.seed(self._noise)
+            np.random.seed(self._noise % 2**32)  # noqa: NPY002  # the one a network may draw from
+            try:
+                yield
+            finally:
+                random.setstate(before[0])
+                _set_numpy_state(before[1])
 
     def state(self) -> dict[str, Any]:
         """Where the generators that training draws from are; JSON can hold it."""
@@ -59,16 +72,33 @@ class Streams:
         self.augmentation.bit_generator.state = state["augmentation"]
 
 
-def noise_state(device: str) -> dict[str, torch.Tensor]:
-    """Where torch's generators are, from which networks draw while they train."""
-    state = {"cpu": torch.get_rng_state()}
+def noise_state(device: str) -> dict[str, Any]:
+    """Where the generators are from which networks draw while they train: tensors, and JSON."""
+    state = {
+        "cpu": torch.get_rng_state(),
+        "python": json.dumps(random.getstate()),
+        "numpy": json.dumps(numpy_state()),
+    }
     if device.startswith("cuda"):
         state["cuda"] = torch.cuda.get_rng_state()
     return state
 
 
-def restore_noise(state: dict[str, torch.Tensor]) -> None:
-    """Put torch's generators back to where `state` says."""
+def restore_noise(state: dict[str, Any]) -> None:
+    """Put those generators back to where `state` says."""
     torch.set_rng_state(state["cpu"].cpu())
+    version, numbers, gauss = json.loads(state["python"])
+    random.setstate((version, tuple(numbers), gauss))
+    _set_numpy_state(json.loads(state["numpy"]))
     if "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"].cpu())
+
+
+def numpy_state() -> list[Any]:
+    """Where NumPy's global generator is; JSON can hold it."""
+    kind, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002
+    return [kind, np.asarray(keys).tolist(), *rest]
+
+
+def _set_numpy_state(state: list[Any]) -> None:
+    np.random.set_state(tuple(state))  # noqa: NPY002

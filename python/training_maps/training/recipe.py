@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from training_maps.settings.fields import setting
+from training_maps.utils.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,7 @@ class Recipe:
 
     optimizer: str = setting("sgd", "torch's optimiser of this name", enum=["sgd", "adamw"])
     learning_rate: float = setting(0.1, "learning rate", exclusiveMinimum=0)
+    momentum: float = setting(0.0, "momentum of sgd", minimum=0, exclusiveMaximum=1)
     weight_decay: float = setting(0.0, "weight decay", minimum=0)
     batch_size: int = setting(32, "examples in a batch", minimum=1)
     unit: str = setting(
@@ -40,6 +42,14 @@ class Recipe:
     compile: bool = setting(
         False, "compile the network (torch.compile): pays off in long training on a GPU"
     )
+
+    def __post_init__(self) -> None:
+        """Refuse settings that contradict each other."""
+        if self.momentum and self.optimizer != "sgd":
+            raise InputError(
+                f"momentum ({self.momentum}) is sgd's, and the optimizer is {self.optimizer}; "
+                "leave momentum out, or take sgd"
+            )
 
 
 def checkpoint_steps(recipe: Recipe, steps_per_epoch: int) -> list[int]:

@@ -6,10 +6,11 @@ the run is complete, so that a run that is there is whole.
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,6 +38,7 @@ from training_maps.runs.checkpoints import (
     write_manifest,
 )
 from training_maps.settings.sections import MetricsSettings
+from training_maps.training.record_log import Record, RecordLog
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, write_table
 
@@ -44,6 +46,7 @@ logger = logging.getLogger("training_maps")
 
 TRAINING_LOG = "training_log.parquet"
 METRICS = "metrics.parquet"
+RECORDS = "records.jsonl"
 What = Literal["checkpoints", "metrics"]
 
 
@@ -67,29 +70,24 @@ class Recording:
     overrides: Overrides = NO_OVERRIDES
 
 
-@dataclass
-class Record:
-    """What has been recorded of one seed's run so far."""
-
-    seed: int
-    log: list[dict[str, float]] = field(default_factory=list)
-    digests: list[str] = field(default_factory=list)
-    metrics: list[dict[str, float]] = field(default_factory=list)
-    non_finite: dict[str, Any] | None = None
-    further: int | None = None
-    """Checkpoints still to come before the run ends early; None until it is sure to."""
-
-
 class Recorder:
     """Records the runs of one seed or more in a working folder, and moves them to their places."""
 
     def __init__(
-        self, seeds: list[int], task_name: str, recording: Recording, folder: Path, last_step: int
+        self,
+        seeds: list[int],
+        task_name: str,
+        recording: Recording,
+        folder: Path,
+        last_step: int,
+        threads: int | None = None,
     ) -> None:
-        """Begin records of `seeds` in the working folder `folder`."""
+        """Begin records of `seeds` in the working folder `folder`; metrics take `threads`."""
+        self._threads = threads
         self._task_name, self._recording, self._folder = task_name, recording, folder
         self._last_step = last_step
         self.records = [Record(seed) for seed in seeds]
+        self._logs = self._new_logs()
         self._selection: ParameterSelection | None = None
         self._columns = metric_columns(recording.columns)
         # All runs' tensors at their first checkpoint and at the one before, for distances.
@@ -100,6 +98,33 @@ class Recorder:
     def measures_distances(self) -> bool:
         """Whether distances from other checkpoints are among the metrics that are recorded."""
         return self._recording.what == "metrics" and not set(DISTANCES).isdisjoint(self._columns)
+
+    def saved(self) -> str:
+        """What has been recorded so far, put on disk: what `restore` needs to find it again."""
+        pairs = zip(self._logs, self.records, strict=True)
+        return json.dumps([log.add(record) for log, record in pairs])
+
+    def restore(self, saved: str) -> Path | None:
+        """Take up the records that `saved` returned; or return a file of them that is gone."""
+        fresh = self.records
+        self.records = []
+        for log, of_run in zip(self._logs, json.loads(saved), strict=True):
+            record = log.read(of_run)
+            if record is None:
+                gone: Path | None = log.path
+                break
+            self.records.append(record)
+        else:
+            gone = self._missing()
+        if gone is not None:
+            self.records = fresh
+            self._logs = self._new_logs()
+        return gone
+
+    def _new_logs(self) -> list[RecordLog]:
+        """For each run, the file of its record, to be begun."""
+        folders = [run_folder(self._folder, record.seed) for record in self.records]
+        return [RecordLog(folder / RECORDS) for folder in folders]
 
     def go_on(self, start: Mapping[str, Any], previous: Mapping[str, Any]) -> None:
         """Take up metrics where they were: from the tensors at the start and at the last one."""
@@ -121,17 +146,17 @@ class Recorder:
         Raises:
             InputError: if metrics are recorded, a weight is not finite, and that is to stop.
         """
-        for row, line in zip(rows, measurements, strict=True):
+        own = [_of_run(tensors, row) for row in rows]
+        if self._recording.what == "metrics":
+            self._record_metrics(rows, measurements, own)
+        for row, line, of_run in zip(rows, measurements, own, strict=True):
             record = self.records[row]
-            own = _of_run(tensors, row)
-            step, epoch = int(line["step"]), line["epoch"]
-            if self._recording.what == "metrics":
-                self._record_metrics(record, row, step, own)
-            else:
-                self._warn_if_diverged(record, step, own)
+            if self._recording.what == "checkpoints":
+                step = int(line["step"])
+                self._warn_if_diverged(record, step, of_run)
                 digest = write_checkpoint(
-                    self._checkpoints(record.seed) / step_file(step, self._last_step),
-                    own, task=self._task_name, seed=record.seed, step=step, epoch=epoch,
+                    self._checkpoints(record.seed) / step_file(step, self._last_step), of_run,
+                    task=self._task_name, seed=record.seed, step=step, epoch=line["epoch"],
                 )  # fmt: skip
                 record.digests.append(digest)
             record.log.append(line)
@@ -139,23 +164,51 @@ class Recorder:
             self._start, self._previous = self._start or tensors, tensors
 
     def _record_metrics(
-        self, record: Record, row: int, step: int, tensors: dict[str, np.ndarray]
+        self,
+        rows: list[int],
+        measurements: list[dict[str, float]],
+        tensors: list[dict[str, np.ndarray]],
     ) -> None:
-        """A row of metrics, unless the run's table has ended at a value that is not finite."""
-        if record.non_finite is not None:
+        """A row of metrics of each run whose table has not ended at a value that is not finite."""
+        taken = [
+            (row, int(line["step"]), of_run)
+            for row, line, of_run in zip(rows, measurements, tensors, strict=True)
+            if self.records[row].non_finite is None
+        ]
+        if not taken:
             return
-        selection = self._select(tensors)
-        values, culprit = tensor_metrics(tensors, selection)
-        if values is not None:
-            if self.measures_distances:
-                start, previous = (
-                    tensors if them is None else _of_run(them, row)
-                    for them in (self._start, self._previous)
-                )
-                values |= tensor_distances(tensors, start, previous, selection)
-            values |= self._plugin_metrics(tensors, f"seed {record.seed}, step {step}")
-            record.metrics.append({"step": step, **values})
-            return
+        selection = self._select(taken[0][2])
+        tails = "tail_exponent" in self._columns
+        own = [of_run for _, _, of_run in taken]
+        found = tensor_metrics(own, selection, tails=tails, threads=self._threads)
+        finite = []
+        for (row, step, of_run), (values, culprit) in zip(taken, found, strict=True):
+            if values is None:
+                self._note_non_finite(self.records[row], step, culprit)
+            else:
+                finite.append((row, step, of_run, values))
+        distances = self._distances([(row, of_run) for row, _, of_run, _ in finite])
+        for (row, step, of_run, values), apart in zip(finite, distances, strict=True):
+            record = self.records[row]
+            plugged = self._plugin_metrics(of_run, f"seed {record.seed}, step {step}")
+            record.metrics.append({"step": step, **values, **apart, **plugged})
+
+    def _distances(
+        self, runs: list[tuple[int, dict[str, np.ndarray]]]
+    ) -> Sequence[Mapping[str, float]]:
+        """Of some runs, the distances from earlier tensors, if they are asked for."""
+        if not self.measures_distances:
+            return [{} for _ in runs]
+        start, previous = (
+            [of_run if them is None else _of_run(them, row) for row, of_run in runs]
+            for them in (self._start, self._previous)
+        )
+        assert self._selection is not None
+        own = [of_run for _, of_run in runs]
+        return tensor_distances(own, start, previous, self._selection, threads=self._threads)
+
+    def _note_non_finite(self, record: Record, step: int, culprit: str | None) -> None:
+        """End a run's table of metrics here, or training as a whole."""
         record.non_finite = {"step": step, "tensor": culprit}
         message = f"seed {record.seed}, step {step}: {culprit or 'a metric'} is not finite"
         if self._recording.non_finite == "stop":
@@ -235,7 +288,7 @@ class Recorder:
             for line, digest in zip(record.log, record.digests, strict=True)
         )
 
-    def missing(self) -> Path | None:
+    def _missing(self) -> Path | None:
         """The first checkpoint that was recorded and is not there any more, if any."""
         for record in self.records:
             folder = self._checkpoints(record.seed)

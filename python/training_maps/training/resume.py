@@ -1,6 +1,7 @@
 """Unfinished training: what it needs to go on after its job was killed, in a working folder.
 
-    RUNS/.unfinished-0-7/state.pt                  networks, optimisers, generators, records so far
+    RUNS/.unfinished-0-7/state.pt                  networks, optimisers, generators
+    RUNS/.unfinished-0-7/seed-3/records.jsonl      what was recorded so far (`record_log`)
     RUNS/.unfinished-0-7/seed-3/checkpoints/       the checkpoints so far
     RUNS/.unfinished-0-7/parts.json                the block was split, and into what
     RUNS/.unfinished-0-7/.unfinished-0-3/          the working folder of such a part
@@ -23,7 +24,8 @@ from typing import Any
 import torch
 
 from training_maps.runs.checkpoints import run_folder
-from training_maps.training.networks import is_out_of_memory, of_rows
+from training_maps.training.devices import is_out_of_memory
+from training_maps.training.side_by_side import of_rows
 from training_maps.utils.files import read_json, replace_when_whole, write_json
 from training_maps.utils.seeds import format_seeds
 

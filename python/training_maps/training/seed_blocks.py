@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from training_maps.training import resume
-from training_maps.training.networks import is_out_of_memory
+from training_maps.training.devices import is_out_of_memory
 from training_maps.utils.errors import InputError
 from training_maps.utils.seeds import format_seeds
 

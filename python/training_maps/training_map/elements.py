@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+#: The kind of the note that a state differs from a neighbour in noise alone.
+NOISE_ALONE = "noise_alone"
+
 
 @dataclass(frozen=True)
 class Feature:
@@ -59,6 +62,8 @@ class State:
         mean: mean of each metric (z-scored); None without a model.
         inverse_covariance: diagonal of the inverse covariance, of each metric; None without a
             model.
+        noise_of: the state that it differs from in noise alone (`training_map.noise`); None if
+            there is none, or without a model.
     """
 
     state: int
@@ -69,6 +74,7 @@ class State:
     stay_probability: float | None
     mean: Mapping[str, float] | None
     inverse_covariance: Mapping[str, float] | None
+    noise_of: int | None = None
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,7 @@ def _flat_state(state: Mapping[str, Any]) -> dict[str, Value]:
         name=state["name"],
         features=" ".join(feature["metric"] for feature in features),
         **{name: state[name] for name in _NUMBERS_OF_STATES},
+        noise_of=state.get("noise_of"),
         **_by_metric("mean", state["mean"]),
         **_by_metric("inverse_covariance", state["inverse_covariance"]),
         **_by_metric("posterior_gradient", _column(features, "posterior_gradient")),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from training_maps.hmm.stays import mean_transitions
 from training_maps.metrics.definitions import ALL_METRICS
 from training_maps.training_map.elements import Feature, FeatureChange, State, Transition
 from training_maps.training_map.paths import find_routes
@@ -46,10 +47,12 @@ def states_of_model(
     model: SelectedModel,
     features: Mapping[int, tuple[Feature, ...]],
     inverse: Mapping[int, np.ndarray],
+    noise_of: Mapping[int, int],
 ) -> tuple[State, ...]:
     """The states that some run visits, ascending, with what the model knows of them."""
     metrics = tuple(model.observations.metrics)
     symbols = {metric.column: metric.symbol for metric in ALL_METRICS}  # of the user's own: none
+    transitions = mean_transitions(model.hmm.transmat_, model.hmm.minimum_stay)
     states = []
     for state, share, n_runs in _visits(paths):
         top = features[state]
@@ -60,9 +63,10 @@ def states_of_model(
                 features=top,
                 share_of_checkpoints=share,
                 n_runs=n_runs,
-                stay_probability=float(model.hmm.transmat_[state, state]),
+                stay_probability=float(transitions[state, state]),
                 mean=dict(zip(metrics, model.hmm.means_[state].tolist(), strict=True)),
                 inverse_covariance=dict(zip(metrics, inverse[state].tolist(), strict=True)),
+                noise_of=noise_of.get(state),
             )
         )
     return tuple(states)
@@ -95,11 +99,12 @@ def transitions_of_model(
     changes: Mapping[Edge, tuple[FeatureChange, ...]],
 ) -> tuple[Transition, ...]:
     """Transitions that some run uses, ascending, with the model's probabilities."""
+    probability = mean_transitions(model.hmm.transmat_, model.hmm.minimum_stay)
     return tuple(
         Transition(
             source=source,
             target=target,
-            probability=float(model.hmm.transmat_[source, target]),
+            probability=float(probability[source, target]),
             n_runs=n_runs,
             n_uses=n_uses,
             feature_changes=changes[source, target],

@@ -39,6 +39,7 @@ from training_maps.training_map.features import (
     features_by_inverse_covariance,
     inverse_diagonals,
 )
+from training_maps.training_map.noise import noise_notes, noise_of
 from training_maps.training_map.paths import (
     Route,
     check_state_paths,
@@ -127,9 +128,10 @@ class TrainingMap:
         else:
             edges = used_transitions(paths)
             top, changes = features_by_inverse_covariance(model, inverse, edges, n_features)
-        notes += explain_routes(find_routes(paths))
+        noise = noise_of(model, paths)
+        notes += [*noise_notes(noise), *explain_routes(find_routes(paths))]
         return cls(
-            states=states_of_model(paths, model, top, inverse),
+            states=states_of_model(paths, model, top, inverse, noise),
             transitions=transitions_of_model(paths, model, changes),
             paths=paths,
             metrics=tuple(model.observations.metrics),

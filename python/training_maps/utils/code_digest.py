@@ -71,10 +71,12 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
         "model_selection/*",
         "training_map/*",
         "stats/agreement",
+        "stats/mean_interval",
         WORDING,
         TABLES,
     ),
     "convert": ("commands/convert",),
+    "open": ("commands/open",),
     # In place of the map stage, so its modules are named again.
     "state_paths": ("commands/state_paths", "training_map/*", WORDING, NOTES, TABLES),
     "forks": (
@@ -113,6 +115,15 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "figures": ("commands/figures", "figures/**"),
     "report": ("commands/report", "report/**", "figures/**"),
     "compare": ("commands/compare", "report/**", "figures/**"),
+    "calibrate": (
+        "commands/calibrate",
+        "placing/*",
+        "hmm/predictive",
+        "hmm/standards",
+        "figures/map/*",
+    ),
+    "place": ("commands/place", "runs/journal"),
+    "watch": ("commands/watch",),
 }
 # The Rust sources of the stages that compute in the extension, below `rust_metrics`. The binding's
 # files are the metrics' but for the one of hidden Markov models, whose crate has no dependencies

@@ -4,6 +4,10 @@ Every writer here writes beside its target under another name and renames when t
 so that a killed job leaves either the old file, the new file or none. What it leaves under the
 other name (`.metrics-unfinished.parquet`) no stage reads, and the next write of the same file
 removes it.
+
+What is written is on the disk before it gets its name, and the name before the writer goes on:
+else a power cut could leave an empty file under a finished result's name, or lose a checkpoint that
+a saved training state counts on.
 """
 
 from __future__ import annotations
@@ -18,7 +22,6 @@ import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +29,13 @@ from training_maps.utils.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from numpy.typing import NDArray
 
 _METADATA_KEY = b"training_maps"
+#: Values of a table, at most: 8 GB of numbers.
+MOST_CELLS = 10**9
 _PART = 1 << 20  # bytes of a file that are read at a time
 
 _AGAIN = "then run the command again"
@@ -62,6 +70,16 @@ _MEANINGS = {
     errno.EMFILE: f"too many files are open at a time. Raise the limit (`ulimit -n`), {_AGAIN}",
 }
 
+# What opening or syncing a folder says where a file system does not do that, or does not allow it.
+_NOT_OF_FOLDERS = (
+    errno.EINVAL,
+    errno.ENOTSUP,
+    errno.EBADF,
+    errno.EISDIR,
+    errno.EACCES,
+    errno.EPERM,
+)
+
 
 def explained(error: OSError) -> str | None:
     """What an error of the disk means and what to do, with the file's name; None for other errors.
@@ -78,6 +96,8 @@ def explained(error: OSError) -> str | None:
 @functools.cache
 def package_version() -> str:
     """Version of the installed package, or "unknown" when run from a bare source tree."""
+    from importlib.metadata import PackageNotFoundError, version  # many milliseconds
+
     try:
         return version("training-maps")
     except PackageNotFoundError:
@@ -94,26 +114,59 @@ def replace_when_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; rename it to `path` on success.
 
     On an exception the temporary file is removed and `path` is left as it was. The folder is made
-    if missing. Several processes may write the same file at a time: the last one's is kept.
+    if missing. Several processes may write the same file at a time: the last one's is kept. After
+    a power cut there is the old file, the new file or none, and the new one if this has returned.
 
     Raises:
         OSError: if the disk does not take it; its `filename` is `path`.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     with _named(target):
         aside, handle = _begin(target)
         try:
             yield aside
             # Some writers put a file of their own in its place, which only its owner may read.
             aside.chmod(stat.S_IMODE(os.fstat(handle).st_mode))
+            sync(aside)
             aside.replace(target)
+            sync_folder(target.parent)
         except BaseException:
             with suppress(OSError):
                 aside.unlink(missing_ok=True)
             raise
         finally:
             os.close(handle)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it that are missing; a power cut does not lose them."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in reversed(missing):
+        sync_folder(one.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until the disk holds what was written to a file.
+
+    Raises:
+        OSError: if the disk does not take it. A full network share may say so here first.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the disk holds the names of a folder's files, where its file system can."""
+    try:
+        sync(folder)
+    except OSError as error:
+        if error.errno not in _NOT_OF_FOLDERS:
+            raise
 
 
 @contextmanager
@@ -203,6 +256,17 @@ def write_json(data: Any, path: str | os.PathLike[str]) -> None:
         aside.write_text(text, encoding="utf-8")
 
 
+def damage(path: str | os.PathLike[str], error: object) -> str:
+    """What is wrong with a file that cannot be read as what it should be, and what to do.
+
+    A file system that was not in order after a power cut leaves files that are empty, or all zeros.
+    """
+    with suppress(OSError), Path(path).open("rb") as file:
+        if not any(file.read(_PART)):
+            return "is empty, as a power cut may leave it; remove it and run again"
+    return str(error)
+
+
 def read_json(path: str | os.PathLike[str]) -> Any:
     """Read a JSON file; a missing or broken file is an `InputError` that names it."""
     try:
@@ -210,30 +274,46 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is not valid JSON ({error})") from error
+        what = damage(path, f"is not valid JSON ({error})")
+        raise InputError(f"{path}: {what}") from error
 
 
 def write_table(
-    table: pd.DataFrame,
+    table: pd.DataFrame | dict[str, NDArray[Any]],
     path: str | os.PathLike[str],
     made_by: Mapping[str, Any] | None = None,
 ) -> None:
     """Write `table` as CSV or Parquet, by the suffix of `path`.
 
     `made_by` goes into a Parquet file's metadata (`table_metadata` reads it); CSV has no place
-    for it. Floats keep all their digits in both.
+    for it. Floats keep all their digits in both. A Parquet file's table may be its columns, for a
+    job to which importing pandas would be most of its time.
     """
     with replace_when_whole(path) as aside:
-        if Path(path).suffix == ".csv":
+        if Path(path).suffix == ".csv" and not isinstance(table, dict):
             table.to_csv(aside, index=False)
             return
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        arrow = pa.Table.from_pandas(table, preserve_index=False)
+        if isinstance(table, dict):
+            arrow = pa.Table.from_arrays(list(map(_arrow_column, table.values())), list(table))
+        else:
+            arrow = pa.Table.from_pandas(table, preserve_index=False)
         metadata = {_METADATA_KEY: json.dumps(dict(made_by or {})).encode()}
         arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **metadata})
         pq.write_table(arrow, aside)
+
+
+def _arrow_column(values: NDArray[Any]) -> pa.Array:
+    """Numbers (n,) as Arrow's column, NaN as a null as from pandas; `pa.array` imports pandas."""
+    import numpy as np
+    import pyarrow as pa
+
+    kind = {"int64": pa.int64(), "float64": pa.float64()}[values.dtype.name]
+    there = np.packbits(values == values, bitorder="little")  # NaN is no equal of itself
+    buffers = [pa.py_buffer(there), pa.py_buffer(np.ascontiguousarray(values))]
+    return pa.Array.from_buffers(kind, len(values), buffers)
 
 
 def read_table(path: str | os.PathLike[str], columns: Iterable[str] = ()) -> pd.DataFrame:
@@ -244,20 +324,47 @@ def read_table(path: str | os.PathLike[str], columns: Iterable[str] = ()) -> pd.
     """
     import pandas as pd
 
-    read = pd.read_csv if Path(path).suffix == ".csv" else pd.read_parquet
     try:
-        table = read(path)
+        if Path(path).suffix == ".csv":
+            table = pd.read_csv(path)
+        else:
+            import pyarrow.parquet as pq
+
+            check_footer(pq.read_metadata(path))
+            table = pd.read_parquet(path)
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"{path}: cannot be read as a table ({reason})") from error
     except ValueError as error:  # pandas' and pyarrow's parse errors are ValueErrors
-        raise InputError(f"{path}: cannot be read as a table ({error})") from error
+        what = damage(path, f"cannot be read as a table ({error})")
+        raise InputError(f"{path}: {what}") from error
     missing = [column for column in columns if column not in table.columns]
     if missing:
-        raise InputError(
-            f"{path}: has no column {', '.join(missing)}; it has {', '.join(map(str, table))}"
-        )
+        there = ", ".join(map(str, table))
+        what = damage(path, f"has no column {', '.join(missing)}; it has {there}")
+        raise InputError(f"{path}: {what}")
     return table
+
+
+def check_footer(footer: pq.FileMetaData) -> None:
+    """Refuse a Parquet footer that contradicts itself or claims what no table of ours has.
+
+    A few bytes can claim rows that fill any memory, as equal values take no room; a reader would
+    believe them.
+
+    Raises:
+        ValueError: saying what the footer claims.
+    """
+    groups = sum(footer.row_group(number).num_rows for number in range(footer.num_row_groups))
+    if groups != footer.num_rows:
+        raise ValueError(
+            f"its footer has {footer.num_rows} rows, and its parts {groups}; it is damaged"
+        )
+    if footer.num_rows * footer.num_columns > MOST_CELLS:
+        raise ValueError(
+            f"it has {footer.num_rows} rows of {footer.num_columns} columns, more than the "
+            f"{MOST_CELLS} values that are read; leave out columns, or keep fewer rows"
+        )
 
 
 def table_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:

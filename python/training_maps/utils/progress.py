@@ -42,6 +42,24 @@ class Progress:
         )
 
 
+class Count:
+    """Counts pieces of work that each have a line of their own, and tells how many are left."""
+
+    def __init__(self, total: int, what: str) -> None:
+        """Start the clock on `total` pieces, each a `what`, such as "fit"."""
+        self.total, self.what, self.done = total, what, 0
+        self._start = time.monotonic()
+
+    def one_more(self) -> str:
+        """Count a piece that is done: "fit 3 of 25, 40 s left"; the last one has no time left."""
+        self.done += 1
+        told = f"{self.what} {self.done} of {self.total}"
+        if self.done >= self.total:
+            return told
+        left = (time.monotonic() - self._start) / self.done * (self.total - self.done)
+        return f"{told}, {duration(left)} left"
+
+
 def duration(seconds: float) -> str:
     """A duration as people say it: 0.4 s, 48 s, 3 min 20 s, 2 h 5 min."""
     if seconds == float("inf"):

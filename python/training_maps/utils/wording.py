@@ -88,6 +88,11 @@ def kind_of_model(name: str) -> str:
     return "Gaussian" if name == "gaussian" else name.replace("_", " ")
 
 
+def refits(scheme: str | None) -> str:
+    """What was fitted to some of the runs: "halves of the runs", or where these are few others."""
+    return "halves of the runs" if scheme in (None, "halves") else "fits without single runs"
+
+
 def route(states: Sequence[int]) -> str:
     """A route through the map: "0 → 1 → 3"."""
     return " → ".join(str(state) for state in states)

@@ -1,6 +1,8 @@
 """`training-maps metrics`: the table of a run, and what of a diverged one."""
 
 import hashlib
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -35,6 +37,17 @@ def test_the_command(manifest, tmp_path, capsys):
     first = hashlib.sha256(output.read_bytes()).hexdigest()
     assert main(arguments) == 0
     assert hashlib.sha256(output.read_bytes()).hexdigest() == first
+
+
+def test_the_command_does_without_pandas(manifest, tmp_path):
+    # One job a run: importing pandas would take longer than the metrics of most runs.
+    code = (
+        "import sys; from training_maps.cli import main; assert not main(sys.argv[1:]); "
+        "print(sorted({'pandas', 'scipy', 'torch'} & set(sys.modules)))"
+    )
+    options = ["metrics", "--checkpoints", manifest, "--output", tmp_path / "metrics.parquet"]
+    run = subprocess.run([sys.executable, "-c", code, *options], capture_output=True, text=True)
+    assert run.stdout.strip() == "[]", run.stderr
 
 
 def test_the_command_on_a_diverged_run(manifest, tmp_path, capsys):

@@ -49,6 +49,7 @@ def test_defaults_go_together():
             f"make {MOST_CHECKPOINTS + 1} checkpoints",
         ),
         ("mine", {"training": {"stop_after": 2}}, "stop_above"),
+        ("mine", {"training": {"momentum": 0.9, "optimizer": "adamw"}}, "is sgd's"),
         ("mine", {"training": {"precision": "bfloat16"}}, r"training\.precision: bfloat16"),
         (
             "mine",

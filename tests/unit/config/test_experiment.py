@@ -31,7 +31,7 @@ def test_config_and_experiments_say_the_same_of_runs():
     of_runs = set(fields_schema(SettingsOfRuns)["properties"])
     job, experiment = fields_schema(Job)["properties"], fields_schema(Experiment)["properties"]
     assert set(job) - of_runs == {"experiments", "results", "data_dir"}
-    assert set(experiment) - of_runs == {"extends", "description", "compare_with"}
+    assert set(experiment) - of_runs == {"extends", "description", "compare_with", "beside"}
     for key in of_runs:
         assert job[key] == experiment[key]
 

@@ -38,7 +38,7 @@ def test_config_yaml_shows_every_key_with_its_default():
     assert config.pop("results") == "results"
     assert config.pop("data_dir") is None
     defaults = fill_defaults({}, SCHEMA["$defs"]["experiment"])
-    for own in ("description", "extends", "compare_with"):
+    for own in ("description", "extends", "compare_with", "beside"):
         del defaults[own]  # an experiment's own, not for all of a run
     assert config == defaults
     assert keys | set(config) == set(SCHEMA["properties"])

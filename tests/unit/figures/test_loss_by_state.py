@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
 
 from tests.support.figure_checks import drawn, texts
 from tests.support.synthetic_results import write_results
 from training_maps.figures import (
     draw_loss_by_state,
 )
-from training_maps.figures.loss_by_state import featured_runs, logged_curves
+from training_maps.figures.loss_by_state import featured_runs, logged_curves, scale_losses
 from training_maps.figures.style import state_colour
 from training_maps.results import ExperimentResults
 
@@ -70,3 +71,22 @@ def test_losses_of_any_kind_can_be_drawn(tmp_path: Path, loss: float) -> None:
         log.loc[5:, ["train_loss", "eval_loss"]] = loss
         log.to_parquet(path)
     drawn(draw_loss_by_state(ExperimentResults.read(tmp_path), "epoch"))
+
+
+def test_the_loss_axis_has_all_decades_and_marks_where_0_lies() -> None:
+    ax = Figure().subplots()
+    log = pd.DataFrame({"train_loss": [10.0, 1e-4, 0.0], "eval_loss": [10.0, 3e-7, 2e-7]})
+    scale_losses(ax, [log])
+    places = ax.transData.transform([[0, 0.0], [0, 1e-7], [0, 2e-7], [0, 1e-4], [0, 10.0]])[:, 1]
+    low, high = ax.bbox.extents[[1, 3]]
+    assert (np.diff(places) > 0.02 * (high - low)).all()
+    assert low <= places[0]
+    assert places[-1] <= high
+    assert 0.0 in ax.get_yticks()
+    assert (np.diff(np.log10(ax.get_yticks()[1:])) < 0).all()
+    assert len(ax.get_yticks()) <= 7
+    assert [text.get_gid() for text in ax.texts] == ["cut"]
+    whole = Figure().subplots()
+    scale_losses(whole, [log.iloc[:2]])
+    assert whole.get_yscale() == "log"
+    assert not whole.texts

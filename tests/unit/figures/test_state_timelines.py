@@ -14,7 +14,7 @@ from training_maps.figures import (
     draw_state_timelines,
     save_figure,
 )
-from training_maps.figures.state_timelines import stretches
+from training_maps.figures.state_timelines import draw_two_colourings, stretches
 from training_maps.figures.style import state_colour
 from training_maps.results import ExperimentResults
 
@@ -39,6 +39,29 @@ def test_timelines_are_the_paths(results: ExperimentResults) -> None:
     converged = [(results.convergence_time(s, "epoch"), y) for y, s in enumerate(order)]
     expected = [(when[0], y) for when, y in converged if when is not None and when[1]]
     assert list(zip(*marks.get_data(), strict=True)) == expected
+
+
+def test_two_colourings_have_each_run_in_the_same_row(tmp_path: Path) -> None:
+    one = ExperimentResults.read(write_results(tmp_path / "a", 6, seed=1))
+    other = ExperimentResults.read(write_results(tmp_path / "b", 5, seed=2))  # lacks seed 5
+    figure = draw_two_colourings(one, other, ("mine", "yours"), "epoch")
+    order = one.seeds_by_convergence()
+    for ax, results, title in zip(figure.axes, (one, other), ("mine", "yours"), strict=True):
+        assert ax.get_title("left") == title
+        rows = {c.get_gid(): c for c in ax.collections if (c.get_gid() or "").startswith("run-")}
+        assert set(rows) == {f"run-{seed}" for seed in results.seeds}
+        for y, seed in enumerate(order):
+            if seed not in results.seeds:
+                continue
+            bars = rows[f"run-{seed}"]
+            box = bars.get_paths()[0].get_extents()
+            assert box.ymin < y < box.ymax
+            _, states = results.state_sequence(seed, "epoch")
+            stays = states[np.append(True, states[1:] != states[:-1])]
+            assert [mpl.colors.to_hex(c) for c in bars.get_facecolor()] == [
+                state_colour(state) for state in stays
+            ]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == list(map(str, order))
 
 
 def test_stretches_cover_time_without_gaps() -> None:

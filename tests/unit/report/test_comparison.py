@@ -22,7 +22,7 @@ from training_maps.report.comparison import (
 from training_maps.report.summary import summarise
 from training_maps.results import ExperimentResults
 from training_maps.utils.errors import InputError
-from training_maps.utils.files import write_json
+from training_maps.utils.files import read_json, write_json
 
 
 def experiment(folder: Path, name: str, **options: Any) -> Path:
@@ -132,6 +132,19 @@ def test_sentence_of_a_pair(
         for name, forks, distance in zip("ab", forking, distances, strict=True)
     )
     assert pair_sentence(a, b) == sentence
+
+
+def test_a_map_without_forks_is_not_compared_as_one(tmp_path: Path) -> None:
+    none = {"states": [], "tested": [], "predicting": []}
+    summaries = [
+        read_json(summary_file(tmp_path, name, forking=False, linear=False, forks=none))
+        for name in "ab"
+    ]
+    said = pair_sentence(*summaries)
+    assert said.startswith("The map of a has no fork, nor has that of b.")
+    table = comparison_table(read_experiments([tmp_path / "a" / "summary.json"]))
+    assert table["shape"].tolist() == ["no fork"]
+    assert table["forking"].tolist() == [False]
 
 
 def test_comparison_without_the_papers_experiments_has_no_paper_columns(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from scipy import stats
 from tests.unit.report.test_summary import summary_file
 from training_maps.report.headline import headline, map_shape, same_way, unseen_share
 from training_maps.report.summary import terminal_table
+from training_maps.training_map.noise import noise_notes
 from training_maps.training_map.paths import WHY_NOT_LINEAR
 from training_maps.utils.files import read_json
 
@@ -68,6 +69,14 @@ def test_headline_finds_why_a_map_is_not_linear_by_the_note_s_kind(tmp_path: Pat
     assert "One run ends early." not in headline({**summary, "forking": False}, significant=True)
     said = headline({**summary, "notes": notes[:1]}, significant=True)
     assert "The map forks: runs take different ways through it." in said
+
+
+def test_a_state_of_noise_alone_is_told_before_the_shape(tmp_path: Path) -> None:
+    (note,) = noise_notes({1: 0})
+    summary = read_json(summary_file(tmp_path, "x", notes=[note.to_dict()]))
+    said = headline(summary, significant=True)
+    assert said.index(note.text) < said.index("The map forks: runs take different ways through it.")
+    assert note.text not in headline({**summary, "notes": []}, significant=True)
 
 
 def told(tmp_path: Path, **changes: object) -> str:
@@ -193,4 +202,4 @@ def test_whether_forks_are_found_again(
     assert [one for one in said if "halves of the runs find" in one] == (
         [] if sentence is None else [sentence]
     )
-    assert "The way taken from state 0 predicts when a run converges." in said
+    assert "The branch that a run takes from state 0 predicts when it converges." in said

@@ -31,13 +31,11 @@ notes_strategy = st.lists(
 def kinds() -> set[str]:
     """The kinds of all notes that these rooms can make."""
     package = Path(training_maps.__file__).parent
-    found = set()
-    for room in ROOMS:
-        for path in sorted((package / room).rglob("*.py")):
-            code = path.read_text(encoding="utf-8")
-            found |= set(re.findall(r'Note\(\s*"(\w+)"', code))
-            for name in re.findall(r"Note\(\s*([A-Z_]+)", code):
-                found |= set(re.findall(rf'^{name} = "(\w+)"', code, re.MULTILINE))
+    files = (path for room in ROOMS for path in sorted((package / room).rglob("*.py")))
+    code = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    found = set(re.findall(r'Note\(\s*"(\w+)"', code))
+    for name in re.findall(r"Note\(\s*([A-Z_]+)", code):
+        found |= set(re.findall(rf'^{name} = "(\w+)"', code, re.MULTILINE))
     return found
 
 

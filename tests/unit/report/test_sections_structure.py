@@ -43,7 +43,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> ExperimentResults:
 @pytest.mark.parametrize(("gain", "verdict"), [(2.0, "phases"), (-2.0, "drift")])
 def test_the_ladder_has_a_row_a_rung(results: ExperimentResults, gain: float, verdict: str) -> None:
     found = replace(results, structure=structure(gain))
-    block = structure_block(found, None)
+    block = structure_block(found)
     assert block["sentence"] == found.structure["sentence"]
     assert block["choice"].startswith("Halves of the runs agree on 3 Gaussian states")
     assert [row["model"] for row in block["rows"]] == [
@@ -52,7 +52,7 @@ def test_the_ladder_has_a_row_a_rung(results: ExperimentResults, gain: float, ve
     assert [row["n_states"] for row in block["rows"]] == [1, None, 4, 2]
     for row, rung in zip(block["rows"], found.structure["rungs"].values(), strict=True):
         assert row["mean"] == rung["mean"]
-        assert row["interval"] == f"{rung['low']:.2f} to {rung['high']:.2f}"
+        assert row["interval"] == f"{rung['low']:.2f} to {rung['high']:.2f}".replace("-", "−")
     summary = summarise(found)
     assert summary["structure"] == verdict
     assert summary["structure_sentences"] == structure_sentences(found)
@@ -70,7 +70,7 @@ def test_the_page_has_its_section(results: ExperimentResults) -> None:
 def test_without_a_verdict_there_is_no_section(
     results: ExperimentResults, found: dict[str, Any]
 ) -> None:
-    assert structure_block(replace(results, structure=found), None) == {}
+    assert structure_block(replace(results, structure=found)) == {}
     assert summarise(replace(results, structure={}))["structure"] is None
     assert structure_sentences(replace(results, structure={})) == []
 
@@ -79,5 +79,22 @@ def test_what_was_found_before_is_passed_over_where_halves_are_no_longer_asked_f
     results: ExperimentResults,
 ) -> None:
     found = replace(results, structure=structure(2.0))
-    assert structure_block(found, {"reproducibility": {"halves": 5}})
-    assert structure_block(found, {"reproducibility": {"halves": 0}}) == {}
+    sentence = found.structure["sentence"]
+    for halves, told in ((5, True), (0, False)):
+        html = render_report(found, settings={"reproducibility": {"halves": halves}})
+        assert ('<section id="structure">' in html) == told
+        assert (sentence in html) == told  # neither in the headline
+    nothing = found.without_halves()
+    assert structure_block(nothing) == {}
+    assert summarise(nothing)["structure"] is None
+    assert summarise(nothing)["reproducibility"]["states"] is None
+    assert nothing.rarely_found == frozenset()
+
+
+def test_a_verdict_of_few_runs_has_a_question_mark(results: ExperimentResults) -> None:
+    few = {**structure(-0.5), "scheme": "leave_one_out"}
+    few["gains"]["autoregressive"] |= {"low": -2.0, "high": 1.0}
+    for scheme, judged in (("leave_one_out", False), ("halves", True)):
+        found = replace(results, structure={**few, "scheme": scheme})
+        assert summarise(found)["structure_is_judged"] is judged
+        assert summarise(found)["structure"] == "drift"

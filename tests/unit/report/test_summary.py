@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.synthetic_results import write_results
 from training_maps import cli
-from training_maps.report.summary import _choice, summarise, terminal_table
+from training_maps.report.summary import _choice, summarise, terminal_findings, terminal_table
 from training_maps.results import ExperimentResults
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_json, write_json
@@ -51,6 +51,17 @@ def test_summary_of_one_run_has_no_numbers_to_give(tmp_path: Path) -> None:
     json.dumps(summary, allow_nan=False)
 
 
+def test_a_map_without_forks_is_not_said_to_fork(tmp_path: Path) -> None:
+    write_results(tmp_path, 10, 4)
+    forks = read_json(tmp_path / "forks.json")
+    assert summarise(ExperimentResults.read(tmp_path))["forking"] is True
+    write_json({**forks, "forks": []}, tmp_path / "forks.json")
+    summary = summarise(ExperimentResults.read(tmp_path))
+    assert (summary["linear"], summary["forking"]) == (False, False)
+    (tmp_path / "forks.json").unlink()  # nobody looked, and runs differ
+    assert summarise(ExperimentResults.read(tmp_path))["forking"] is True
+
+
 def summary_file(tmp_path: Path, name: str, **changes: object) -> Path:
     summary = {
         "experiment": name,
@@ -82,6 +93,15 @@ def summary_file(tmp_path: Path, name: str, **changes: object) -> Path:
     return path
 
 
+def test_a_verdict_that_few_runs_cannot_give_has_a_question_mark(tmp_path: Path) -> None:
+    few = summary_file(tmp_path, "few", structure="drift", structure_is_judged=False)
+    enough = summary_file(tmp_path, "enough", structure="drift", structure_is_judged=True)
+    before = summary_file(tmp_path, "before", structure="drift")
+    none = summary_file(tmp_path, "none", structure=None, structure_is_judged=None)
+    lines = terminal_table([few, enough, before, none]).splitlines()[1:]
+    assert [line.split()[3] for line in lines] == ["drift?", "drift", "drift", "–"]
+
+
 def test_terminal_table_is_aligned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     paths = [
         summary_file(tmp_path, "sparse_parities"),
@@ -102,16 +122,20 @@ def test_terminal_table_is_aligned(tmp_path: Path, capsys: pytest.CaptureFixture
     ]
     assert cli.main(["summary", "--show", *map(str, paths)]) == 0
     shown = capsys.readouterr().out
-    assert shown == terminal_table(paths) + "\n"
-    head, first, second = shown.splitlines()
+    assert shown == f"{terminal_table(paths)}\n\n{terminal_findings(paths)}\n"
+    head, first, second, _, *found = shown.splitlines()
     assert first.split()[12:15] == ["0", "3", "1"]
     assert first.split()[:12] == [
         "sparse_parities", "40", "39", "phases", "6", "stable", "0.95", "0.961", "<0.001", "0.183",
         "forking", "2",
     ]  # fmt: skip
-    assert first.endswith(str(tmp_path / "sparse_parities" / "report.html"))
+    assert len(first) < 160
+    assert found[0].startswith(
+        "sparse_parities: 40 runs of training went through 6 states; 39 of them converged. The map "
+    )
+    assert found[-1].strip() == str(tmp_path / "x" / "report.html")
     assert second.split()[5:14] == ["–", "–", "–", "–", "0.183", "linear", "–", "–", "–"]
-    for column in ("choice", "map", "delays", "report"):
+    for column in ("choice", "map", "delays"):
         at = head.index(column)
         assert first[at - 1] == second[at - 1] == " "
         assert first[at] != " "

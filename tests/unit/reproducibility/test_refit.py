@@ -245,7 +245,7 @@ def test_a_half_of_other_observations_or_broken_is_refused(
         with pytest.raises(InputError, match=problem):
             HalfFit.load(path, obs)
     path.write_bytes(b"nothing")
-    with pytest.raises(InputError, match="is no half"):
+    with pytest.raises(InputError, match="is not a half of"):
         HalfFit.load(path, obs)
     with pytest.raises(InputError, match="cannot be read"):
         HalfFit.load(tmp_path / "missing.npz", obs)

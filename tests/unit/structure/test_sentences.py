@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from training_maps.structure.sentences import choice_sentence, map_sentence, verdict_sentence
+from training_maps.structure.sentences import (
+    choice_sentence,
+    is_judged,
+    map_sentence,
+    verdict_sentence,
+)
 
 LONGEST = 25
 
@@ -38,8 +43,18 @@ SENTENCES = [
     ),
     (
         structure("drift", gaussian=gain(-0.125)),
-        "Training drifts: states are not seen to foretell runs better than a smooth drift "
+        "These runs are too few to tell whether training goes through states or drifts "
         "(−0.12 nats a checkpoint, 2 runs: too few for an interval).",
+    ),
+    (  # single runs left out: neither better nor worse, surely
+        structure("drift", autoregressive=gain(2.8, -5.0, 10.5)) | {"scheme": "leave_one_out"},
+        "These runs are too few to tell whether training goes through states or drifts "
+        "(+2.80 nats a checkpoint, 95 % interval −5.00 to +10.50).",
+    ),
+    (
+        structure("drift", autoregressive=gain(-2.8, -5.0, -0.5)) | {"scheme": "leave_one_out"},
+        "Training drifts: states are not seen to foretell runs better than a smooth drift "
+        "(−2.80 nats a checkpoint, 95 % interval −5.00 to −0.50).",
     ),
     (
         structure(None),
@@ -68,6 +83,27 @@ def test_choices(model: str) -> None:
         f"Halves of the runs agree on no number of states; most on 4 {kind} states (adjusted Rand "
         "index 0.96, at worst 0.80)."
     )
+
+
+def test_few_runs_are_no_halves() -> None:
+    choice = {**CHOICE, "model": "gaussian", "found_again": True}
+    assert choice_sentence({"choice": choice, "scheme": "leave_one_out"}).startswith(
+        "Fits without single runs agree on 4 Gaussian states"
+    )
+
+
+def test_what_is_not_judged_is_told_as_that() -> None:
+    few = {"scheme": "leave_one_out"}
+    open_ = structure("drift", gaussian=gain(-1.0, -3.0, 1.0))
+    assert is_judged(open_)
+    assert not is_judged(open_ | few)
+    assert (
+        map_sentence(open_ | few, "gaussian", 3) == "The 3 states below may be slices of a drift."
+    )
+    assert is_judged(structure("drift", gaussian=gain(-1.0, -3.0, -0.1)) | few)
+    assert is_judged(structure("phases", autoregressive=gain(3.0, 1.0, 5.0)) | few)
+    assert not is_judged(structure("drift", gaussian=gain(-1.0)))
+    assert not is_judged(structure(None))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +136,8 @@ def test_what_the_states_of_the_map_are(
     verdict: str | None, model: str, n_states: int, sentence: str | None
 ) -> None:
     moving = 4.21 if verdict == "phases" else -4.21
-    found = structure(verdict, moving=gain(moving, moving - 1, moving + 1))
+    places = gain(-1.0, -2.0, 1.0)
+    found = structure(verdict, gaussian=places, moving=gain(moving, moving - 1, moving + 1))
     assert map_sentence(found, model, n_states) == sentence
 
 

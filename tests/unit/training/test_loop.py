@@ -7,12 +7,11 @@ import torch
 from safetensors.numpy import load_file
 
 from training_maps.runs.checkpoints import read_manifest
-from training_maps.training.loop import Recording, choose_device, train
-from training_maps.training.networks import SideBySide
+from training_maps.training.loop import Recording, train
 from training_maps.training.random_streams import Streams
 from training_maps.training.recipe import Recipe
+from training_maps.training.side_by_side import SideBySide
 from training_maps.training.tasks import make_task
-from training_maps.utils.errors import InputError
 
 TASK = make_task("sparse_parities", {"n_bits": 10, "n_train": 45, "n_eval": 20, "hidden_size": 16})
 RECIPE = Recipe(learning_rate=0.1, weight_decay=0.01, batch_size=20, length=6, checkpoint_every=4)
@@ -100,11 +99,3 @@ def test_a_diverged_seed_is_named_once_and_the_others_go_on(tmp_path, caplog):
     assert named == ["seed 5 has diverged: hidden.weight is not finite at step 12"]
     healthy = load_file(runs[6].checkpoints[-1].path)
     assert all(np.isfinite(value).all() for value in healthy.values())
-
-
-def test_a_missing_gpu_is_said():
-    assert choose_device("cpu") == "cpu"
-    if not torch.cuda.is_available():
-        assert choose_device("auto") == "cpu"
-        with pytest.raises(InputError, match="finds no CUDA GPU"):
-            choose_device("cuda")

@@ -10,8 +10,8 @@ import torch
 
 from tests.support.twin import alone, begin
 from training_maps.training.loop import Recording, train
-from training_maps.training.networks import SideBySide
 from training_maps.training.recipe import Recipe
+from training_maps.training.side_by_side import SideBySide
 from training_maps.training.tasks import make_task
 
 PARITIES = make_task("sparse_parities", {"n_bits": 10, "n_train": 45, "hidden_size": 16})
@@ -95,4 +95,5 @@ def test_a_number_as_a_parameter_counts_for_each_network():
     scale, weight = torch.zeros(2), torch.zeros(2, 3)
     scale.grad, weight.grad = torch.tensor([3.0, -6.0]), torch.tensor([[4.0, 0, 0], [0, 8, 0]])
     networks.parameters, networks._n_seeds = {"scale": scale, "weight": weight}, 2
+    networks._device = torch.device("cpu")
     assert networks.gradient_norms().tolist() == [5, 10]

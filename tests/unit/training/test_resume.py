@@ -13,9 +13,10 @@ import torch
 from training_maps import cli
 from training_maps.runs.checkpoints import read_manifest
 from training_maps.training import resume
+from training_maps.training.alone import Alone
 from training_maps.training.loop import Recording, train
-from training_maps.training.networks import Alone, SideBySide
 from training_maps.training.recipe import Recipe
+from training_maps.training.side_by_side import SideBySide
 from training_maps.training.tasks import make_task
 from training_maps.utils.seeds import format_seeds
 

@@ -7,9 +7,9 @@ import torch
 from training_maps.runs.checkpoints import read_manifest
 from training_maps.training import resume
 from training_maps.training.loop import Recording, train
-from training_maps.training.networks import SideBySide
 from training_maps.training.recipe import Recipe
 from training_maps.training.seed_blocks import halves
+from training_maps.training.side_by_side import SideBySide
 from training_maps.training.tasks import make_task
 from training_maps.utils.errors import InputError
 

@@ -86,13 +86,14 @@ def test_a_models_states_and_transitions_have_its_parameters():
     inverse = {k: 1 / VARIANCES[k] for k in (0, 1, 2)}
     edges = used_transitions(paths)
     features, changes = features_by_inverse_covariance(model, inverse, edges, 2)
-    states = states_of_model(paths, model, features, inverse)
+    states = states_of_model(paths, model, features, inverse, {2: 1})
     assert [s.state for s in states] == [0, 1, 2]
     for s in states:
         assert s.mean == dict(zip(METRICS, MEANS[s.state], strict=True))
         assert s.inverse_covariance == dict(zip(METRICS, 1 / VARIANCES[s.state], strict=True))
         assert s.stay_probability == pytest.approx(0.85)
         assert s.features == features[s.state]
+    assert [s.noise_of for s in states] == [None, None, 1]
     assert states[1].name == "trace, L2"  # the symbols of its features
     assert states[2].name == "own_metric, L2"  # a user's metric has none
     transitions = transitions_of_model(paths, model, changes)

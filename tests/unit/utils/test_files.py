@@ -6,10 +6,14 @@ import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
+import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
+from training_maps.utils import files
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import (
     made_by,
@@ -62,6 +66,25 @@ def test_a_parquet_table_says_what_made_it(tmp_path):
     assert metadata["training_maps"]
 
 
+def test_a_table_by_its_columns_is_the_same_as_from_pandas(tmp_path):
+    columns = {
+        "step": np.arange(11),
+        "value": np.array([1 / 3, np.nan, np.inf, -0.0, *range(7)]),
+        "every_second": np.arange(22.0)[::2],
+        "empty": np.full(11, np.nan),
+    }
+    for name, table in (("columns", columns), ("pandas", pd.DataFrame(columns))):
+        write_table(table, tmp_path / f"{name}.parquet", {"seed": 3})
+    by_columns, from_pandas = (
+        pq.read_table(tmp_path / f"{name}.parquet") for name in ("columns", "pandas")
+    )
+    assert by_columns.equals(from_pandas)  # NaN equals nothing, so they are nulls in both
+    assert by_columns["value"].null_count == 1
+    assert table_metadata(tmp_path / "columns.parquet") == {"seed": 3}
+    found = read_table(tmp_path / "columns.parquet")
+    pd.testing.assert_frame_equal(found, pd.DataFrame(columns), check_exact=True)
+
+
 def test_json_refuses_nan(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         write_json({"r_squared": float("nan")}, tmp_path / "x.json")
@@ -87,6 +110,22 @@ def test_a_broken_file_is_named(tmp_path, name):
     read = read_json if name.endswith("json") else read_table
     with pytest.raises(InputError, match=name):
         read(tmp_path / name)
+
+
+@pytest.mark.parametrize("content", [b"", bytes(5000)], ids=["empty", "zeros"])
+@pytest.mark.parametrize("name", ["x.csv", "x.parquet", "x.json"])
+def test_what_a_power_cut_leaves_is_to_be_removed(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    read = read_json if name.endswith("json") else partial(read_table, columns=["step"])
+    with pytest.raises(InputError, match=rf"{name}: is empty, .*; remove it and run again"):
+        read(tmp_path / name)
+
+
+def test_a_table_of_more_values_than_fit_is_refused_unread(tmp_path, monkeypatch):
+    write_table(pd.DataFrame({"step": range(5), "l2": 1.0}), tmp_path / "t.parquet")
+    monkeypatch.setattr(files, "MOST_CELLS", 9)
+    with pytest.raises(InputError, match=r"t\.parquet: .*5 rows of 2 columns, more than the 9"):
+        read_table(tmp_path / "t.parquet")
 
 
 def test_a_missing_column_is_named(tmp_path):

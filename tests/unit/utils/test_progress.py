@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from training_maps.utils import progress
-from training_maps.utils.progress import Progress, duration
+from training_maps.utils.progress import Count, Progress, duration
 
 
 @pytest.fixture
@@ -58,3 +58,12 @@ def test_where_nothing_moves_nobody_knows_how_long(clock, lines):
 )  # fmt: skip
 def test_durations(seconds, text):
     assert duration(seconds) == text
+
+
+def test_pieces_are_counted_and_the_time_that_the_rest_takes(clock):
+    count = Count(4, "fit")
+    clock[0] = 110.0
+    assert count.one_more() == "fit 1 of 4, 30 s left"
+    clock[0] = 140.0
+    assert count.one_more() == "fit 2 of 4, 40 s left"
+    assert [count.one_more(), count.one_more()][1] == "fit 4 of 4"

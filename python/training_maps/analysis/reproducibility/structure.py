@@ -30,12 +30,11 @@ def structure_of(halves: Sequence[HalfFit], tried: Iterable[Candidate]) -> dict[
     tried = list(tried)
     fitted = sorted((h for h in halves if h.reason is None), key=lambda half: half.number)
     ladder = judge(rates_of(fitted))
-    found = ladder.to_dict()
+    found = {**ladder.to_dict(), "scheme": fitted[0].scheme if fitted else None}
     choice = _choice(fitted, tried, ladder)
     return {
         **found,
         "n_halves": len(fitted),
-        "scheme": fitted[0].scheme if fitted else None,
         "sentence": verdict_sentence(found),
         "choice": choice and choice.to_dict(),
         "choice_without": _choices_without(fitted, tried),

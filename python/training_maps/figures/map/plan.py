@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from training_maps.figures.map.labels import Box, place, text_size
+from training_maps.figures.map.labels import Box, text_size
 from training_maps.figures.map.layout import (
     Edge,
     Extent,
@@ -18,7 +18,15 @@ from training_maps.figures.map.layout import (
     lay_out,
     sample,
 )
+from training_maps.figures.map.placing import (
+    Obstacles,
+    clear_place,
+    edge_places,
+    state_place,
+    word_place,
+)
 from training_maps.figures.symbols import metric_symbol
+from training_maps.utils.wording import refits
 
 _FEATURE_POINTS = 6.2
 
@@ -88,7 +96,7 @@ def plan_map(
     room = (inches - 2 * (_MARGIN + 0.26)) / max(n_layers - 1, 1)
     if orientation is None:
         widest = max(text_size(label, _FEATURE_POINTS)[0] for label in labels.values())
-        narrowest = max(_NARROWEST_PITCH, widest + 0.02)
+        narrowest = max(_NARROWEST_PITCH, widest + 0.06)
         orientation = "horizontal" if n_layers == 1 or room >= narrowest else "vertical"
     if orientation == "horizontal":
         pitch = min(max(room, _NARROWEST_PITCH), 1.5)
@@ -105,8 +113,10 @@ def plan_map(
         weights, paths, radii, extents, pitch, orientation, lambda n: _head(edge_width(n, n_runs))
     )
     drawing = MapDrawing(data, layout, n_runs, delays, labels, frozenset(faint))
-    _label_states(drawing)
-    _label_edges(drawing)
+    widths = {edge: edge_width(runs, n_runs) for edge, runs in weights.items()}
+    obstacles = Obstacles.of(layout, widths)
+    _label_states(drawing, obstacles)
+    _label_edges(drawing, obstacles)
     drawing.frame = _frame(drawing)
     return drawing
 
@@ -118,10 +128,22 @@ def _depths(weights: Mapping[Edge, int], states: Mapping[int, str]) -> set[int]:
 
 
 def _state_label(state: Mapping[str, Any], first_visit: float | None, time: str) -> str:
-    lines = [metric_symbol(feature["metric"]) for feature in state["features"][:3]]
+    lines = [
+        metric_symbol(feature["metric"])
+        + (f" {format_mean(feature['mean'])}" if feature.get("mean") is not None else "")
+        for feature in state["features"][:3]
+    ]
     if first_visit is not None:
         lines.append(f"{time} {_short(first_visit)}")
+    if state.get("noise_of") is not None:
+        lines.append("noise alone")
     return "\n".join(lines)
+
+
+def format_mean(mean: float) -> str:
+    """A state's mean of a metric, short and with its direction: "+1.2", "−0.8", "0.0"."""
+    text = f"{mean:+.1f}".replace("-", "−")
+    return "0.0" if text[1:] == "0.0" else text
 
 
 def _short(number: float) -> str:
@@ -150,40 +172,50 @@ def _extent(radius: float, label: str, delay: bool, orientation: Orientation) ->
     return Extent(radius + (0.17 if delay else 0.05), radius + 0.06 + height)
 
 
-def _label_states(drawing: MapDrawing) -> None:
-    """Features below each state, or to its right where time runs down; "delay" over it."""
-    for state, centre in drawing.layout.positions.items():
-        radius = drawing.layout.radii[state]
-        width, height = text_size(drawing.labels[state], _FEATURE_POINTS)
-        word_width, word_height = text_size(_DELAY_WORD, _FEATURE_POINTS, "bold")
-        if drawing.layout.orientation == "horizontal":
-            at = centre - np.array([0, radius + 0.045 + height / 2])
-            word_at = centre + np.array([0, radius + 0.055 + word_height / 2])
-        else:
-            at = centre + np.array([radius + 0.05 + width / 2, 0])
-            word_at = centre + np.array(
-                [radius + 0.05 + word_width / 2, height / 2 + word_height / 2]
-            )
-        drawing.label_boxes[state] = Box.around(at, width, height)
-        if state in drawing.delays:
-            drawing.word_boxes[state] = Box.around(word_at, word_width, word_height)
+def _label_states(drawing: MapDrawing, obstacles: Obstacles) -> None:
+    """Features near each state, below it or to its right; "delay" over it."""
+    layout = drawing.layout
+    for state in layout.positions:
+        size = text_size(drawing.labels[state], _FEATURE_POINTS)
+        taken = [
+            *(box for other, box in obstacles.discs.items() if other != state),
+            *drawing.label_boxes.values(),
+        ]
+        drawing.label_boxes[state] = state_place(layout, state, size, taken, obstacles)
+    for state in sorted(drawing.delays & set(layout.positions)):
+        taken = [
+            *obstacles.discs.values(),
+            *drawing.label_boxes.values(),
+            *drawing.word_boxes.values(),
+        ]
+        size = text_size(_DELAY_WORD, _FEATURE_POINTS, "bold")
+        first = _over(layout, state, drawing.labels[state], size)
+        drawing.word_boxes[state] = word_place(layout, state, first, size, taken, obstacles)
 
 
-def _label_edges(drawing: MapDrawing) -> None:
+def _over(layout: MapLayout, state: int, label: str, size: tuple[float, float]) -> np.ndarray:
+    """The middle of a word over a state, or over its label where time runs down."""
+    centre, radius = layout.positions[state], layout.radii[state]
+    width, height = size
+    if layout.orientation == "horizontal":
+        return centre + np.array([0, radius + 0.055 + height / 2])
+    below = text_size(label, _FEATURE_POINTS)[1]
+    return centre + np.array([radius + 0.05 + width / 2, below / 2 + height / 2])
+
+
+def _label_edges(drawing: MapDrawing, obstacles: Obstacles) -> None:
     """Find a place for each transition's label, the most used first."""
     layout = drawing.layout
     taken = [
         Box.around(layout.positions[s], 2 * r + 0.04, 2 * r + 0.04) for s, r in layout.radii.items()
     ]
     taken += [*drawing.label_boxes.values(), *drawing.word_boxes.values()]
-    points = {edge: sample(curve[:-1]) for edge, curve in layout.curves.items()}
     edges = {(t["from"], t["to"]): t for t in drawing.data["transitions"]}
     for edge, transition in sorted(edges.items(), key=lambda item: -item[1]["n_runs"]):
-        others = [line for other, line in points.items() if other != edge]
         for text in _edge_labels(transition, layout):
             width, height = text_size(text, _EDGE_POINTS)
             size = (width + 0.04, height + 0.01)
-            box = place(_candidates(layout, edge, size), size, taken, others)
+            box = clear_place(edge_places(layout, edge, size), size, taken, obstacles, edge)
             if box is not None:
                 taken.append(box)
                 drawing.edge_labels[edge] = text
@@ -194,37 +226,19 @@ def _label_edges(drawing: MapDrawing) -> None:
 def _edge_labels(transition: Mapping[str, Any], layout: MapLayout) -> list[str]:
     """What to write on an arrow, the best first: runs and probability, or the runs alone."""
     n_runs = transition["n_runs"]
-    probability = format_probability(transition["probability"])
+    chance = per_checkpoint(transition["probability"])
     if layout.orientation == "vertical":
-        return [f"{n_runs} · {probability}", str(n_runs)]
+        return [f"{n_runs} · {chance}", str(n_runs)]
     if layout.pitch >= 1.0:
-        return [f"{n_runs} {'run' if n_runs == 1 else 'runs'}\np {probability}", str(n_runs)]
-    return [f"{n_runs}\n{probability}", str(n_runs)]
+        return [f"{n_runs} {'run' if n_runs == 1 else 'runs'}\n{chance}", str(n_runs)]
+    return [f"{n_runs}\n{chance}", str(n_runs)]
 
 
-def format_probability(probability: float) -> str:
-    """Two significant digits, without the zero before the point: .043; at least .001."""
+def per_checkpoint(probability: float) -> str:
+    """A transition's probability at a checkpoint, in percent: "0.7 %", "12 %"; at least 0.1 %."""
     if probability < 0.001:
-        return "<.001"
-    text = f"{probability:.3f}" if probability < 0.1 else f"{probability:.2f}"
-    return text.removeprefix("0")
-
-
-def _candidates(layout: MapLayout, edge: Edge, size: tuple[float, float]) -> list[np.ndarray]:
-    """Places for an edge's label: on the line, the middle of its straight part first, or beside."""
-    line = sample(layout.curves[edge][:-1], 48)
-    lengths = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
-    shares = [0.5, 0.44, 0.56, 0.38, 0.62, 0.32, 0.68, 0.26, 0.74, 0.2, 0.8]
-    at = np.array(shares) * lengths[-1]
-    places = np.column_stack([np.interp(at, lengths, line[:, i]) for i in range(2)])
-    if edge in layout.flats:
-        start, end = layout.flats[edge]
-        middle = [start + (end - start) * share for share in (0.5, 0.3, 0.7, 0.1, 0.9)]
-        return [*middle, *places]
-    beside = (np.array(size) / 2 + 0.04) * (
-        [0, 1] if layout.orientation == "horizontal" else [1, 0]
-    )
-    return [*places, *(places[:5] + beside), *(places[:5] - beside)]
+        return "<0.1 %"
+    return f"{100 * probability:.1f} %" if probability < 0.0995 else f"{100 * probability:.0f} %"
 
 
 def _frame(drawing: MapDrawing) -> Box:
@@ -245,18 +259,29 @@ def _frame(drawing: MapDrawing) -> Box:
 
 
 def explain_map(
-    drawn: Mapping[str, Any], delays: Sequence[int], faint: Collection[int | Edge] = ()
+    drawn: Mapping[str, Any],
+    delays: Sequence[int],
+    faint: Collection[int | Edge] = (),
+    scheme: str | None = None,
 ) -> str:
-    """How to read the map, in a few sentences, for a caption."""
+    """How to read the map, in a few sentences, for a caption.
+
+    Args:
+        drawn: the map's dict.
+        delays: states that are delays.
+        faint: states and transitions that are rarely found again.
+        scheme: how the runs were drawn that they are sought in; None for halves.
+    """
     sentences = [
         "A circle is a state, larger the more checkpoints are in it; below it "
         + (
-            "are the metrics that characterise it most and the median time of its first visit."
+            "are the metrics that characterise it most, each with its mean there in standard "
+            "deviations, and the median time of its first visit."
             if drawn["metrics"]
             else "is the median time of its first visit."
         ),
-        "An arrow is a transition, wider the more runs take it; on it are the number of runs and "
-        "the probability of the transition from one checkpoint to the next.",
+        "An arrow is a transition, wider the more runs take it; on it are the number of runs, and "
+        "how likely a run in the first state takes it at each checkpoint.",
     ]
     if any(t["to"] < t["from"] for t in drawn["transitions"]):
         sentences.append("Dashed arrows return to an earlier state.")
@@ -264,8 +289,12 @@ def explain_map(
         sentences.append(
             "A dashed ring marks a delay: runs through it converge later than the average run."
         )
+    if any(state.get("noise_of") is not None for state in drawn["states"]):
+        sentences.append(
+            "“Noise alone” marks a state that differs from its neighbour in nothing else."
+        )
     if faint:
         sentences.append(
-            "What is faint is found again in fewer than half of the halves of the runs."
+            f"What is faint is found again in fewer than half of the {refits(scheme)}."
         )
     return " ".join(sentences)

@@ -22,6 +22,7 @@ function fillChooser(chooser) {
   };
   chooser.append(element("option", { value: "all", text: `all ${plural(data.runs.length, "run")}` }));
   chooser.append(element("option", { value: "map", text: "chosen on the map", hidden: "" }));
+  chooser.append(element("option", { value: "seeds", text: "chosen seeds", hidden: "" }));
   const routes = data.routes.slice(0, MOST_ROUTES);
   group("Runs that go the same way", routes.map((route, i) => [`route ${i}`, cut(`${route.name} (${plural(route.seeds.length, "run")})`)]));
   if (data.outliers.length) group("Outliers", [["outliers", `all ${plural(data.outliers.length, "outlier run")}`]]);
@@ -51,8 +52,24 @@ function startChooser() {
     if (!("seeds" in changes)) return;
     // A choice may be in the list twice, and "fast, median and slow" is no choice of its own.
     if (chooser.value !== view.kind) chooser.value = view.kind;
-    all.hidden = view.seeds === null;
+    all.classList.toggle("away", view.seeds === null);
     chosen.textContent = view.words;
+  });
+}
+
+/** A field for seeds: one to choose, two to compare, or more. */
+function startSeeds() {
+  const field = document.getElementById("seeds");
+  const read = () => {
+    const text = field.value.trim();
+    const known = text ? chooseSeeds(readSeeds(text)) : false;
+    field.setCustomValidity(text && !known ? "There is no run of this seed." : "");
+    if (text) field.reportValidity();
+  };
+  field.addEventListener("change", read);
+  field.addEventListener("input", () => field.setCustomValidity(""));
+  onChange((changes) => {
+    if ("seeds" in changes) field.value = view.seeds && view.seeds.size <= 12 ? [...view.seeds].join(", ") : "";
   });
 }
 
@@ -87,8 +104,15 @@ function startSlider() {
   slider.max = String(times.length - 1);
   slider.value = slider.max;
   slider.addEventListener("input", () => change({ time: times[Number(slider.value)] }));
+  const whole = document.getElementById("whole");
+  whole.addEventListener("click", () => {
+    change({ time: null });
+    slider.focus();
+  });
   const tell = () => {
+    whole.classList.toggle("away", view.time === null);
     if (view.time === null) {
+      slider.value = slider.max;
       told.textContent = "whole training";
       slider.setAttribute("aria-valuetext", "whole training");
       return;
@@ -134,24 +158,26 @@ function startPlaying(slider, times) {
   });
   slider.addEventListener("pointerdown", stop);
   slider.addEventListener("keydown", stop);
+  document.getElementById("whole").addEventListener("click", stop);
   stop();
 }
 
-const THEMES = ["light dark", "light", "dark"];
+const THEMES = ["", "light", "dark"];
 
 function startTheme() {
   const button = document.getElementById("theme");
-  let at = 0;
-  const tell = () => {
-    button.textContent = `Colours: ${["as the system", "light", "dark"][at]}`;
+  const show = () => {
+    document.documentElement.style.colorScheme = view.theme;
+    button.textContent = `Colours: ${view.theme || "as the system"}`;
   };
   button.hidden = false;
   button.addEventListener("click", () => {
-    at = (at + 1) % THEMES.length;
-    document.documentElement.style.colorScheme = at ? THEMES[at] : "";
-    tell();
+    change({ theme: THEMES[(THEMES.indexOf(view.theme) + 1) % THEMES.length] });
   });
-  tell();
+  onChange((changes) => {
+    if ("theme" in changes) show();
+  });
+  show();
 }
 
 /** Buttons in the tables of routes and of outliers. */

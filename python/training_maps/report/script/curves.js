@@ -67,32 +67,77 @@ function howMany(series) {
   return `${drawnRuns} of ${plural(chosen, "run")} drawn.`;
 }
 
+/** The buttons of a chart: what part of it is shown, and saving it. */
+function chartTools(chart) {
+  const zoomTo = (zoom) => {
+    chart.zoom = zoom;
+    chart.draw();
+  };
+  const mark = toolButton("Mark an area", "Zoom: mark an area of the chart by dragging", () => {
+    chart.marking = !chart.marking;
+    chart.draw();
+  });
+  const nearer = toolButton("+", "Zoom in to half of the time", () => zoomTo(nearerZoom(chart.zoom)));
+  const reset = toolButton("Reset zoom", "Show all of the chart again", () => zoomTo(WHOLE()));
+  chart.tell = () => {
+    mark.setAttribute("aria-pressed", String(chart.marking));
+    reset.classList.toggle("away", !isZoomed(chart.zoom));
+  };
+  const csv = toolButton("CSV", "Save these curves as CSV", () => {
+    saveCsv(curveRows(chart.spec.series, chart.zoom, chart.spec.nameOf), chart.spec.name);
+  });
+  const saving = saveButtons(chart.name, "this chart", () => chart.drawing?.svg);
+  return element("p", { class: "tools" }, mark, nearer, reset, ...saving, csv);
+}
+
 /** A chart that is drawn anew when the choice or its width changes, and a line that reads it out. */
-function liveChart(holder, specify) {
+function liveChart(holder, name, specify) {
   const title = element("h3");
   const canvas = element("div", { class: "canvas" });
   const line = element("p", { class: "readout" });
-  holder.replaceChildren(title, canvas, line);
-  let spec = null;
-  let setCursor = null;
+  const chart = { name, spec: null, drawing: null, zoom: WHOLE(), marking: false };
   const read = () => {
-    if (setCursor) setCursor(view.time);
-    if (!spec) return;
+    chart.drawing?.setCursor(view.time);
+    if (!chart.spec) return;
     const only = onlyRun();
-    const now = view.time !== null && only ? readOut(spec.series, view.time, spec.nameOf) : "";
-    line.textContent = now ? `${timeInWords(view.time)}: ${now}.` : howMany(spec.series);
+    const now = view.time !== null && only ? readOut(chart.spec.series, view.time, chart.spec.nameOf) : "";
+    line.textContent = now ? `${timeInWords(view.time)}: ${now}.` : howMany(chart.spec.series);
   };
-  const draw = () => {
+  chart.draw = () => {
     if (!canvas.clientWidth) return;
-    spec = specify();
+    const spec = specify();
+    Object.assign(chart, { spec: { ...spec, name } });
     title.textContent = spec.title;
-    setCursor = drawChart(canvas, spec);
+    chart.drawing = drawChart(canvas, spec, chart.zoom);
+    if (chart.drawing) listenTo(chart);
+    chart.tell();
     read();
   };
-  whenSized(canvas, draw);
+  holder.replaceChildren(title, canvas, element("div", { class: "under" }, line, chartTools(chart)));
+  whenSized(canvas, chart.draw);
   onChange((changes) => {
-    if ("seeds" in changes || "metric" in changes) draw();
+    if ("metric" in changes) chart.zoom.shares = [0, 1];
+    if ("seeds" in changes || "metric" in changes) chart.draw();
     else read();
+  });
+}
+
+/** Let the pointer tell, move the time and zoom. */
+function listenTo(chart) {
+  const { drawing, spec } = chart;
+  hoverCurves(drawing, spec);
+  drawing.svg.addEventListener("dblclick", () => {
+    chart.zoom = WHOLE();
+    chart.draw();
+  });
+  if (!chart.marking) {
+    pressChart(drawing, spec);
+    return;
+  }
+  markArea(drawing, (area) => {
+    chart.zoom = zoomToArea(spec, drawing, area) ?? chart.zoom;
+    chart.marking = false;
+    chart.draw();
   });
 }
 
@@ -102,7 +147,24 @@ function convergenceOf(run) {
 
 function whose() {
   const only = onlyRun();
-  return only ? `seed ${only.seed}` : plural(chosenRuns().length, "run");
+  if (only) return `seed ${only.seed}`;
+  const runs = chosenRuns();
+  return view.seeds && runs.length <= MOST_NAMES ? `seeds ${listing(runs.map((run) => run.seed))}` : plural(runs.length, "run");
+}
+
+/** The runs whose states stand above their curves. */
+function banded() {
+  return view.seeds && view.seeds.size <= MOST_STRIPS ? chosenRuns() : [];
+}
+
+/** What a chart shows, in words, for who does not see it. */
+function inShort(what, series) {
+  const { low, high } = extentOf(series, firstTime, lastTime);
+  if (low > high) return `${what} of ${whose()}`;
+  const ends = series.map((one) => one.values[one.values.length - 1]).filter(Number.isFinite).sort((a, b) => a - b);
+  const last = ends.length ? `; at the end ${inWords(ends[0])}${ends.length > 1 ? ` to ${inWords(ends[ends.length - 1])}` : ""}` : "";
+  const where = `${what} of ${whose()} from ${timeInWords(firstTime)} to ${Math.round(lastTime).toLocaleString("en")}`;
+  return `${where}, coloured by state: from ${inWords(low)} to ${inWords(high)}${last}`;
 }
 
 function startCurves() {
@@ -113,18 +175,18 @@ function startCurves() {
     if (!data.runs.some((run) => run.log && columns.some((name) => run.log.curves[name]))) continue;
     const part = element("div", { class: "live", "data-chart": what });
     holder.append(part);
-    liveChart(part, () => {
+    liveChart(part, what, () => {
       const series = logSeries(what);
       const crosses = columns.includes(data.crossing.column) ? data.crossing.threshold : null;
       return {
         series,
         height: 150,
         log: what === "loss",
-        bands: onlyRun(),
+        bands: banded(),
         level: crosses,
         moment: convergenceOf(onlyRun()),
         title: `${what[0].toUpperCase()}${what.slice(1)} of ${whose()}`,
-        words: `${what} of ${whose()}, coloured by state`,
+        words: inShort(what, series),
         nothing: `This page has no ${what} of what is chosen.`,
         nameOf: (one) => CURVE_WORDS[one.name],
       };
@@ -141,7 +203,10 @@ function startMetrics() {
     chooser.append(element("option", { value: String(i), text: cut(text) }));
   });
   chooser.addEventListener("change", () => change({ metric: Number(chooser.value) }));
-  liveChart(holder, () => {
+  onChange((changes) => {
+    if ("metric" in changes) chooser.value = String(view.metric);
+  });
+  liveChart(holder, "metric", () => {
     const only = onlyRun();
     const series = runsToDraw((run) => run.metrics).map((run) => ({
       ...metricOf(run, view.metric),
@@ -152,11 +217,11 @@ function startMetrics() {
       series,
       height: 190,
       log: false,
-      bands: only,
+      bands: banded(),
       level: 0,
       moment: convergenceOf(only),
       title: `${symbol} of ${whose()}`,
-      words: `${symbol} of ${whose()} over training, coloured by state`,
+      words: inShort(symbol, series),
       nothing: "This page has no metrics of what is chosen.",
       nameOf: () => symbol,
     };

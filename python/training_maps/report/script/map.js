@@ -1,6 +1,6 @@
 // The map: pointing at its parts, keys to walk on it, the lit path, and where runs are at a time.
 
-const maps = [...document.querySelectorAll("svg.map")];
+const maps = [...document.querySelectorAll("#map svg.map")];
 
 function nodeOf(map, state) {
   return map.querySelector(`.state-node[data-state="${state}"]`);

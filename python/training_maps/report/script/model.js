@@ -85,7 +85,7 @@ function listing(items) {
 }
 
 // What is chosen. `seeds` is null for all runs; `time` is null until somebody moves the slider.
-const view = { kind: "all", seeds: null, words: "", time: null, metric: 0 };
+const view = { kind: "all", seeds: null, words: "", time: null, metric: 0, theme: "" };
 const listeners = [];
 
 function onChange(listener) {
@@ -126,6 +126,54 @@ function chooseGroup(kind, seeds, does) {
     return;
   }
   change({ kind, seeds: new Set(seeds), words: `${plural(seeds.length, "run")} ${does}: seeds ${listing(seeds)}.` });
+}
+
+/** Any runs by their seeds: one as a press on its row does, two compared, none that are not there. */
+function chooseSeeds(seeds) {
+  const known = [...new Set(seeds)].filter((seed) => runOf.has(seed));
+  if (!known.length) return false;
+  if (known.length === 1) chooseRun(known[0]);
+  else if (known.length === 2) change({ kind: "seeds", seeds: new Set(known), words: comparison(...known.map((seed) => runOf.get(seed))) });
+  else change({ kind: "seeds", seeds: new Set(known), words: `${known.length} runs: seeds ${listing(known)}.` });
+  return true;
+}
+
+/** Add a run to those chosen, or take it away. */
+function toggleRun(seed) {
+  const seeds = new Set(view.seeds ?? []);
+  if (!seeds.delete(seed)) seeds.add(seed);
+  if (seeds.size) chooseSeeds([...seeds]);
+  else chooseAll();
+}
+
+/** Seeds as people type them: "3", "3, 7", "0-9". */
+function readSeeds(text) {
+  const seeds = [];
+  for (const part of text.split(/[\s,;]+/)) {
+    const range = /^(\d+)[-–](\d+)$/.exec(part);
+    if (range) {
+      for (const run of data.runs) if (run.seed >= Number(range[1]) && run.seed <= Number(range[2])) seeds.push(run.seed);
+    } else if (/^\d+$/.test(part)) seeds.push(Number(part));
+  }
+  return seeds;
+}
+
+/** How two runs differ: where they part, when each converges, and how long they share a state. */
+function comparison(a, b) {
+  let i = 0;
+  while (i < a.states.length && i < b.states.length && a.states[i] === b.states[i]) i += 1;
+  const parts = [];
+  if (i === a.states.length && i === b.states.length) parts.push("take the same route");
+  else if (i === 0) parts.push(`begin in states ${a.states[0]} and ${b.states[0]}`);
+  else {
+    const [to, other] = [a, b].map((run) => (i < run.states.length ? `goes on to ${run.states[i]}` : "ends there"));
+    parts.push(`part after state ${a.states[i - 1]}: seed ${a.seed} ${to}, seed ${b.seed} ${other}`);
+  }
+  const shared = a.times.filter((time, index) => stateAt(b, time) === stateOfCheckpoint(a, index)).length;
+  parts.push(`in the same state for ${Math.round((100 * shared) / a.times.length)} % of the checkpoints`);
+  const when = (run) => (run.converged.yes ? run.converged.text : "never");
+  if (a.converged && b.converged) parts.push(`converged at ${when(a)} and ${when(b)}`.replace("at never", "never"));
+  return `Seeds ${a.seed} and ${b.seed} ${parts.join("; ")}.`;
 }
 
 function chooseRoute(index) {

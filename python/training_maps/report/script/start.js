@@ -9,7 +9,12 @@ function start() {
   startCurves();
   startMetrics();
   startTimelines();
+  startSeeds();
   startPicks();
+  startHeat();
+  startSorting();
+  startSaving();
+  startAddress();
 }
 
 start();

@@ -77,7 +77,9 @@ function drawRows(svg, frame, row) {
   svg.addEventListener("pointerleave", hideTip);
   svg.addEventListener("click", (event) => {
     const seed = event.target.dataset?.seed;
-    if (seed !== undefined) chooseRun(Number(seed));
+    if (seed === undefined) return;
+    if (event.shiftKey || event.ctrlKey || event.metaKey) toggleRun(Number(seed));
+    else chooseRun(Number(seed));
   });
   svg.append(...rows);
   return rows;

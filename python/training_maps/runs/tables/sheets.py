@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from training_maps.runs.tables.json_documents import rows_of
 from training_maps.utils.errors import InputError
+from training_maps.utils.files import check_footer
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -175,6 +176,7 @@ def _read_csv(path: Path, separator: str) -> Sheet:
             table = pa.csv.read_csv(stream, read, parse, convert)
     except pa.ArrowException as error:
         raise InputError(_explain_csv(path, separator, str(error))) from error
+    _check_quotes(path, separator)
     return Sheet(path, table.num_rows, _columns(table), lambda row: _csv_line(path, separator, row))
 
 
@@ -192,6 +194,25 @@ def _records(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
         for fields in reader:
             if fields:
                 yield reader.line_num + skipped, fields
+
+
+def _check_quotes(path: Path, separator: str) -> None:
+    """Refuse a CSV file that ends within quotes: its last rows would be a text in one cell."""
+    with _open(path) as file:
+        if not any('"' in line for line in file):
+            return
+    with _open(path) as file:
+        reader = csv.reader(file, delimiter=separator, strict=True)
+        begin = 1
+        try:
+            for _ in reader:
+                begin = reader.line_num + 1
+        except csv.Error as error:
+            if "unexpected end" in str(error):
+                raise InputError(
+                    f"{path}, line {begin}: a quote is opened here and never closed; the file may "
+                    "be cut off"
+                ) from error
 
 
 def _csv_line(path: Path, separator: str, row: int) -> str:
@@ -258,8 +279,10 @@ def _read_parquet(path: Path) -> Sheet:
     import pyarrow.parquet
 
     try:
-        table = pa.parquet.ParquetFile(path).read()
-    except pa.ArrowException as error:
+        file = pa.parquet.ParquetFile(path)
+        check_footer(file.metadata)
+        table = file.read()
+    except (pa.ArrowException, ValueError) as error:
         raise InputError(f"{path}: cannot be read as a table ({error})") from error
     _check_names(path, table.column_names)
     return Sheet(path, table.num_rows, _columns(table), lambda row: f"row {row + 1}")

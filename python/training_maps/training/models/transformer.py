@@ -1,12 +1,13 @@
-"""The one-layer transformer of modular addition."""
+"""The one-layer transformer of modular addition, as it is written down and as it is trained."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import embedding, linear
+from torch.nn.functional import embedding, linear, pad
 
 from training_maps.training.models.mlp import MLP
 
@@ -57,9 +58,62 @@ class Transformer(nn.Module):
         """
         last = embedding(tokens[:, -1], self.embed) + self.embed_position[-1]
         read = self.attention(last, tokens, self.embed, self.embed_position)
-        last = self.norm_attention(last + read)
+        return self._answer(last + read)
+
+    def _answer(self, last: torch.Tensor) -> torch.Tensor:
+        """The logits, from the residual stream after attention: (batch, d_model)."""
+        last = self.norm_attention(last)
         last = self.norm_mlp(last + self.mlp(last))
         return linear(last, self.unembed)
+
+
+class TabulatedTransformer(Transformer):
+    """A `Transformer` for tasks whose last token never changes: the same function, sooner.
+
+    The last position's query is then one vector. What it makes of a token at a position, a score
+    and a value for each head, is the same in every example: a table of all tokens at all earlier
+    positions has it, and of an example no more is computed than the softmax over its positions. The
+    parameters, and their gradients, are those of `Transformer`.
+    """
+
+    def __init__(self, vocabulary: int, n_positions: int, *, last_token: int, **sizes: Any) -> None:
+        """Make a network with fresh random parameters from torch's global generator.
+
+        Args:
+            vocabulary: how many tokens there are.
+            n_positions: how many positions.
+            last_token: the number of the token that stands at the last position.
+            sizes: the others of `Transformer`.
+        """
+        super().__init__(vocabulary, n_positions, **sizes)
+        self.last_token = last_token
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """The logits of what follows the last token.
+
+        Args:
+            tokens: numbers of tokens, (batch, n_positions); the last column is not looked at.
+
+        Returns:
+            Logits, (batch, vocabulary).
+        """
+        attention, heads = self.attention, self.attention.query.shape[:2]
+        last = self.embed[self.last_token] + self.embed_position[-1]
+        query = linear(last, attention.query.flatten(0, 1)).unflatten(0, heads)
+        asked = torch.einsum("hed,he->hd", attention.key, query) / math.sqrt(heads[1])
+        # Tables of all tokens at the earlier positions, less what the last position has of its own:
+        # its score is then 0, and what it reads of itself the same in every example. (The output
+        # matrix is not taken into the values: its product takes less than rows as long as that.)
+        vocabulary, n_earlier = len(self.embed), len(self.embed_position) - 1
+        earlier = (self.embed_position[:-1, None] + self.embed).flatten(0, 1) - last
+        scores = linear(earlier, asked)  # (n_earlier * vocabulary, n_heads)
+        values = linear(earlier, attention.value.flatten(0, 1))
+        rows = tokens[:, :-1] + vocabulary * torch.arange(n_earlier, device=tokens.device)
+        weights = pad(embedding(rows, scores), (0, 0, 0, 1)).softmax(1)[:, :-1]
+        read = (weights.unsqueeze(-1) * embedding(rows, values).unflatten(-1, heads)).sum(1)
+        own = linear(last, attention.value.flatten(0, 1))
+        always = last + linear(own, attention.output)
+        return self._answer(linear(read.flatten(1), attention.output, always))
 
 
 class LastAttention(nn.Module):

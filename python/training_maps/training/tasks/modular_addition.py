@@ -58,11 +58,12 @@ class ModularAddition(Classification):
 
     def network(self) -> torch.nn.Module:
         """A transformer whose vocabulary is the numbers and "="."""
-        from training_maps.training.models.transformer import Transformer
+        from training_maps.training.models.transformer import TabulatedTransformer
 
-        return Transformer(
+        return TabulatedTransformer(
             self.modulus + 1,
             3,
+            last_token=self.modulus,
             d_model=self.d_model,
             n_heads=self.n_heads,
             d_head=self.d_head,

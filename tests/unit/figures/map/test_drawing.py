@@ -71,7 +71,7 @@ def test_map_of_metric_names_that_look_like_formulas(results: ExperimentResults)
         for s in data["states"]
     ]
     figure = drawn(draw_training_map(data))
-    assert r"$\frac{" in texts(figure)
+    assert r"$\frac{ 0.0" in texts(figure)
 
 
 def test_lines_run_through_no_state(results: ExperimentResults) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from itertools import combinations
 from typing import Any
 
@@ -13,8 +14,9 @@ from training_maps.figures.map.plan import (
     MapDrawing,
     edge_width,
     explain_map,
-    format_probability,
+    format_mean,
     map_data,
+    per_checkpoint,
     plan_map,
 )
 from training_maps.figures.style import COLUMN, PAGE
@@ -23,10 +25,18 @@ from training_maps.training_map.map import TrainingMap
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.0431, ".043"), (0.25, ".25"), (1.0, "1.00"), (0.0002, "<.001")]
+    ("value", "text"),
+    [(0.0431, "4.3 %"), (0.0997, "10 %"), (0.25, "25 %"), (1.0, "100 %"), (0.0002, "<0.1 %")],
 )
 def test_probabilities(value: float, text: str) -> None:
-    assert format_probability(value) == text
+    assert per_checkpoint(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(1.26, "+1.3"), (-0.84, "−0.8"), (0.04, "0.0"), (-0.04, "0.0")]
+)
+def test_means_have_their_direction(value: float, text: str) -> None:
+    assert format_mean(value) == text
 
 
 def plan(data: dict[str, Any], inches: float = PAGE, **options: Any) -> MapDrawing:
@@ -109,3 +119,14 @@ def test_the_caption_names_only_what_is_there(results: ExperimentResults) -> Non
     assert "return" not in explain_map({**data, "transitions": forward}, [])
     assert "metrics" in explain_map(data, [])
     assert "metrics" not in explain_map({**data, "metrics": []}, [])
+
+
+def test_a_state_of_noise_alone_is_labelled_so(results: ExperimentResults) -> None:
+    data = copy.deepcopy(results.training_map)
+    assert "Noise alone" not in explain_map(data, [])
+    assert not any("noise alone" in label for label in plan(data).labels.values())
+    data["states"][1]["noise_of"] = 0
+    assert "“Noise alone” marks a state" in explain_map(data, [])
+    labels = plan(data).labels
+    marked = [state for state, label in labels.items() if label.endswith("noise alone")]
+    assert marked == [data["states"][1]["state"]]

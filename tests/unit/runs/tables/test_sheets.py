@@ -131,6 +131,7 @@ def test_rows_may_each_name_other_columns() -> None:
         ("a.csv", "step,loss\n", "has no rows"),
         ("a.csv", "step,step\n0,1\n", "two columns called 'step'"),
         ("a.csv", "step,loss\n0,1\n1\n", "line 3: has 1 fields where the header has 2"),
+        ("a.csv", 'step,note\n0,a\n10,"b\n20,c\n', "line 3: a quote is opened here and never"),
         ("a.jsonl", '{"step": 0}\n{"step": 1', "line 2: is not JSON"),
         ("a.jsonl", "[1, 2]\n", r"line 1: expected an object.*got \[1, 2\]"),
         ("a.jsonl", "\n", "has no rows"),

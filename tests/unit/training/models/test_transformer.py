@@ -7,9 +7,11 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from tests.support.twin import begin, plain_loop, train_epochs
 from training_maps.metrics.parameters import MatrixSpec, select_parameters
-from training_maps.training.models.transformer import Transformer
+from training_maps.training.models.transformer import TabulatedTransformer, Transformer
+from training_maps.training.networks import measured
 from training_maps.training.recipe import Recipe
 from training_maps.training.tasks import make_task
+from training_maps.training.tasks.modular_addition import ModularAddition
 
 SMALL = {"modulus": 7, "d_model": 12, "n_heads": 2, "d_head": 5, "d_mlp": 9}
 both = pytest.mark.parametrize("layer_norm", [False, True], ids=["plain", "layer_norm"])
@@ -26,6 +28,17 @@ def random_transformer(layer_norm, seed=0):
 
 def random_tokens(n_examples=50):
     return np.random.default_rng(0).integers(0, 8, size=(n_examples, 3))
+
+
+def tabulated_and_plain(layer_norm, seed=0):
+    """Two networks of the same random parameters, and examples that end in token 7."""
+    plain = random_transformer(layer_norm, seed)
+    sizes = {"d_model": 12, "n_heads": 2, "d_head": 5, "d_mlp": 9, "layer_norm": layer_norm}
+    tabulated = TabulatedTransformer(8, 3, last_token=7, **sizes)
+    tabulated.load_state_dict(plain.state_dict())
+    tokens = torch.from_numpy(random_tokens())
+    tokens[:, -1] = 7
+    return tabulated, plain, tokens
 
 
 def twin(p, tokens, layer_norm):
@@ -71,17 +84,56 @@ def test_the_forward_pass_is_that_of_the_whole_decoder(layer_norm):
 
 @both
 @pytest.mark.usefixtures("double")
-def test_three_networks_stacked_are_the_three(layer_norm):
-    networks = [random_transformer(layer_norm, seed) for seed in range(3)]
-    tokens = torch.from_numpy(random_tokens(60)).reshape(3, 20, 3)
-    stacked, _ = stack_module_state(networks)
-    structure = random_transformer(layer_norm).to("meta")
+def test_tables_change_neither_outputs_nor_gradients(layer_norm):
+    tabulated, plain, tokens = tabulated_and_plain(layer_norm)
+    targets = tokens.sum(1) % 8
+    outputs = {}
+    for network in (tabulated, plain):
+        outputs[network] = network(tokens)
+        torch.nn.functional.cross_entropy(outputs[network], targets).backward()
+    torch.testing.assert_close(outputs[tabulated], outputs[plain], rtol=1e-12, atol=1e-12)
+    expected = dict(plain.named_parameters())
+    assert [name for name, _ in tabulated.named_parameters()] == list(expected)
+    for name, parameter in tabulated.named_parameters():
+        assert expected[name].grad.any(), name
+        torch.testing.assert_close(parameter.grad, expected[name].grad, rtol=1e-10, atol=1e-12)
 
-    outputs = vmap(lambda values, some: functional_call(structure, values, (some,)))(
-        stacked, tokens
+
+@pytest.mark.usefixtures("double")
+def test_scores_that_are_far_apart_are_no_trouble():
+    tabulated, plain, tokens = tabulated_and_plain(False)
+    with torch.no_grad():
+        for network in (tabulated, plain):
+            network.attention.query.mul_(1000)  # a softmax of differences in the thousands
+        assert plain(tokens).isfinite().all()
+        torch.testing.assert_close(tabulated(tokens), plain(tokens), rtol=1e-9, atol=1e-9)
+
+
+@both
+def test_the_tables_network_starts_as_the_plain_one(layer_norm):
+    torch.manual_seed(3)
+    plain = Transformer(8, 3, d_model=12, layer_norm=layer_norm).state_dict()
+    torch.manual_seed(3)
+    tabulated = TabulatedTransformer(8, 3, last_token=7, d_model=12, layer_norm=layer_norm)
+    state = tabulated.state_dict()
+    assert list(state) == list(plain)
+    assert all(torch.equal(state[name], plain[name]) for name in plain)
+
+
+@both
+@pytest.mark.usefixtures("double")
+def test_three_networks_stacked_are_the_three(layer_norm):
+    tabulated, networks, tokens = zip(
+        *[tabulated_and_plain(layer_norm, seed) for seed in range(3)], strict=True
     )
-    for output, network, some in zip(outputs, networks, tokens, strict=True):
-        torch.testing.assert_close(output, network(some), rtol=1e-12, atol=1e-12)
+    for kind in (tabulated, networks):
+        stacked, _ = stack_module_state(list(kind))
+        structure = kind[0].to("meta") if kind is tabulated else random_transformer(layer_norm)
+        outputs = vmap(lambda v, some, s=structure: functional_call(s, v, (some,)))(
+            stacked, torch.stack(tokens)
+        )
+        for output, network, some in zip(outputs, networks, tokens, strict=True):
+            torch.testing.assert_close(output, network(some), rtol=1e-12, atol=1e-12)
 
 
 @both
@@ -95,6 +147,51 @@ def test_training_side_by_side_is_a_plain_loop(layer_norm):
         assert trained.keys() == tensors.keys()
         for name, value in trained.items():
             np.testing.assert_allclose(tensors[name], value, rtol=1e-7, atol=1e-9, err_msg=name)
+
+
+class Plain(ModularAddition):
+    """Modular addition by the plain network."""
+
+    def network(self):
+        sizes = {key: SMALL[key] for key in ("d_model", "n_heads", "d_head", "d_mlp")}
+        return Transformer(self.modulus + 1, 3, **sizes, layer_norm=self.layer_norm)
+
+
+class PlainAlone(Plain):
+    """The same, one network after another."""
+
+    side_by_side = False
+
+
+class Alone(ModularAddition):
+    """Modular addition as it is, one network after another."""
+
+    side_by_side = False
+
+
+@both
+@pytest.mark.parametrize("kinds", [(ModularAddition, Plain), (Alone, PlainAlone)])
+@pytest.mark.usefixtures("double")
+def test_tables_train_and_evaluate_the_plain_network(kinds, layer_norm):
+    settings = {**SMALL, "train_share": 0.5, "layer_norm": layer_norm}
+    recipe = Recipe("adamw", learning_rate=0.01, weight_decay=1.0, batch_size=10)
+    trained = {}
+    for one in kinds:
+        examples, networks = begin(one(**settings), recipe, [4])
+        batches = examples.batches()
+        for _ in range(9):
+            networks.step(*next(batches))
+        measures = measured(networks, examples.part("eval", 7))
+        trained[one] = (*measures, networks.gradient_norms(), networks.tensors())
+    (*found, tensors), (*expected, of_plain) = (trained[one] for one in kinds)
+    # One on its own takes its losses in float32, and their gradients.
+    exact = kinds[0].side_by_side
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9 if exact else 1e-5)
+    assert tensors.keys() == of_plain.keys()
+    for name, value in tensors.items():
+        tolerances = {"rtol": 1e-7, "atol": 1e-9} if exact else {"rtol": 1e-4, "atol": 1e-6}
+        np.testing.assert_allclose(value, of_plain[name], **tolerances, err_msg=name)
 
 
 @both

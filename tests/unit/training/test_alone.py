@@ -7,10 +7,12 @@ from safetensors.numpy import load_file
 
 from tests.support.twin import begin, plain_loop, train_epochs
 from training_maps.runs.checkpoints import read_manifest
+from training_maps.training.alone import Alone
 from training_maps.training.loop import Recording, train
-from training_maps.training.networks import Alone, SideBySide, measured
+from training_maps.training.networks import measured
 from training_maps.training.random_streams import Streams
 from training_maps.training.recipe import Recipe
+from training_maps.training.side_by_side import SideBySide
 from training_maps.utils.errors import InputError
 
 RECIPE = Recipe("adamw", learning_rate=0.002, weight_decay=0.1, batch_size=16, length=3)
@@ -74,18 +76,22 @@ def test_bfloat16_is_float32_but_for_rounding(lenet):
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.1)
 
 
-def test_compile_compiles_the_network(lenet, monkeypatch):
+def test_compile_compiles_the_network_for_steps_alone(lenet, monkeypatch):
     calls = []
 
     def compiled(module):
-        calls.append(module)
-        return module
+        def forward(inputs):
+            calls.append(len(inputs))
+            return module(inputs)
+
+        return forward
 
     monkeypatch.setattr(torch, "compile", compiled)
     recipe = Recipe("adamw", learning_rate=0.002, batch_size=16, compile=True)
     examples, networks = begin(lenet, recipe, [0])
     networks.step(*next(examples.batches()))
-    assert len(calls) == 1
+    measured(networks, examples.part("eval", 7))  # every size would be compiled anew
+    assert calls == [16]
 
 
 def test_networks_with_buffers_are_not_stacked(lenet):

@@ -1,0 +1,1 @@
+"""New runs on an existing map: where they are, how usual that is, and when they will converge."""

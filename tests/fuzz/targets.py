@@ -1,0 +1,181 @@
+"""One function a kind of file: it reads made-up bytes as the workflow does, checks the property.
+
+The property is always the same: what an independent reader confirms, or one `InputError` that
+names the file. Anything else that is raised is a finding; so is more than two seconds or two
+gigabytes, which the fuzzer itself watches.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import struct
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from training_maps.config.resolve import check_file
+from training_maps.config.schema import load_schema
+from training_maps.runs import formats
+from training_maps.runs.tables.event_files import read_events
+from training_maps.runs.tables.sheets import read_sheet
+from training_maps.utils.errors import InputError
+
+_FOLDER = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path(tempfile.gettempdir())
+
+
+@contextmanager
+def _file(name: str, content: bytes) -> Iterator[Path]:
+    """A file of this content in a folder of its own."""
+    with tempfile.TemporaryDirectory(dir=_FOLDER) as folder:
+        path = Path(folder) / name
+        path.write_bytes(content)
+        yield path
+
+
+def _refused(read: Callable[[], object], path: Path) -> bool:
+    """Whether a file is refused, by its name."""
+    told = None
+    try:
+        read()
+    except InputError as error:
+        told = str(error)
+    assert told is None or str(path.parent) in told or path.name in told, told
+    return told is not None
+
+
+def _sheet(name: str, content: bytes) -> int | None:
+    """Rows of a table, which its columns agree on; None if it is refused."""
+    with _file(name, content) as path:
+        if _refused(lambda: read_sheet(path), path):
+            return None
+        sheet = read_sheet(path)
+    for column in sheet.columns.values():
+        assert len(column.values) == len(column.present) == sheet.n_rows
+    return sheet.n_rows
+
+
+def csv_table(content: bytes) -> None:
+    """CSV: Python's own reader finds as many rows that are not empty."""
+    rows = _sheet("history.csv", content)
+    if rows is not None:
+        lines = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+        assert rows == sum(bool(line) for line in lines) - 1
+
+
+def json_lines(content: bytes) -> None:
+    """JSON lines."""
+    _sheet("log.jsonl", content)
+
+
+def parquet(content: bytes) -> None:
+    """Parquet: as many rows as its footer says."""
+    rows = _sheet("table.parquet", content)
+    if rows is not None:
+        assert rows == pq.ParquetFile(pa.BufferReader(content)).metadata.num_rows
+
+
+def events(content: bytes) -> None:
+    """TensorBoard's event files."""
+    with _file("events.out.tfevents.1", content) as path:
+        _refused(lambda: read_events(path), path)
+
+
+def event_payloads(content: bytes) -> None:
+    """Event files whose checksums are right, whatever is in them; an empty line ends a record."""
+    events(b"".join(_record(payload) for payload in content.split(b"\n\n")))
+
+
+def torch_file(content: bytes) -> None:
+    """A torch checkpoint."""
+    with _file("model.pt", content) as path:
+        _refused(lambda: formats.describe(path), path)
+
+
+def shards(content: bytes) -> None:
+    """An index of shards: none that it names lies elsewhere."""
+    with _file("model.safetensors.index.json", content) as path:
+        if not _refused(lambda: formats.read_index(path), path):
+            for shard in formats.read_index(path).values():
+                assert shard.is_relative_to(path.parent)
+                assert ".." not in shard.parts
+
+
+def experiment(content: bytes) -> None:
+    """An experiment's YAML, against the schema."""
+    schema = load_schema()
+    with _file("mine.yaml", content) as path:
+        _refused(lambda: check_file(path, schema), path)
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "csv": csv_table,
+    "json": json_lines,
+    "parquet": parquet,
+    "events": events,
+    "event_payloads": event_payloads,
+    "torch": torch_file,
+    "shards": shards,
+    "experiment": experiment,
+}
+
+
+def seeds() -> dict[str, list[bytes]]:
+    """Small whole files of each kind, which the fuzzers begin with."""
+    table = pa.table({"seed": [0, 0, 1], "step": [0, 10, 0], "l2": [1.5, float("nan"), 2e300]})
+    payloads = _payloads([(0, "loss", 1.5), (10, "loss", 0.5)])
+    parquet_bytes, torch_bytes = io.BytesIO(), io.BytesIO()
+    pq.write_table(table, parquet_bytes)
+    torch.save({"model": {"a.weight": torch.ones(2, 3)}, "step": 7}, torch_bytes)
+    return {
+        "csv": [
+            b"seed,step,l2\n0,0,1.5\n0,10,\n1,0,nan\n",
+            b'step;"a b"\n0;1e5\n',
+            b"\xef\xbb\xbfa,b\n1,2",
+        ],
+        "json": [
+            b'{"step": 0, "loss": 1.5}\n{"step": 10, "loss": null}\n',
+            b'[{"step": 1, "x": {"y": 2}}]',
+        ],
+        "parquet": [parquet_bytes.getvalue()],
+        "events": [b"".join(map(_record, payloads))],
+        "event_payloads": [b"\n\n".join(payloads)],
+        "torch": [torch_bytes.getvalue()],
+        "shards": [
+            json.dumps({"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}).encode()
+        ],
+        "experiment": [
+            b"seeds: 0-9\ntraining: {task: sparse_parities, length: 100}\nhmm: {n_states: 2-4}\n"
+        ],
+    }
+
+
+def _payloads(scalars: list[tuple[int, str, float]]) -> list[bytes]:
+    """The records of an event file."""
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    records = [Event(file_version="brain.Event:2")]
+    for step, tag, value in scalars:
+        summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
+        records.append(Event(step=step, summary=summary))
+    return [record.SerializeToString() for record in records]
+
+
+def _record(payload: bytes) -> bytes:
+    """A record as it is on disk: its length and itself, each with a checksum."""
+    length = struct.pack("<Q", len(payload))
+    return length + _checksum(length) + payload + _checksum(payload)
+
+
+def _checksum(content: bytes) -> bytes:
+    """The masked CRC-32C of event files."""
+    from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
+
+    return struct.pack("<I", masked_crc32c(content))

@@ -1,0 +1,187 @@
+"""The callback in a real Lightning Trainer, on the CPU."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from training_maps.metrics.compute import checkpoint_metrics
+from training_maps.recording.quantities import gradient_norm
+from training_maps.runs.journal import read_journal
+from training_maps.utils.errors import InputError
+
+lightning = pytest.importorskip("pytorch_lightning")
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def data(seed=0):
+    draw = torch.Generator().manual_seed(seed)
+    x = torch.randn(32, 6, generator=draw)
+    return DataLoader(TensorDataset(x, (x.sum(1) > 0).long()), batch_size=8)
+
+
+class Module(lightning.LightningModule):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 2))
+        self.seen = {}
+
+    def training_step(self, batch, _):
+        x, y = batch
+        loss = nn.functional.cross_entropy(self.net(x), y)
+        self.log("loss", loss)
+        return loss
+
+    def validation_step(self, batch, _):
+        x, y = batch
+        self.log("val/acc", (self.net(x).argmax(1) == y).float().mean())
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+class Witness(lightning.Callback):
+    """Notes weights, gradient and validation at each step by itself."""
+
+    def __init__(self):
+        self.weights, self.norms, self.accuracies = {}, {}, {}
+
+    def on_train_start(self, trainer, module):
+        self.weights[0] = [p.detach().clone() for p in module.parameters()]
+
+    def on_before_optimizer_step(self, trainer, module, optimizer):
+        self.norms[trainer.global_step + 1] = gradient_norm(module.parameters())
+
+    def on_train_batch_end(self, trainer, module, *_):
+        self.weights[trainer.global_step] = [p.detach().clone() for p in module.parameters()]
+
+    def on_validation_end(self, trainer, module):
+        if not trainer.sanity_checking:
+            self.accuracies[trainer.global_step] = float(trainer.callback_metrics["val/acc"])
+
+
+def fit(tmp_path, recorder, max_epochs=3, **options):
+    witness = Witness()
+    trainer = lightning.Trainer(
+        max_epochs=max_epochs,
+        callbacks=[witness, recorder],
+        accelerator="cpu",
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+        log_every_n_steps=1,
+        **{"logger": False, "enable_checkpointing": False, **options},
+    )
+    trainer.fit(Module(), data(), data(1), ckpt_path=options.pop("ckpt_path", None))
+    return trainer, witness
+
+
+def recorder_of(folder, every=2, **settings):
+    from training_maps.recording.lightning_callback import LightningRecorder
+
+    return LightningRecorder(folder, every, columns={"eval_accuracy": "val/acc"}, **settings)
+
+
+def test_a_run_is_recorded(tmp_path):
+    _, witness = fit(tmp_path, recorder_of(tmp_path / "run"))
+    table = pd.read_parquet(tmp_path / "run" / "metrics.parquet")
+    assert table["step"].tolist() == [0, 2, 4, 6, 8, 10, 12]
+    for row in table.to_dict("records"):
+        first, b1, second, b2 = (p.numpy() for p in witness.weights[row["step"]])
+        expected = checkpoint_metrics([first, second], [b1, b2])
+        assert row["l2"] == pytest.approx(expected["l2"], rel=1e-12)
+        assert row["mean_b"] == pytest.approx(expected["mean_b"], rel=1e-12)
+
+
+def test_what_is_logged_at_a_step_is_kept_with_it_and_nothing_old(tmp_path):
+    _, witness = fit(tmp_path, recorder_of(tmp_path / "run"))
+    log = pd.read_parquet(tmp_path / "run" / "training_log.parquet").set_index("step")
+    assert sorted(witness.accuracies) == [4, 8, 12]  # an epoch has four steps
+    found = log["eval_accuracy"].dropna()
+    assert found.to_dict() == pytest.approx(witness.accuracies)
+    assert log["loss"].notna().tolist() == [False] + [True] * 6
+    for step in (2, 4, 6, 12):
+        assert log["gradient_norm"][step] == pytest.approx(witness.norms[step], rel=1e-6)
+        assert log["learning_rate"][step] == pytest.approx(0.1)
+    assert log["epoch"].iloc[0] == 0
+
+
+def test_accumulated_batches_are_one_step(tmp_path):
+    recorder = recorder_of(tmp_path / "run", every=1)
+    fit(tmp_path, recorder, accumulate_grad_batches=2)
+    assert [line.step for line in read_journal(tmp_path / "run")] == list(range(7))
+
+
+def test_a_resumed_run_goes_on(tmp_path):
+    trainer, _ = fit(tmp_path, recorder_of(tmp_path / "run"), max_epochs=2)
+    trainer.save_checkpoint(tmp_path / "half.ckpt")
+    before = read_journal(tmp_path / "run")
+    trainer = lightning.Trainer(
+        max_epochs=4, callbacks=[recorder_of(tmp_path / "run")], accelerator="cpu", logger=False,
+        enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
+    )  # fmt: skip
+    trainer.fit(Module(), data(), data(1), ckpt_path=tmp_path / "half.ckpt", weights_only=False)
+    lines = read_journal(tmp_path / "run")
+    assert [line.step for line in lines] == list(range(0, 17, 2))
+    assert lines[: len(before)] == before
+
+
+def test_an_error_in_training_leaves_the_tables(tmp_path):
+    class Fails(lightning.Callback):
+        def on_train_batch_end(self, trainer, module, *_):
+            if trainer.global_step == 7:
+                raise RuntimeError("out of luck")
+
+    recorder = recorder_of(tmp_path / "run")
+    trainer = lightning.Trainer(
+        max_epochs=3, callbacks=[Fails(), recorder], accelerator="cpu", logger=False,
+        enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
+    )  # fmt: skip
+    with pytest.raises(RuntimeError, match="out of luck"):
+        trainer.fit(Module(), data(), data(1))
+    table = pd.read_parquet(tmp_path / "run" / "metrics.parquet")
+    assert table["step"].tolist() == [0, 2, 4, 6]
+
+
+def test_state_and_percentile_go_to_the_trainer_s_logger(tmp_path):
+    from tests.unit.recording.test_recorder import checkpoints
+    from training_maps.hmm.observations import observations
+    from training_maps.model_selection.fit import fit_hmm
+    from training_maps.placing.calibrate import Runs, reference_of
+
+    tables = {s: checkpoints(tmp_path / f"{s}", s, 13) for s in range(6)}
+    obs = observations(tables, scale="pooled")
+    hmm = fit_hmm(obs, 2, restarts=1, random_state=0).hmm
+    reference_of(Runs.of(obs, tables), hmm, {"experiment": "x"}).save(tmp_path / "placing.npz")
+    from pytorch_lightning.loggers import CSVLogger
+
+    recorder = recorder_of(tmp_path / "run", map=tmp_path / "placing.npz")
+    fit(tmp_path, recorder, logger=CSVLogger(tmp_path, "csv"))
+    logged = pd.read_csv(next((tmp_path / "csv").rglob("metrics.csv")))
+    told = logged.dropna(subset=["training_map/percentile"])
+    assert told["step"].tolist() == [2, 4, 6, 8, 10, 12]
+    assert recorder.recorder.placed.table["step"].max() == 12
+    np.testing.assert_allclose(
+        told["training_map/percentile"], recorder.recorder.placed.table["percentile"][1:]
+    )
+
+
+def test_steps_must_be_positive(tmp_path):
+    with pytest.raises(InputError, match="every_n_steps"):
+        recorder_of(tmp_path, every=0)
+
+
+def test_without_lightning_the_message_says_what_to_install():
+    code = (
+        "import sys; sys.modules['lightning.pytorch'] = sys.modules['pytorch_lightning'] = None\n"
+        "from training_maps.recording import Recorder\n"
+        "from training_maps.recording import LightningRecorder\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "pip install 'training-maps[lightning]'" in done.stderr

@@ -1,0 +1,36 @@
+"""What only the training loop sees of a step."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from training_maps.recording.quantities import gradient_norm, learning_rate, renamed
+
+
+def test_the_gradient_is_one_vector():
+    model = nn.Linear(3, 2)
+    assert gradient_norm(model.parameters()) == 0.0
+    model(torch.randn(5, 3)).square().sum().backward()
+    whole = np.concatenate([p.grad.numpy().ravel() for p in model.parameters()])
+    assert gradient_norm(model.parameters()) == pytest.approx(np.linalg.norm(whole), rel=1e-6)
+    model.bias.grad = None
+    expected = np.linalg.norm(model.weight.grad.numpy())
+    assert gradient_norm(model.parameters()) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_large_gradient_does_not_overflow():
+    parameter = nn.Parameter(torch.zeros(2))
+    parameter.grad = torch.full((2,), 1e30)
+    assert gradient_norm([parameter]) == pytest.approx(np.sqrt(2) * 1e30, rel=1e-6)
+
+
+def test_the_learning_rate_is_that_of_the_first_group():
+    parameter = nn.Parameter(torch.zeros(2))
+    assert learning_rate(torch.optim.SGD([parameter], lr=0.25)) == 0.25
+
+
+def test_numbers_get_the_workflow_s_names():
+    logs = {"loss": 1, "val/acc": torch.tensor(0.5), "note": "text", "none": None}
+    found = renamed(logs, {"train_loss": "loss", "eval_accuracy": "val/acc"})
+    assert found == {"train_loss": 1.0, "eval_accuracy": 0.5}

@@ -1,0 +1,157 @@
+"""The callback in the real Trainer of transformers, on the CPU."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from training_maps.metrics.compute import checkpoint_metrics
+from training_maps.runs.journal import read_journal
+from training_maps.utils.errors import InputError
+
+transformers = pytest.importorskip("transformers")
+pytest.importorskip("accelerate")
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 2))
+
+    def forward(self, x, labels):
+        logits = self.net(x)
+        return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
+
+
+def data(seed=0):
+    x = torch.randn(32, 6, generator=torch.Generator().manual_seed(seed))
+    return [{"x": row, "labels": int(row.sum() > 0)} for row in x]
+
+
+def accuracy(prediction):
+    return {"accuracy": float((prediction.predictions.argmax(1) == prediction.label_ids).mean())}
+
+
+class Witness(transformers.TrainerCallback):
+    """Notes weights, losses and evaluations at each step by itself."""
+
+    def __init__(self):
+        self.weights, self.logs = {}, {}
+
+    def on_train_begin(self, args, state, control, **known):
+        self.weights[state.global_step] = [p.detach().clone() for p in known["model"].parameters()]
+
+    def on_step_end(self, args, state, control, **known):
+        self.weights[state.global_step] = [p.detach().clone() for p in known["model"].parameters()]
+
+    def on_log(self, args, state, control, logs=None, **known):
+        self.logs.setdefault(state.global_step, {}).update(logs)
+
+
+def trainer_of(tmp_path, recorder, steps=12, **options):
+    witness = Witness()
+    settings = transformers.TrainingArguments(
+        output_dir=tmp_path / "out",
+        max_steps=steps,
+        per_device_train_batch_size=8,
+        use_cpu=True,
+        report_to=[],
+        disable_tqdm=True,
+        **{"logging_steps": 2, "eval_strategy": "steps", "eval_steps": 4, "save_strategy": "no",
+           **options},
+    )  # fmt: skip
+    trainer = transformers.Trainer(
+        model=Network(), args=settings, train_dataset=data(), eval_dataset=data(1),
+        compute_metrics=accuracy, callbacks=[witness, recorder],
+    )  # fmt: skip
+    return trainer, witness
+
+
+def recorder_of(folder, every=2, **settings):
+    from training_maps.recording.trainer_callback import TrainerRecorder
+
+    return TrainerRecorder(folder, every, **settings)
+
+
+def test_a_run_is_recorded(tmp_path):
+    trainer, witness = trainer_of(tmp_path, recorder_of(tmp_path / "run"))
+    trainer.train()
+    table = pd.read_parquet(tmp_path / "run" / "metrics.parquet")
+    assert table["step"].tolist() == [0, 2, 4, 6, 8, 10, 12]
+    for row in table.to_dict("records"):
+        first, b1, second, b2 = (p.numpy() for p in witness.weights[row["step"]])
+        expected = checkpoint_metrics([first, second], [b1, b2])
+        assert row["l2"] == pytest.approx(expected["l2"], rel=1e-12)
+        assert row["mean_b"] == pytest.approx(expected["mean_b"], rel=1e-12)
+
+
+def test_what_is_logged_at_a_step_is_kept_with_it_under_the_log_s_names(tmp_path):
+    trainer, witness = trainer_of(tmp_path, recorder_of(tmp_path / "run"))
+    trainer.train()
+    log = pd.read_parquet(tmp_path / "run" / "training_log.parquet").set_index("step")
+    assert log["eval_accuracy"].dropna().index.tolist() == [4, 8, 12]
+    for step in (4, 8, 12):
+        assert log["eval_accuracy"][step] == witness.logs[step]["eval_accuracy"]
+        assert log["eval_loss"][step] == witness.logs[step]["eval_loss"]
+    for step in (2, 6, 10):
+        assert log["train_loss"][step] == float(witness.logs[step]["loss"])
+        assert log["gradient_norm"][step] == float(witness.logs[step]["grad_norm"])
+        assert log["learning_rate"][step] == float(witness.logs[step]["learning_rate"])
+    assert log["epoch"].tolist() == pytest.approx([step / 4 for step in range(0, 13, 2)])
+
+
+def test_a_resumed_run_goes_on(tmp_path):
+    saved = {"save_strategy": "steps", "save_steps": 6}
+    trainer, _ = trainer_of(tmp_path, recorder_of(tmp_path / "run"), **saved)
+    trainer.train()
+    before = read_journal(tmp_path / "run")
+    trainer, _ = trainer_of(tmp_path, recorder_of(tmp_path / "run"), 14, **saved)
+    trainer.train(resume_from_checkpoint=str(tmp_path / "out" / "checkpoint-6"))
+    lines = read_journal(tmp_path / "run")
+    assert [line.step for line in lines] == list(range(0, 15, 2))
+    assert lines[:4] == before[:4]
+
+
+def test_state_and_percentile_go_to_the_trainer_s_logs(tmp_path):
+    from tests.unit.recording.test_recorder import checkpoints
+    from training_maps.hmm.observations import observations
+    from training_maps.model_selection.fit import fit_hmm
+    from training_maps.placing.calibrate import Runs, reference_of
+
+    tables = {s: checkpoints(tmp_path / f"{s}", s, 13) for s in range(6)}
+    obs = observations(tables, scale="pooled")
+    hmm = fit_hmm(obs, 2, restarts=1, random_state=0).hmm
+    reference_of(Runs.of(obs, tables), hmm, {"experiment": "x"}).save(tmp_path / "placing.npz")
+    recorder = recorder_of(tmp_path / "run", map=tmp_path / "placing.npz")
+    trainer, _ = trainer_of(tmp_path, recorder)
+    recorder.log_to(trainer)
+    trainer.train()
+    told = [row for row in trainer.state.log_history if "training_map/percentile" in row]
+    placed = recorder.recorder.placed.table
+    assert len(told) == 6
+    np.testing.assert_allclose(
+        [row["training_map/percentile"] for row in told], placed["percentile"][1:]
+    )
+    assert not [name for line in read_journal(tmp_path / "run") for name in line.logged
+                if name.startswith("training_map")]  # fmt: skip
+
+
+def test_steps_must_be_positive(tmp_path):
+    with pytest.raises(InputError, match="every_n_steps"):
+        recorder_of(tmp_path, every=0)
+
+
+def test_without_transformers_the_message_says_what_to_install():
+    code = (
+        "import sys; sys.modules['transformers'] = None\n"
+        "from training_maps.recording import Recorder\n"
+        "from training_maps.recording import TrainerRecorder\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "pip install 'training-maps[transformers]'" in done.stderr

@@ -1,0 +1,122 @@
+"""The README's first picture, the demo's map and timelines with what to see written on them, and
+the documentation's example report.
+
+`make demo`, then `python -m tools.demo_picture`; it writes docs/images/demo.svg and
+docs/example_report.html. What it says of states and runs is read from the results, and it stops
+where they no longer say so.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from training_maps.figures.map.drawing import draw_training_map
+from training_maps.figures.state_timelines import stretches
+from training_maps.figures.style import ACCENT, GREY, INK, STYLE, state_colour
+from training_maps.results import ExperimentResults
+
+ROOT = Path(__file__).parent.parent
+PICTURE = ROOT / "docs" / "images" / "demo.svg"
+EXAMPLE = ROOT / "docs" / "example_report.html"
+
+
+def slow_state(results: ExperimentResults) -> tuple[int, list[int]]:
+    """The state that the slowest runs pass through, and no other, and those runs.
+
+    Raises:
+        SystemExit: if there is no such state: then the picture has nothing to say.
+    """
+    order = results.seeds_by_convergence()
+    paths = {seed: set(results.state_sequence(seed, "epoch")[1].tolist()) for seed in order}
+    found = []
+    for state in results.states:
+        through = [seed for seed in order if state in paths[seed]]
+        if 1 < len(through) < len(order) and through == order[-len(through) :]:
+            found.append((state, through))
+    if not found:
+        raise SystemExit("no state is passed by the slowest runs alone; choose another picture")
+    return found[0]
+
+
+def _timelines(ax: Axes, results: ExperimentResults, slow: list[int]) -> None:
+    order = results.seeds_by_convergence()
+    for y, seed in enumerate(order):
+        bars = stretches(*results.state_sequence(seed, "epoch"))
+        ax.broken_barh(
+            [(start, length) for start, length, _ in bars],
+            (y - 0.42, 0.84),
+            facecolors=[state_colour(state) for *_, state in bars],
+        )
+        for start, length, state in bars:
+            if length > 330:
+                ax.text(start + length / 2, y, str(state), color="white", fontsize=7,
+                        ha="center", va="center", fontweight="bold")  # fmt: skip
+        reached = results.convergence_time(seed, "epoch")
+        if reached is not None and reached[1]:
+            ax.plot(reached[0], y, "D", markersize=4.5, markerfacecolor="white",
+                    markeredgecolor=INK, clip_on=False)  # fmt: skip
+    ax.set_ylim(len(order) - 0.4, -0.6)
+    ax.set_yticks(range(len(order)), [f"run {seed}" for seed in order])
+    ax.set_xlabel("epoch")
+    ax.margins(x=0)
+    ax.spines[["left", "bottom"]].set_visible(False)
+    ax.tick_params(length=0)
+    first = len(order) - len(slow) - 0.5
+    ax.axhline(first, color=ACCENT, linewidth=1.2, linestyle=(0, (4, 2)))
+
+
+def picture(results: ExperimentResults) -> Figure:
+    """The map on the left, the runs on the right."""
+    state, slow = slow_state(results)
+    n = len(slow)
+    figure = Figure(figsize=(11.5, 4.3))
+    left = figure.add_axes((0.01, 0.17, 0.53, 0.63))
+    right = figure.add_axes((0.605, 0.22, 0.385, 0.58))
+    draw_training_map(
+        results.training_map, left, first_visits=results.first_visits("epoch"), time="epoch"
+    )
+    _timelines(right, results, slow)
+    head = {"fontsize": 11, "fontweight": "bold", "color": INK, "va": "top"}
+    small = {"fontsize": 8.5, "color": GREY, "va": "top"}
+    figure.text(0.015, 0.985, "The training map", **head)
+    figure.text(0.015, 0.92, "A circle is a state of the network's weights, an arrow a way that\n"
+                "runs take, thicker for more runs. Time goes to the right.", **small)  # fmt: skip
+    figure.text(0.56, 0.985, "The same runs over time", **head)
+    figure.text(0.56, 0.92, "A row is a run, the fastest on top; colours are the map's states.\n"
+                "A diamond marks where it has learned the task.", **small)  # fmt: skip
+    figure.text(0.28, 0.05, f"Runs part here: {n} of {results.n_runs} go by way of state {state}.",
+                fontsize=9.5, color=ACCENT, ha="center", fontweight="bold")  # fmt: skip
+    figure.text(0.79, 0.05, f"Those {n}, below the line, are the slowest.",
+                fontsize=9.5, color=ACCENT, ha="center", fontweight="bold")  # fmt: skip
+    return figure
+
+
+def example(page: str) -> str:
+    """A report without links to files beside it, which are not in the documentation."""
+    page, n = re.subn(r'<p class="files">.*?</p>\n?', "", page, flags=re.DOTALL)
+    page, m = re.subn(r"<p>Files beside this page:.*?</p>\n?", "", page, flags=re.DOTALL)
+    assert n
+    assert m == 1
+    return page
+
+
+def main() -> None:
+    """Write the picture and the example."""
+    results = ExperimentResults.read(ROOT / "results" / "demo")
+    with mpl.rc_context({**STYLE, "svg.fonttype": "none", "svg.hashsalt": "demo"}):
+        figure = picture(results)
+        FigureCanvasSVG(figure)
+        figure.savefig(PICTURE, metadata={"Date": None})
+    page = (ROOT / "results" / "demo" / "report.html").read_text(encoding="utf-8")
+    EXAMPLE.write_text(example(page), encoding="utf-8")
+    print(PICTURE, EXAMPLE)
+
+
+if __name__ == "__main__":
+    main()
