@@ -73,8 +73,8 @@ def bert_base(folder: Path) -> list[list[str]]:
     model = nn.TransformerEncoder(layer, 12, enable_nested_tensor=False)
     tensors = named_tensors(model)
     chosen = select(model, tensors)
-    arrays = snapshot(tensors, chosen, copy=False).arrays
-    engine = median_seconds(lambda: tensor_metrics([arrays], chosen, tails=False), 3)
+    arrays = snapshot(tensors, chosen, copy=False).arrays(chosen)
+    engine = median_seconds(lambda: tensor_metrics([arrays], chosen.selection, tails=False), 3)
     with Recorder(folder / "bert") as recorder:
         recording = median_seconds(recorded(recorder, model), 3)
     return [["BERT-base", f"{engine:.2f}", f"{recording:.2f}", f"{recording / engine - 1:+.1%}"]]

@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _tables(runs: Path, obs: Observations) -> dict[int, pd.DataFrame]:
     """The runs' metrics, with what joined them of the training logs."""
-    from training_maps.hmm.observations import with_log_columns
+    from training_maps.hmm.log_columns import with_log_columns
 
     def read(name: str) -> dict[int, pd.DataFrame]:
         return {

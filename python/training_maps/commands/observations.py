@@ -36,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the observations."""
-    from training_maps.hmm.observations import observations, with_log_columns
+    from training_maps.hmm.log_columns import with_log_columns
+    from training_maps.hmm.observations import observations
 
     seeds = parse_seeds(arguments.seeds)
     settings = read_options(arguments, "observations")

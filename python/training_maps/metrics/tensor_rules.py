@@ -210,8 +210,19 @@ def _is_convolution(tensor: Tensor) -> bool:
     return len(tensor.shape) == 3 and any(word.startswith("conv") for word in words)
 
 
+def _is_kernel(tensor: Tensor) -> bool:
+    """Whether flax or Keras made it, which have the outputs last."""
+    return len(tensor.shape) > 2 and tensor.parameter.endswith("kernel") and "." in tensor.name
+
+
 LAYOUTS: tuple[Layout, ...] = (
     Layout("one matrix", lambda t: len(t.shape) == 2, lambda s: (1, s[0], s[1])),
+    Layout(
+        "one matrix: (d, heads x d_head)",
+        lambda t: _is_kernel(t) and t.layer in ("query", "key", "value", "qkv"),
+        lambda s: (1, s[0], math.prod(s[1:])),
+    ),
+    Layout("kernel: (in, out)", _is_kernel, lambda s: (1, math.prod(s[:-1]), s[-1])),
     Layout(
         "convolution: (out, in x kernel)", _is_convolution, lambda s: (1, s[0], math.prod(s[1:]))
     ),

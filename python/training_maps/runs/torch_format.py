@@ -31,6 +31,8 @@ logger = logging.getLogger("training_maps")
 
 # Keys under which training code puts a network's state dict beside an optimiser's and others.
 WRAPPERS = ("state_dict", "model", "model_state_dict", "module", "network")
+# Keys of what holds tensors too, and is no network.
+_NO_NETWORK = re.compile(r"optim|sched|scaler|rng|random|loop|callback|state$|^args|hyper|hparam")
 # What wrapping a network (DataParallel, DistributedDataParallel, torch.compile) puts before names.
 PREFIXES = ("module.", "_orig_mod.")
 # Before this version of torch a file can run code although `weights_only=True` (CVE-2026-24747, and
@@ -105,6 +107,7 @@ class StateDicts:
             while wrapper := _wrapper(data, file):
                 assert isinstance(data, Mapping)
                 path.append(wrapper)
+                self._say_others(data, wrapper)
                 data = data[wrapper]
             if path:
                 self._say(f"the network is what the torch files have under '{'.'.join(path)}'")
@@ -121,6 +124,19 @@ class StateDicts:
                 "or --state-dict-key"
             )
         return tensors
+
+    def _say_others(self, data: Mapping[Any, Any], wrapper: str) -> None:
+        """Tell of networks beside the one that is taken, such as an average of its weights."""
+        others = [
+            str(key)
+            for key, value in data.items()
+            if key != wrapper and _holds_tensors(value) and not _NO_NETWORK.search(str(key).lower())
+        ]
+        if others:
+            self._say(
+                f"beside it the files have tensors under {', '.join(map(repr, others))}; to take "
+                "those, name the key: checkpoints.state_dict_key, or --state-dict-key"
+            )
 
     def _without_prefixes(self, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         removed = ""

@@ -24,6 +24,7 @@ FORMS = (
     "runs/formats",
     "runs/harmless_types",
     "runs/lora",
+    "runs/other_formats",
     "runs/torch_format",
 )
 # The modules and folders whose code decides what a stage's results are: `folder/*` is what lies in
@@ -39,7 +40,13 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "describe_model": ("commands/describe_model",),
     "inspect": ("commands/inspect", "metrics/*", *FORMS),
     "hub": ("commands/hub", "hub/*", "runs/checkpoints"),
-    "observations": ("commands/observations", "hmm/observations", "hmm/standards", NOTES),
+    "observations": (
+        "commands/observations",
+        "hmm/log_columns",
+        "hmm/observations",
+        "hmm/standards",
+        NOTES,
+    ),
     "hmm": (
         "commands/hmm",
         "hmm/*",

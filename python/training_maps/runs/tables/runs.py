@@ -23,6 +23,7 @@ from training_maps.runs.tables.clocks import STEP_NAMES, is_time_column
 from training_maps.runs.tables.episodes import with_steps
 from training_maps.runs.tables.event_files import event_files, read_events
 from training_maps.runs.tables.long_form import differing_text, wide_form
+from training_maps.runs.tables.mlflow_stores import is_store, read_store, store_files
 from training_maps.runs.tables.resumption import goes_back, superseded
 from training_maps.runs.tables.sheets import Column, Sheet, read_sheet
 from training_maps.settings.sources import RepeatedSteps, TablesSettings
@@ -255,7 +256,11 @@ def table_files(path: str, seeds: Sequence[int]) -> list[Path]:
 
 def input_files(path: str, seeds: Sequence[int]) -> list[Path]:
     """All files that are read for `seeds`: the tables, or the files in folders of event files."""
-    return [file for table in table_files(path, seeds) for file in event_files(table) or [table]]
+    return [
+        file
+        for table in table_files(path, seeds)
+        for file in (store_files(table) if is_store(table) else event_files(table) or [table])
+    ]
 
 
 def find_table_seeds(path: str, seed: str | None = None) -> list[int]:
@@ -290,6 +295,8 @@ def listed(names: Iterable[str], most: int = 30) -> str:
 
 
 def _read(path: Path) -> Sheet:
+    if is_store(path):
+        return read_store(path)
     if path.is_dir() or event_files(path):
         return read_events(path)
     sheet = read_sheet(path)
