@@ -30,11 +30,11 @@ alone 27 times: which is why one draw is of k-means.
 
 from __future__ import annotations
 
-import warnings
 from typing import Literal, get_args
 
 import numpy as np
 
+from training_maps.hmm.k_means import k_means
 from training_maps.utils.numbers import Floats, Ints
 
 Assignment = Literal["k-means", "pieces"]
@@ -90,11 +90,4 @@ def _pieces(length: int, states: int, draw: np.random.RandomState) -> Ints:
 
 def _kmeans(X: Floats, states: int, draw: np.random.RandomState) -> Ints:
     """The cluster of each row, by Lloyd's algorithm from greedy k-means++ seeds."""
-    from sklearn.cluster import KMeans
-    from sklearn.exceptions import ConvergenceWarning
-    from threadpoolctl import threadpool_limits
-
-    k_means = KMeans(states, n_init=1, max_iter=KMEANS_ROUNDS, tol=0, random_state=draw)
-    with threadpool_limits(1), warnings.catch_warnings():  # one thread: always the same sums
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than states
-        return np.asarray(k_means.fit_predict(X), dtype=np.int64)
+    return k_means(X, states, draw, KMEANS_ROUNDS)[0]

@@ -36,6 +36,7 @@ _SCALES = ("weight_scale", "weight_scale_inv", "weight_zero_point", "scb", "scal
 # What whole numbers are called that stand for weights.
 _QUANTISED = ("weight", "qweight", "weight_packed", "weight_int8", "int8_weight", "packed_weight")
 INTEGERS = "integers"
+_ATTENTION = ("query", "key", "value", "q", "k", "v")
 _EXPERTS = {"expert", "experts", "head", "heads", "moe"}
 
 
@@ -188,8 +189,11 @@ class Layout:
 def _is_stack(tensor: Tensor) -> bool:
     """Whether three dimensions are matrices side by side: heads, or experts.
 
-    Of torch's layers only a convolution has a weight of three dimensions.
+    Of torch's layers only a convolution has a weight of three dimensions; but one that is called
+    query, key or value, and has more inputs than it would have outputs, is (heads, d_head, d).
     """
+    if len(tensor.shape) == 3 and tensor.layer in _ATTENTION and tensor.shape[2] > tensor.shape[0]:
+        return True
     return len(tensor.shape) == 3 and (
         not (tensor.parameter == "weight" and tensor.module) or bool(tensor.words & _EXPERTS)
     )

@@ -78,22 +78,27 @@ def _product(
     whole = match["layer"].removeprefix(_WRAPPER)
     name = f"{whole}.weight" + (f"[{match['adapter']}]" if named else "")
     base = f"{layer}.base_layer.weight"
+    # GPT-2 stores its layers as (inputs, outputs), and the factors are the other way round.
+    turned = len(shape) == 2 and bool(config.get("fan_in_fan_out"))
+    if turned:
+        shape = shape[::-1]
     if base in shapes and shapes[base] == shape and not named:
         return Derived(
             name, (base, second, first), shape,
-            lambda w, b, a: w + scale * _multiplied(b, a, w.shape),
+            lambda w, b, a: w + scale * _multiplied(b, a, shape, turned),
             f"LoRA: base + {scale:g} B A",
         )  # fmt: skip
     return Derived(
-        name, (second, first), shape, lambda b, a: scale * _multiplied(b, a, shape),
+        name, (second, first), shape, lambda b, a: scale * _multiplied(b, a, shape, turned),
         f"LoRA: {scale:g} B A", scale,
     )  # fmt: skip
 
 
 def _multiplied(
-    b: NDArray[np.float64], a: NDArray[np.float64], shape: tuple[int, ...]
+    b: NDArray[np.float64], a: NDArray[np.float64], shape: tuple[int, ...], turned: bool
 ) -> NDArray[np.float64]:
-    return (b.reshape(len(b), -1) @ a.reshape(len(a), -1)).reshape(shape)
+    product = b.reshape(len(b), -1) @ a.reshape(len(a), -1)
+    return np.ascontiguousarray(product.T) if turned else product.reshape(shape)
 
 
 def _config(path: Path) -> Mapping[str, Any]:

@@ -38,6 +38,7 @@ from numpy.typing import NDArray
 from training_maps.hmm.base import one_thread
 from training_maps.hmm.covariances import floored
 from training_maps.hmm.inference import log_likelihood
+from training_maps.hmm.k_means import k_means
 from training_maps.hmm.missing_values import gaps_filled
 from training_maps.hmm.observations import Observations
 from training_maps.hmm.predictive import DEGREES, student_t
@@ -198,9 +199,6 @@ class SmoothField:
 
     def _place(self, runs: Sequence[Floats]) -> None:
         """Principal components and anchors."""
-        from sklearn.cluster import KMeans
-        from threadpoolctl import threadpool_limits
-
         steps = Steps.of(runs, self.shape.memory)
         self.centre = steps.before.mean(axis=0)
         _, sizes, axes = np.linalg.svd(steps.before - self.centre, full_matrices=False)
@@ -208,9 +206,7 @@ class SmoothField:
         self.axes = axes[: self.shape.components].T / unit
         places = self._places(steps)
         n_anchors = max(1, min(_ANCHORS, len(places) // _ROWS, len(np.unique(places, axis=0))))
-        k_means = KMeans(n_anchors, n_init=1, random_state=0, max_iter=20)
-        with threadpool_limits(1):  # sklearn has threads of its own
-            self.anchors = k_means.fit(places).cluster_centers_
+        self.anchors = k_means(places, n_anchors, np.random.RandomState(0), 20, 1e-4)[1]
 
     def _places(self, steps: Steps) -> Floats:
         place = (steps.place - self.centre) @ self.axes

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import re
 import xml.etree.ElementTree as ElementTree
+import zlib
 from pathlib import Path
 
 import pytest
+from fontTools.ttLib import TTFont
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -40,6 +43,34 @@ def test_files_are_the_same_each_time_and_need_no_fonts(
     assert b"/CreationDate" not in pdf
     with Image.open(tmp_path / "a.png") as image:
         assert abs(image.width - 300 * COLUMN) < 1
+
+
+def embedded_fonts(pdf: bytes) -> list[TTFont]:
+    """The TrueType fonts in a PDF, in their order."""
+    streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL)
+    plain = [zlib.decompress(stream) for stream in streams if stream[:1] == b"x"]
+    return [TTFont(io.BytesIO(one)) for one in plain if one.startswith(b"\0\1\0\0")]
+
+
+def test_fonts_in_pdfs_have_all_their_outlines_and_nothing_to_lay_out(
+    results: ExperimentResults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figure = FIGURES["regression"](results, "epoch", "column")
+    save_figure(figure, tmp_path / "plain.pdf")
+    monkeypatch.setattr("training_maps.figures.save._LAYOUT_TABLES", ())
+    save_figure(figure, tmp_path / "whole.pdf")
+    plain, whole = (
+        embedded_fonts((tmp_path / f"{name}.pdf").read_bytes()) for name in ("plain", "whole")
+    )
+    assert len(plain) == len(whole) > 0
+    assert any("GPOS" in font for font in whole)
+    for font, other in zip(plain, whole, strict=True):
+        assert not {"GDEF", "GPOS", "GSUB", "MATH", "kern"} & set(font.keys())
+        drawn = [name for name in font.getGlyphOrder() if font["glyf"][name].numberOfContours]
+        assert drawn
+        for name in drawn:
+            assert font["glyf"][name] == other["glyf"][name]
+            assert font["hmtx"][name] == other["hmtx"][name]
 
 
 def test_a_settled_figure_stays_as_it_is(results: ExperimentResults) -> None:

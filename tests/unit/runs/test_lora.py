@@ -44,6 +44,17 @@ def test_a_base_in_the_same_file_is_added(tmp_path: Path) -> None:
     np.testing.assert_allclose(whole.make(np.ones((8, 6)), B, A), 1 + B @ A)
 
 
+def test_gpt2s_layers_are_stored_the_other_way_round(tmp_path: Path) -> None:
+    """As (inputs, outputs); also where both are as many, so that no shape tells."""
+    config = {"lora_alpha": 4, "fan_in_fan_out": True}
+    (product,) = products(tmp_path, FACTORS, config)
+    assert product.shape == (6, 8)
+    np.testing.assert_allclose(product.make(B, A), (B @ A).T)
+    base = (f"{LAYER}.base_layer.weight", "F32", (6, 8))
+    (whole,) = products(tmp_path, [base, *FACTORS], config)
+    np.testing.assert_allclose(whole.make(np.ones((6, 8)), B, A), 1 + (B @ A).T)
+
+
 def test_each_adapter_is_its_own(tmp_path: Path) -> None:
     described = [
         (name.replace(".weight", f".{adapter}.weight"), dtype, shape)
