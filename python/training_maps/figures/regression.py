@@ -17,11 +17,11 @@ from training_maps.figures.style import (
     INK,
     Width,
     figure_that_says,
+    ink_on_state,
     letter_panels,
     new_figure,
     state_colour,
     styled,
-    text_colour_on,
 )
 from training_maps.figures.symbols import plain_text
 
@@ -102,7 +102,7 @@ def _draw_coefficients(ax: Axes, table: pd.DataFrame, outcome: dict[str, Any]) -
     ax.set_yticks(range(len(table)), [str(state) for state in table["state"]])
     for label, state in zip(ax.get_yticklabels(), table["state"], strict=True):
         colour = state_colour(int(state))
-        label.set(color=text_colour_on(colour), fontweight="bold")
+        label.set(color=ink_on_state(int(state)), fontweight="bold")
         label.set_bbox({"boxstyle": "circle,pad=0.25", "facecolor": colour, "edgecolor": "none"})
     ax.tick_params(axis="y", length=0, pad=7)
     ax.set_ylim(len(table) - 0.4, -0.6)

@@ -107,6 +107,13 @@ def text_colour_on(colour: str) -> str:
     return "#ffffff" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "#000000"
 
 
+def ink_on_state(state: int) -> str:
+    """Black or white on a state's colour, a hair off, so that a page in the dark can tell whose."""
+    i = state % len(STATE_COLOURS)
+    is_white = text_colour_on(STATE_COLOURS[i]) == "#ffffff"
+    return f"#fffe{0xFF - i:02x}" if is_white else f"#0001{i:02x}"
+
+
 def relative_luminance(colour: str) -> float:
     """Relative luminance of an sRGB colour, 0 (black) to 1 (white)."""
     linear = [

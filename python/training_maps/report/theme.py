@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import re
 
-from training_maps.figures.style import ACCENT, FAINT, GREY, INK, STATE_COLOURS, text_colour_on
+from training_maps.figures.style import (
+    ACCENT,
+    FAINT,
+    GREY,
+    INK,
+    STATE_COLOURS,
+    ink_on_state,
+    text_colour_on,
+)
 
 DARK_GROUND = "#1d232a"
 DARK_STATE_COLOURS = (
@@ -33,6 +41,7 @@ _VARIABLES = {
     ACCENT: "--accent",
     "#ffffff": "--card",
     **{colour: f"--s{i}" for i, colour in enumerate(STATE_COLOURS)},
+    **{ink_on_state(i): f"--t{i}" for i in range(len(STATE_COLOURS))},
 }
 _STYLES = re.compile(r'style="[^"]*"')
 _COLOURS = re.compile("|".join(map(re.escape, _VARIABLES)))

@@ -12,6 +12,7 @@ from tests.support.project import ROOT
 from training_maps.figures.style import (
     INK,
     STATE_COLOURS,
+    ink_on_state,
     relative_luminance,
 )
 from training_maps.report.theme import DARK_GROUND, DARK_STATE_COLOURS, state_variables, themed
@@ -44,3 +45,13 @@ def test_figures_follow_the_page_s_colours_in_their_styles_only() -> None:
         f'<svg><path style="fill: var(--ink,{INK}); stroke: var(--s0,{first})"/>'
         f'<text fill="{INK}">{INK}</text></svg>'
     )
+
+
+def test_ink_on_a_state_is_that_of_its_colour_in_either_theme() -> None:
+    inks = [ink_on_state(i) for i in range(12)]
+    assert len(set(inks)) == 12
+    for i, ink in enumerate(inks):
+        assert themed(f'<text style="fill: {ink}">') == f'<text style="fill: var(--t{i},{ink})">'
+        ground = relative_luminance(STATE_COLOURS[i]) + 0.05
+        text = relative_luminance(ink) + 0.05
+        assert max(ground, text) / min(ground, text) > 4.5
