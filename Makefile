@@ -28,7 +28,8 @@ endif
 ASKED := $(if $(filter-out auto,$(TORCH)),torch-asked-for)
 
 .DEFAULT_GOAL := help
-.PHONY: torch-asked-for help setup slurm demo run reproduction test test-slurm lint format docs bench fuzz sbom clean
+.PHONY: torch-asked-for help setup slurm demo run reproduction test test-slurm lint format docs bench wheel \
+	test-wheel gpu fuzz sbom clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -67,7 +68,7 @@ reproduction: setup ## analyse the reference data, write docs/reproduction.md
 test: setup ## run all tests, Rust's and Python's
 	tools/system-packages.sh tests
 	cargo test --quiet --locked --manifest-path rust_metrics/Cargo.toml
-	pytest -n auto --dist loadfile --ignore=tests/slurm
+	pytest -n auto --dist loadfile --ignore=tests/slurm --ignore=tests/installation/test_wheel.py
 
 test-slurm: slurm ## run the workflow on a real SLURM of this machine, which root installs (Debian)
 	tools/slurm-packages.sh
@@ -98,6 +99,17 @@ docs: setup ## build the documentation (site/)
 bench: setup ## measure what we claim about speed (benchmarks/)
 	$(BIN)/python -m benchmarks
 
+wheel: setup ## build a wheel (dist/) for machines with torch but without Rust; docs/gpu.md
+	rm -rf dist
+	maturin build --release --locked --out dist
+
+test-wheel: wheel ## install the wheel into bare Pythons, and run the extension's tests there
+	pytest tests/installation/test_wheel.py
+
+# Without `setup`: on a GPU's machine the wheel may be all there is.
+gpu: ## check and time the CUDA path on this machine's GPU, in at most 8 minutes (gpu/)
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks.gpu
+
 fuzz: setup ## try made-up files on all readers for MINUTES=10 (a nightly Rust compiler for the engine's)
 	tools/fuzz.sh $(MINUTES)
 
@@ -105,5 +117,5 @@ sbom: setup ## list all that is pinned, as a CycloneDX bill of materials (sbom.c
 	$(BIN)/python -m tools.sbom sbom.cdx.json
 
 clean: ## remove what building made; results/ stays
-	rm -rf site .pytest_cache .mypy_cache .ruff_cache rust_metrics/target
+	rm -rf site dist .pytest_cache .mypy_cache .ruff_cache rust_metrics/target
 	rm -f $(VENV)/.extension $(VENV)/.packages $(VENV)/.slurm

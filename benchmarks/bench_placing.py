@@ -4,7 +4,8 @@ One run is left out, the map's model is fitted to the others and calibrated on t
 placed on it: does it get a warning although it is like the others, is it told that it is slow, and
 how good is the predicted time? Then trouble is planted into its metrics at a random step. The kind
 of model and its number of states are those that the recommended method chooses on all runs
-(reference/*/verdicts.json). docs/new_runs.md tells what comes out.
+(reference/*/verdicts.json), or with --paper the paper's method, whose z-scores are of each run.
+docs/new_runs.md tells what comes out.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from training_maps.placing.calibrate import Runs, reference_of
 from training_maps.placing.place import NewRun, Placement, place_run
 from training_maps.placing.reference import Reference
 from training_maps.runs.tables import read_logs, read_metrics
+from training_maps.settings.sections import Scale
 from training_maps.utils.files import read_json
 
 REFERENCE = Path(__file__).parents[1] / "reference"
@@ -53,13 +55,17 @@ class Data:
     recipe: Mapping[str, Any]
     n_states: int
     model: str
+    scale: Scale
 
     @classmethod
-    def read(cls, name: str) -> Data:
+    def read(cls, name: str, paper: bool = False) -> Data:
         """Read one."""
         folder = REFERENCE / name
         about = read_json(folder / "settings.json")
         chosen = read_json(folder / "verdicts.json")["recommended"]
+        if paper:
+            states = read_json(folder / "results.json")["n_states"]
+            chosen = {"n_states": states, "model": "gaussian"}
         seeds = list(range(about["n_runs"]))
         return cls(
             name,
@@ -68,6 +74,7 @@ class Data:
             about["recipe"],
             chosen["n_states"],
             chosen["model"],
+            "run" if paper else "pooled",
         )
 
     @property
@@ -78,7 +85,7 @@ class Data:
     def map_without(self, seed: int) -> Reference:
         """What runs are placed by on the map of all runs but one."""
         tables = {one: table for one, table in self.metrics.items() if one != seed}
-        obs = observations(tables, scale="pooled")
+        obs = observations(tables, scale=self.scale)
         hmm = fit_hmm(obs, self.n_states, model=self.model, restarts=2, random_state=0).hmm
         times = convergence_times({s: self.logs[s] for s in tables}, self.threshold)
         about = time_outcome(times, "eval_accuracy", self.threshold).to_dict()
@@ -242,12 +249,13 @@ def time_rows(name: str, found: Sequence[Found], draw: np.random.Generator) -> l
 
 def main(names: Sequence[str]) -> None:
     """Print the tables of the reference sets named, or of all."""
+    paper, names = "--paper" in names, [name for name in names if name != "--paper"]
     names = names or sorted(file.parent.name for file in REFERENCE.glob("*/settings.json"))
     draw = np.random.default_rng(0)
     warned, trouble, slow, times = [], [], [], []
     for name in names:
         begin = time.perf_counter()
-        data = Data.read(name)
+        data = Data.read(name, paper)
         found = list(placed(data))
         warned.append([name, *warnings_row(found)])
         trouble.append([name, *trouble_row(found)])

@@ -69,8 +69,8 @@ def undisturbed_run(folder: Path) -> Project:
     # Slower, so that moments fall into training and not only into its start.
     project.edit(
         "python/training_maps/training/side_by_side.py",
-        "        parameters = self.parameters.values()\n",
-        "        parameters = self.parameters.values()\n        __import__('time').sleep(0.005)\n",
+        "        if not self._checked:\n",
+        "        __import__('time').sleep(0.005)\n        if not self._checked:\n",
     )
     project.run()
     return project

@@ -57,6 +57,12 @@ COMMANDS = {
                  "hmm/stability.json", "phase_transitions.json"]),
     "compare": ("--summaries summary.json --csv out/c.csv --html out/c.html", ["summary.json"]),
     "tables": ("--path history.csv --seeds 0-5 --runs out", ["history.csv"]),
+    "calibrate": ("--map . --output out/alone/placing.npz",
+                  ["training_map.json", "observations.parquet", "hmm/states-2.npz",
+                   "runs/seed-3/metrics.parquet", "regression.json", "convergence.csv",
+                   "forks.json"]),
+    "place": ("--map alone/placing.npz history.csv --output out",
+              ["alone/placing.npz", "history.csv"]),
     "state_paths": ("--table other_paths.csv --output out/map.json --state-paths out/paths.csv",
                     ["other_paths.csv"]),
 }  # fmt: skip

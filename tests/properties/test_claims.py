@@ -98,6 +98,21 @@ def test_a_verdict_is_held_against_what_there_is(tmp_path):
                 assert judged["verdict: phases or regions, as it is"] == (verdict == right)
 
 
+def test_a_state_of_noise_alone_is_right_of_a_change_of_noise_only(tmp_path):
+    notes = [{"kind": "noise_alone", "text": "State 1 differs from state 0 in its noise alone."}]
+    wrong, right = "a true state is called noise alone", "a change of noise is called noise alone"
+    for name, claim, other in (("chain_drifting", wrong, right), ("noise_states", right, wrong)):
+        runs = KINDS[name](10, 1)
+        (tmp_path / name).mkdir()
+        answers = answers_of(runs, runs.truth.paths, tmp_path / name)
+        assert judge(answers, runs.truth)[claim] is False
+        judged = judge(told(answers, notes=notes), runs.truth)
+        assert judged[claim] is True
+        assert other not in judged
+    cut = answers_of(runs, paths_like(runs, np.zeros((10, 100), dtype=int)), tmp_path)
+    assert judge(cut, KINDS["chain_drifting"](10, 1).truth).get(wrong) is None
+
+
 @pytest.mark.parametrize("name", OF_FORKS)
 def test_branches_dealt_at_random_are_a_fork_that_is_not_there(name, tmp_path):
     runs = KINDS[name](N_RUNS, 1)

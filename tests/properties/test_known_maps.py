@@ -71,7 +71,7 @@ class TestForks:
         assert find_forks(paths) == ()
         assert not TrainingMap.from_paths(paths).is_linear  # by the letter it is not, and says why
         back = [seed for seed, route in enumerate(routes) if len(route) > 4]
-        note = f"only because {len(back)} of 30 runs (seeds {format_seeds(back)}) return to earlier"
+        note = f"; {len(back)} runs (seeds {format_seeds(back)}) went back to earlier states."
         assert note in " ".join(map(str, TrainingMap.from_paths(paths).notes))
 
     def test_the_fork_that_matters_is_told_from_the_one_that_does_not(self):

@@ -104,9 +104,10 @@ def outcome(runs: Path, seed: int) -> tuple[list[tuple[int, str | None]], str]:
 
 
 @pytest.mark.parametrize("quick", [False, True], ids=["slow disk", "quick disk"])
-def test_training_goes_on_after_a_power_cut(tmp_path, monkeypatch, quick):
+def test_training_goes_on_after_a_power_cut(tmp_path, monkeypatch, quick, caplog):
     """Whenever the power goes, training ends as if nothing had happened."""
     monkeypatch.setattr(resume, "SAVE_EVERY", 0.0)
+    caplog.set_level("INFO")
     runs = tmp_path / "runs"
     with watched(tmp_path) as disk:
         trained(runs)
@@ -119,3 +120,4 @@ def test_training_goes_on_after_a_power_cut(tmp_path, monkeypatch, quick):
             path.write_bytes(content)
         trained(runs)
         assert [outcome(runs, seed) for seed in (0, 1)] == undisturbed, n
+    assert "going on from step 8" in caplog.text

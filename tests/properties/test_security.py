@@ -65,9 +65,16 @@ def faults(source):
                 yield f"line {node.lineno}: {name} without a safe loader"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+# What users type is theirs to run. What files say reaches it in environment variables alone.
+ALLOWED = {
+    "python/training_maps/placing/watching.py": ["subprocess.run with shell"],  # --on-warning
+}
+
+
+@pytest.mark.parametrize("path", [path.relative_to(ROOT).as_posix() for path in SOURCES])
 def test_no_call_runs_what_a_file_says(path):
-    assert list(faults(path.read_text())) == []
+    found = [fault.partition(": ")[2] for fault in faults((ROOT / path).read_text())]
+    assert found == ALLOWED.get(path, [])
 
 
 @pytest.mark.parametrize(

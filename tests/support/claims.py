@@ -18,6 +18,7 @@ import pandas as pd
 from tests.support.simulated_training import Truth
 from training_maps.results import ExperimentResults
 from training_maps.stats.agreement import adjusted_rand_index
+from training_maps.training_map.elements import NOISE_ALONE
 from training_maps.utils.files import read_json
 from training_maps.utils.numbers import FOUND_AGAIN
 
@@ -167,6 +168,20 @@ def _stable_and_wrong(answers: Answers, truth: Truth) -> bool | None:
     else:
         wrong = answers.summary["n_states"] != truth.n_states
     return bool(answers.summary["choice"] == "stable" and wrong)
+
+
+def _phase_of_noise(answers: Answers, truth: Truth) -> bool | None:
+    # Only of true states: where one is cut in two, its halves may well differ in noise alone.
+    return _noise_alone(answers) if _true_states(answers, truth) else None
+
+
+def _change_of_noise(answers: Answers, truth: Truth) -> bool | None:
+    changes = truth.structure == "drift" and truth.paths is not None
+    return _noise_alone(answers) if changes else None
+
+
+def _noise_alone(answers: Answers) -> bool:
+    return any(note["kind"] == NOISE_ALONE for note in answers.summary["notes"])
 
 
 # Whether runs part.
@@ -323,6 +338,8 @@ CLAIMS = (
     Claim("the map has as many states as there are", "right", _right_number),
     Claim("the map has the states that there are", "right", _true_states),
     Claim("a wrong number of states is stable", "wrong", _stable_and_wrong),
+    Claim("a true state is called noise alone", "wrong", _phase_of_noise),
+    Claim("a change of noise is called noise alone", "neither", _change_of_noise),
     Claim("the true fork is drawn", "right", _fork_drawn),
     Claim("the true fork is found again", "right", _fork_found_again),
     Claim("a fork that is not there is drawn", "wrong", _wrong_fork_drawn),

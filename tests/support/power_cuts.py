@@ -4,6 +4,9 @@ A disk holds what was synced, and of the rest what it pleases. `watched` runs so
 each sync and each rename below a folder; `Disk.after_cut` says what the disk must hold after the
 first so many of them: of each file what was last synced of it. Its name is the one that it had when
 its folder was last synced, or, as a disk may be quicker than it has to be, its newest.
+
+A file that is written in its place, and added to, has its name from when its folder is synced, and
+no content but what was synced.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ class FileSynced:
 
     inode: int
     content: bytes
+    path: Path
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,13 @@ class Disk:
         contents: dict[int, bytes] = {}
         names: dict[Path, int] = {}
         waiting: list[Renamed] = []
+        in_place = self._in_place()
         for event in self.events[:n_events]:
             if isinstance(event, FileSynced):
+                new = event.inode in in_place and event.inode not in contents
                 contents[event.inode] = event.content
+                if new:
+                    waiting.append(Renamed(event.path, event.path, event.inode, event.content))
             elif isinstance(event, Renamed):
                 waiting.append(event)
             due = (
@@ -81,7 +89,10 @@ class Disk:
     def written(self) -> dict[Path, set[bytes]]:
         """All that was ever whole under a name: what the file held when it got it."""
         found: dict[Path, set[bytes]] = {}
+        in_place = self._in_place()
         for event in self.events:
+            if isinstance(event, FileSynced) and event.inode in in_place:
+                found.setdefault(event.path, set()).add(event.content)
             if not isinstance(event, Renamed):
                 continue
             if event.content is not None:
@@ -91,6 +102,11 @@ class Disk:
                     moved = event.target / path.relative_to(event.source)
                     found.setdefault(moved, set()).update(found[path])
         return found
+
+    def _in_place(self) -> set[int]:
+        """The files that were never given another name: those that are added to."""
+        renamed = {event.inode for event in self.events if isinstance(event, Renamed)}
+        return {event.inode for event in self.events if isinstance(event, FileSynced)} - renamed
 
 
 def _rename(names: dict[Path, int], event: Renamed) -> None:
@@ -113,7 +129,7 @@ def watched(folder: Path) -> Iterator[Disk]:
         if path.is_dir():
             disk.events.append(FolderSynced(path))
         else:
-            disk.events.append(FileSynced(os.fstat(handle).st_ino, path.read_bytes()))
+            disk.events.append(FileSynced(os.fstat(handle).st_ino, path.read_bytes(), path))
 
     def noting(move: Callable[..., None]) -> Callable[..., None]:
         def moved(source: Any, target: Any, **options: Any) -> None:

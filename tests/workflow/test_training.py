@@ -50,8 +50,8 @@ def test_a_killed_run_goes_on_where_training_was(finished, tmp_path):
     # Slower, so that it can be killed in the midst.
     project.edit(
         "python/training_maps/training/side_by_side.py",
-        "        parameters = self.parameters.values()\n",
-        "        parameters = self.parameters.values()\n        __import__('time').sleep(0.01)\n",
+        "        if not self._checked:\n",
+        "        __import__('time').sleep(0.01)\n        if not self._checked:\n",
     )
     workflow = project.start(sys.executable, "-m", "snakemake", "--cores", "1")
     runs = project.results / "runs"
@@ -97,11 +97,12 @@ def test_a_data_set_is_fetched_once_before_training(finished):
     assert planned["metrics"] == 10  # CIFAR-100's are taken from memory
 
 
-def test_jobs_on_several_gpus_share_the_cores(fresh):
+def test_jobs_on_several_gpus_share_the_cores(tmp_path):
+    project = Project.new(tmp_path / "project")
     digits = "seeds: 0-7\ntraining: {task: mnist, seeds_per_job: 4}\n"
-    (fresh.folder / "experiments/digits.yaml").write_text(digits)
+    (project.folder / "experiments/digits.yaml").write_text(digits)
     told = {
-        gpus: fresh.run(
+        gpus: project.run(
             "--dry-run", "--quiet", "host", "--printshellcmds", "--cores", "6",
             "--resources", f"gpu={gpus}", "--config", "experiments=[tiny, digits]",
         )
@@ -111,3 +112,44 @@ def test_jobs_on_several_gpus_share_the_cores(fresh):
         assert set(re.findall(r"--device auto --threads (\d+)", told[gpus])) == threads
         # A task that gains nothing from a GPU asks for none.
         assert set(re.findall(r"--device cpu --threads (\d+)", told[gpus])) == {"6"}
+
+
+def test_a_dry_run_tells_what_is_chosen_for_a_gpu(tmp_path):
+    project = Project.new(tmp_path / "project")
+    device = ("--config", "training={device: cuda}")
+    told = project.run("--dry-run", "--quiet", "host", "--printshellcmds", *device)
+    line = "tiny trains on a GPU, as training.device says: 40 seeds a job, metrics during training"
+    assert line in told
+    assert "precision=tf32" in told
+    assert "--device cuda" in told
+    assert "trains on a GPU" not in project.run("--dry-run", "--quiet", "host")
+
+
+def test_jobs_side_by_side_have_a_gpu_each(tmp_path, monkeypatch):
+    """With stand-ins: nvidia-smi lists two, and torch, which finds none, trains on the CPU."""
+    stand_in = tmp_path / "bin" / "nvidia-smi"
+    stand_in.parent.mkdir()
+    stand_in.write_text("#!/bin/sh\necho 'GPU 0: A (UUID: GPU-a)'; echo 'GPU 1: B (UUID: GPU-b)'\n")
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{stand_in.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # for their locks
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    project = Project.new(tmp_path / "project")
+    write_images(project.folder / "digits.npz", 100)
+    digits = IMAGES.replace("seeds: 0-2", "seeds: 0-1").replace("length: 2", "length: 40")
+    (project.folder / "experiments/digits.yaml").write_text(digits)
+    project.edit(  # so slow that both are there at a time
+        "python/training_maps/training/alone.py",
+        "        self._network.train()\n",
+        "        self._network.train()\n        __import__('time').sleep(0.2)\n",
+    )
+    told = project.run(
+        "--cores", "2", "--resources", "gpu=2", "--config", "experiments=digits",
+        "--until", "train_digits_0", "train_digits_1",
+    )  # fmt: skip
+    assert "digits trains on the GPU that is here" in told
+    logs = [
+        (project.results.parent / f"digits/logs/train_{block}.log").read_text() for block in (0, 1)
+    ]
+    taken = [re.search(r"on GPU (\S+), one of 2", log)[1] for log in logs]
+    assert sorted(taken) == ["GPU-a", "GPU-b"], logs

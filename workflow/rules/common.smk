@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+from training_maps.config.gpu_settings import told as told_of_gpus
 from training_maps.config.jobs import (
     FIGURES,
     Jobs,
@@ -18,6 +19,7 @@ from training_maps.config.terminal import quieten
 from training_maps.config.timestamps import count_as_old, look_ahead
 from training_maps.config.training_jobs import TrainingJobs, checkpoints_to_use
 from training_maps.training.datasets import use_data_folder
+from training_maps.training.gpus import visible_gpus
 from training_maps.utils.code_digest import stage_digest
 from training_maps.utils.errors import InputError
 from training_maps.utils.seeds import format_seeds
@@ -61,6 +63,11 @@ if workflow.is_main_process:
     from_the_future = look_ahead(CONFIG.results)
     if from_the_future:
         print(from_the_future, file=sys.stderr)
+
+    for experiment, jobs in JOBS.items():
+        chosen = told_of_gpus(experiment, jobs.settings, visible_gpus)
+        if chosen:
+            print(chosen, file=sys.stderr)
 
 # Through the environment, because where the data are changes no result.
 use_data_folder(CONFIG.data_dir)

@@ -17,8 +17,14 @@ logger = logging.getLogger("training_maps")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--state-paths", type=Path, required=True, metavar="CSV")
-    parser.add_argument("--training-map", type=Path, required=True, metavar="JSON")
+    parser.add_argument(
+        "--state-paths", type=Path, required=True, metavar="CSV",
+        help="each run's states: seed, step, state",
+    )  # fmt: skip
+    parser.add_argument(
+        "--training-map", type=Path, required=True, metavar="JSON",
+        help="the map, training_map.json",
+    )  # fmt: skip
     parser.add_argument("--output", type=Path, required=True, metavar="CSV", help="output: pairs")
     parser.add_argument(
         "--per-run", type=Path, required=True, metavar="CSV", help="output: means of each run"

@@ -26,15 +26,33 @@ logger = logging.getLogger("training_maps")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--observations", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--observations", type=Path, required=True, metavar="FILE",
+        help="the observations, as the stage observations writes them",
+    )  # fmt: skip
     parser.add_argument(
         "--runs", type=Path, required=True, metavar="FOLDER", help="has seed-{seed}/metrics.parquet"
     )
-    parser.add_argument("--state-paths", type=Path, required=True, metavar="CSV")
-    parser.add_argument("--training-map", type=Path, required=True, metavar="JSON")
-    parser.add_argument("--regression", type=Path, required=True, metavar="JSON")
-    parser.add_argument("--outcomes", type=Path, required=True, metavar="CSV")
-    parser.add_argument("--convergence", type=Path, required=True, metavar="CSV")
+    parser.add_argument(
+        "--state-paths", type=Path, required=True, metavar="CSV",
+        help="each run's states: seed, step, state",
+    )  # fmt: skip
+    parser.add_argument(
+        "--training-map", type=Path, required=True, metavar="JSON",
+        help="the map, training_map.json",
+    )  # fmt: skip
+    parser.add_argument(
+        "--regression", type=Path, required=True, metavar="JSON",
+        help="the regression on the states, regression.json",
+    )  # fmt: skip
+    parser.add_argument(
+        "--outcomes", type=Path, required=True, metavar="CSV",
+        help="each run's outcome",
+    )  # fmt: skip
+    parser.add_argument(
+        "--convergence", type=Path, required=True, metavar="CSV",
+        help="seed, step, epoch, converged",
+    )  # fmt: skip
     add_options(parser, "early_warning")
     parser.add_argument("--table", type=Path, required=True, metavar="CSV", help="output: how well")
     parser.add_argument(
@@ -92,7 +110,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _tables(runs: Path, obs: Observations) -> dict[int, pd.DataFrame]:
     """The runs' metrics, with what joined them of the training logs."""
-    from training_maps.hmm.observations import with_log_columns
+    from training_maps.hmm.log_columns import with_log_columns
 
     def read(name: str) -> dict[int, pd.DataFrame]:
         return {

@@ -2,7 +2,7 @@
 
 A column is 85 mm wide, a page 175 mm; the files go to folders of these names. PNG has 300 dots an
 inch. Reads the tables of a result folder. What a figure cannot show (no converged run, a single
-run, no training logs) it says in words.
+run, no training logs) it says in words. Beside them are their captions, as plain text and as LaTeX.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Draw and save every figure, at the widths and in the formats that are asked for."""
+    from training_maps.figures.captions import write_captions
     from training_maps.figures.catalogue import FIGURES
     from training_maps.figures.save import save_figure, settle
 
@@ -45,4 +46,5 @@ def run(arguments: argparse.Namespace) -> None:
             settle(figure)
             for suffix in settings["formats"]:
                 save_figure(figure, arguments.output / width / f"{name}.{suffix}")
+    write_captions(results, arguments.time, arguments.output)
     logger.info("%s: %d figures in %s", results.experiment, len(FIGURES), arguments.output)

@@ -21,8 +21,14 @@ logger = logging.getLogger("training_maps")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--observations", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--n-states", type=int, required=True, metavar="K")
+    parser.add_argument(
+        "--observations", type=Path, required=True, metavar="FILE",
+        help="the observations, as the stage observations writes them",
+    )  # fmt: skip
+    parser.add_argument(
+        "--n-states", type=int, required=True, metavar="K",
+        help="how many states the models have",
+    )  # fmt: skip
     parser.add_argument(
         "--model",
         choices=get_args(KindOfModel),

@@ -54,7 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--threads", type=int, metavar="N", help="number of threads (default: all cores allowed)"
     )
     add_parameter_arguments(parser)
-    parser.add_argument("--output", type=Path, required=True, metavar="PARQUET")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="PARQUET",
+        help="output: a row a checkpoint",
+    )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,13 +43,16 @@ def run(arguments: argparse.Namespace) -> None:
     """Print the table of each checkpoint; an empty selection is an error after its table."""
     from training_maps.metrics.module_types import modules_beside
     from training_maps.metrics.parameters import decide, select_parameters
-    from training_maps.runs.formats import describe
+    from training_maps.runs.formats import CheckpointReader
 
     overrides = Overrides.from_arguments(arguments)
     for path in arguments.checkpoint:
-        tensors = describe(path, arguments.state_dict_key)
+        opened = CheckpointReader(arguments.state_dict_key).open(path)
+        tensors = opened.description
         modules = modules_beside(path)
         print(f"{path}\n\n{selection_text(decide(tensors, path, overrides, modules))}\n")
+        for how, number in Counter(weight.how for weight in opened.derived).items():
+            print(f"made of parts: {_counted(number, 'tensor')}, {how}\n")
         select_parameters(tensors, path, overrides, modules)
 
 

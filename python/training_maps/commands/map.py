@@ -20,7 +20,10 @@ logger = logging.getLogger("training_maps")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--observations", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--observations", type=Path, required=True, metavar="FILE",
+        help="the observations, as the stage observations writes them",
+    )  # fmt: skip
     parser.add_argument(
         "--models",
         type=Path,

@@ -45,7 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="do not compare the files with what the manifest says of them",
     )
     add_parameter_arguments(parser)
-    parser.add_argument("--output", type=Path, required=True, metavar="PARQUET")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="PARQUET",
+        help="output: a row a checkpoint",
+    )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> None:

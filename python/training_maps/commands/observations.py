@@ -36,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the observations."""
-    from training_maps.hmm.observations import observations, with_log_columns
+    from training_maps.hmm.log_columns import with_log_columns
+    from training_maps.hmm.observations import observations
 
     seeds = parse_seeds(arguments.seeds)
     settings = read_options(arguments, "observations")
@@ -56,7 +57,9 @@ def run(arguments: argparse.Namespace) -> None:
         len(result.seeds),
         len(result.table),
         len(result.metrics),
-        f"seeds {format_seeds(held_out)}" if held_out else "none",
+        f"{'seed' if len(held_out) == 1 else 'seeds'} {format_seeds(held_out)}"
+        if held_out
+        else "none",
     )
     for note in result.notes:
         logger.info("note: %s", note)

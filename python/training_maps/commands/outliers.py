@@ -18,7 +18,10 @@ logger = logging.getLogger("training_maps")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--state-paths", type=Path, required=True, metavar="CSV")
+    parser.add_argument(
+        "--state-paths", type=Path, required=True, metavar="CSV",
+        help="each run's states: seed, step, state",
+    )  # fmt: skip
     parser.add_argument("--output", type=Path, required=True, metavar="CSV", help="output")
 
 

@@ -111,6 +111,8 @@ def run(arguments: argparse.Namespace) -> None:
 def refuse_inside(folder: Path, map_folder: Path) -> None:
     """Refuse to write into the folder of a map."""
     results = map_folder if map_folder.is_dir() else map_folder.parent
+    if not (results / "training_map.json").exists():  # the file alone, copied to elsewhere
+        return
     if folder.resolve() == results.resolve() or results.resolve() in folder.resolve().parents:
         raise InputError(f"--output {folder}: is in the map's folder, which stays as it is")
 

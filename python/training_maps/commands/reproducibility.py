@@ -28,8 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--halves", type=Path, nargs="+", required=True, metavar="NPZ", help="of each half"
     )
-    parser.add_argument("--observations", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--state-paths", type=Path, required=True, metavar="CSV")
+    parser.add_argument(
+        "--observations", type=Path, required=True, metavar="FILE",
+        help="the observations, as the stage observations writes them",
+    )  # fmt: skip
+    parser.add_argument(
+        "--state-paths", type=Path, required=True, metavar="CSV",
+        help="each run's states: seed, step, state",
+    )  # fmt: skip
     parser.add_argument(
         "--structure",
         type=Path,

@@ -20,11 +20,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--variants", type=Path, nargs="+", required=True, metavar="JSON", help="of each variant"
     )
-    parser.add_argument("--observations", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--state-paths", type=Path, required=True, metavar="CSV")
-    parser.add_argument("--training-map", type=Path, required=True, metavar="JSON")
-    parser.add_argument("--regression", type=Path, required=True, metavar="JSON")
-    parser.add_argument("--outcomes", type=Path, required=True, metavar="CSV")
+    parser.add_argument(
+        "--observations", type=Path, required=True, metavar="FILE",
+        help="the observations, as the stage observations writes them",
+    )  # fmt: skip
+    parser.add_argument(
+        "--state-paths", type=Path, required=True, metavar="CSV",
+        help="each run's states: seed, step, state",
+    )  # fmt: skip
+    parser.add_argument(
+        "--training-map", type=Path, required=True, metavar="JSON",
+        help="the map, training_map.json",
+    )  # fmt: skip
+    parser.add_argument(
+        "--regression", type=Path, required=True, metavar="JSON",
+        help="the regression on the states, regression.json",
+    )  # fmt: skip
+    parser.add_argument(
+        "--outcomes", type=Path, required=True, metavar="CSV",
+        help="each run's outcome",
+    )  # fmt: skip
     parser.add_argument(
         "--table", type=Path, required=True, metavar="CSV", help="output: a row a variant"
     )

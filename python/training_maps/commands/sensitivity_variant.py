@@ -29,11 +29,23 @@ _NUMBERS: dict[str, Callable[[str], Any]] = {"integer": int, "number": float}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--observations", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--observations", type=Path, required=True, metavar="FILE",
+        help="the observations, as the stage observations writes them",
+    )  # fmt: skip
     parser.add_argument("--state-paths", type=Path, required=True, metavar="CSV", help="to compare")
-    parser.add_argument("--training-map", type=Path, required=True, metavar="JSON")
-    parser.add_argument("--regression", type=Path, required=True, metavar="JSON")
-    parser.add_argument("--outcomes", type=Path, required=True, metavar="CSV")
+    parser.add_argument(
+        "--training-map", type=Path, required=True, metavar="JSON",
+        help="the map, training_map.json",
+    )  # fmt: skip
+    parser.add_argument(
+        "--regression", type=Path, required=True, metavar="JSON",
+        help="the regression on the states, regression.json",
+    )  # fmt: skip
+    parser.add_argument(
+        "--outcomes", type=Path, required=True, metavar="CSV",
+        help="each run's outcome",
+    )  # fmt: skip
     parser.add_argument(
         "--variant", default=OTHER_STARTS, metavar="NAME", help="what to call the variant"
     )

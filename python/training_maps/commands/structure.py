@@ -22,7 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--halves", type=Path, nargs="+", required=True, metavar="NPZ", help="of each half"
     )
-    parser.add_argument("--observations", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--observations", type=Path, required=True, metavar="FILE",
+        help="the observations, as the stage observations writes them",
+    )  # fmt: skip
     add_options(parser, "structure")
     parser.add_argument(
         "--output", type=Path, required=True, metavar="JSON", help="output: ladder, verdict, choice"

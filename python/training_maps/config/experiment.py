@@ -53,7 +53,9 @@ class _JobsOfTraining:
         minimum=1,
     )
     device: Literal["auto", "cpu", "cuda"] = setting(
-        "auto", "auto takes a CUDA GPU where there is one, if the task profits from it"
+        "auto",
+        "auto takes a CUDA GPU where there is one, if the task profits from it; cuda asks for one, "
+        "and chooses seeds_per_job, metrics_during_training and precision for it where nobody does",
     )
     keep_checkpoints: bool = setting(
         True, "false removes a run's checkpoints once its metrics exist"

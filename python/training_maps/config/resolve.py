@@ -19,6 +19,7 @@ from typing import Any
 from training_maps.analysis.sensitivity.variants import variants_of
 from training_maps.config import sources
 from training_maps.config.consistency import check_together
+from training_maps.config.gpu_settings import for_device
 from training_maps.config.schema import check, fill_defaults, merge, nearest, typed
 from training_maps.config.strict_yaml import read_yaml
 from training_maps.hub.plan import check_hub
@@ -208,7 +209,7 @@ class _Files:
 def _experiment(path: Path, overrides: Mapping[str, Any], files: _Files) -> dict[str, Any]:
     """The whole settings of one experiment."""
     schema = files.schemas["experiment"]
-    given = merge(files.extended(path), overrides)
+    given = for_device(files.extended(path), overrides)
     settings = fill_defaults(_with_method(given), schema)
     settings.pop("extends")
     where = f"experiment {path.stem}"

@@ -20,7 +20,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")  # all but tabs 
 
 # Whole numbers without a limit of their own have this one, so that a slip of the pen ends here and
 # not in a loop that never ends, or in a library that counts in 32 bits.
-_LARGEST = 2**31 - 1
+_LARGEST = 2**32 - 1
 
 
 def load_schema() -> dict[str, Any]:

@@ -258,6 +258,9 @@ def check_files(settings: Mapping[str, Any], tables: Sequence[str], where: str) 
     semantics = settings["semantics"]
     for file in tables:
         _check_name(file, where)
+    _check_columns(settings, where)
+    if settings["source"] == "checkpoints":
+        _check_checkpoints(settings, where)
     if settings["source"] == "state_paths":
         _check_name(settings["state_paths"]["path"], f"{where}: state_paths.path")
     if semantics["outcome"] == "table":
@@ -277,3 +280,65 @@ def check_files(settings: Mapping[str, Any], tables: Sequence[str], where: str) 
                 f"{where}: training.task_settings.dataset: there is no file {dataset}; a relative "
                 "path starts from the folder that the workflow runs in"
             )
+
+
+def _check_checkpoints(settings: Mapping[str, Any], where: str) -> None:
+    """Refuse runs of which no checkpoint is in a form that is read, by its files' names.
+
+    Raises:
+        InputError: naming the first run's first one.
+    """
+    from training_maps.runs.formats import find_files
+
+    wanted = set(settings["seeds"])
+    for seed, checkpoints in find_runs(Pattern.read(settings["checkpoints"]["path"])).items():
+        fault: InputError | None = None
+        for path in checkpoints.values() if seed in wanted else ():
+            try:
+                find_files(path)
+            except InputError as error:
+                fault = fault or error
+                continue
+            fault = None
+            break
+        if fault is not None:
+            raise InputError(f"{where}: checkpoints.path: seed {seed}: {fault}") from fault
+
+
+def _check_columns(settings: Mapping[str, Any], where: str) -> None:
+    """Refuse columns that the first run's table does not have.
+
+    Event files are large, and what is in them is seen when they are read.
+
+    Raises:
+        InputError: naming the key, the table and the nearest column.
+    """
+    from training_maps.runs.tables.event_files import event_files
+    from training_maps.runs.tables.runs import known_column, read_runs, table_files
+
+    for section in ("tables", "training_log"):
+        asked = settings.get(section, {})
+        # A log without a path of its own is in the tables of metrics, with their columns.
+        table = (
+            asked if asked.get("path") or settings["source"] != "metrics" else settings["tables"]
+        )
+        path = table.get("path")
+        columns = {
+            f"{section}.columns.{name}": column
+            for name, column in (asked.get("columns") or {}).items()
+        }
+        columns |= {f"{section}.metrics": column for column in asked.get("metrics") or ()}
+        if asked.get("epoch"):
+            columns[f"{section}.epoch"] = asked["epoch"]
+        first = settings["seeds"][:1]
+        if not path or not columns or not first or event_files(table_files(path, first)[0]):
+            continue
+        try:
+            (run,) = read_runs(path, first, seed=table.get("seed"), step=table.get("step"))
+        except InputError as error:
+            raise InputError(f"{where}: {section}: {error}") from error
+        for key, column in columns.items():
+            try:
+                known_column(run.sheet, column, key)
+            except InputError as error:
+                raise InputError(f"{where}: {error}") from error

@@ -14,6 +14,7 @@ from training_maps.figures.style import (
     INK,
     Width,
     figure_that_says,
+    letter_panels,
     new_figure,
     state_colour,
     state_legend,
@@ -103,6 +104,7 @@ def draw_curves(figure: Figure, results: ExperimentResults, time: Time, width: W
         if what == "loss":
             scale_losses(ax, [results.logs[seed] for _, seed in runs])
     figure.align_ylabels(axes[:, 0])
+    letter_panels(axes.ravel())
     lines = [
         Line2D([], [], color=INK, label="evaluation"),
         Line2D([], [], color=INK, linestyle=_DASHES, linewidth=0.8, label="training"),
@@ -178,6 +180,9 @@ def scale_losses(ax: Axes, logs: list) -> None:
         # What is 0, or too small, lies on a short linear part below the decades.
         lane = max(0.5, 0.13 * (largest - smallest))
         ax.set_yscale("symlog", linthresh=10.0**smallest, linscale=lane)
+        # The labels of the lowest decades would stand too close to that of 0.
+        nearest = 0.2 * (largest - smallest + lane)
+        ticks = [tick for tick in ticks if np.log10(tick) - smallest + lane > nearest]
         ax.set_yticks([0.0, *ticks], minor=False)
         ax.set_ylim(-0.05 * 10.0**smallest, positive.max() * 1.6)
         _mark_cut(ax, 0.5 * 10.0**smallest)

@@ -16,6 +16,7 @@ from training_maps.figures.style import (
     INK,
     Width,
     figure_that_says,
+    letter_panels,
     new_figure,
     state_legend,
     styled,
@@ -47,6 +48,15 @@ def telling_metric(results: ExperimentResults) -> str | None:
         for metric in results.training_map["metrics"]
     }
     return max(differences, key=lambda metric: differences[metric])
+
+
+def why_telling(results: ExperimentResults) -> str:
+    """Why the metric is shown that is, to follow "it is"."""
+    forks = results.forks.get("forks", ())
+    if forks:
+        state = forks[0]["state"]
+        return f"the one that differs most between the branches of the fork at state {state}"
+    return "the one that changes most along the most common route"
 
 
 def runs_to_show(results: ExperimentResults) -> list[tuple[str, int]]:
@@ -95,11 +105,17 @@ def draw_metrics_by_state(
         if not page or ax is axes[0]:
             ax.set_ylabel(metric_symbol(metric) + unit, parse_math=False)
     _finish_losses(losses, results, page)
+    letter_panels(axes)
     state_legend(figure, results.states)
-    handles = [Line2D([], [], color=INK, linewidth=1.5, label=metric_symbol(metric))]
+    # The metric and why it is this one.
+    why = why_telling(results).removeprefix("the one that ")
+    label = f"{metric_symbol(metric)}: {why if page else why.replace(' of ', chr(10) + 'of ')}"
+    handles = [Line2D([], [], color=INK, linewidth=1.5, label=label)]
     if losses:
         handles.append(Line2D([], [], label="evaluation loss (right axis)", **_LOSS))
-    for text in figure.legend(handles=handles, loc="outside lower center", ncols=2).get_texts():
+    for text in figure.legend(
+        handles=handles, loc="outside lower center", ncols=2 if page else 1
+    ).get_texts():
         text.set_parse_math(False)
     return figure
 

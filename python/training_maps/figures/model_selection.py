@@ -16,10 +16,13 @@ from training_maps.figures.style import (
     Width,
     figure_that_says,
     legend_below,
+    letter_panels,
     new_figure,
     say,
     styled,
 )
+
+NOTHING_CHOSEN = "One number of states was tried: it was given, not chosen."
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,8 +58,10 @@ def draw_model_selection(
     page = width == "page"
     if not stability:
         return figure_that_says("No model was fitted, as the state paths were given.", width)
-    figure = new_figure(width, 4.5 if page else 7.6)
-    axes = figure.subplots(2, 2).ravel() if page else figure.subplots(4, 1)
+    if is_given(stability):
+        return figure_that_says(NOTHING_CHOSEN, width)
+    figure = new_figure(width, 4.5 if page else 4.9)
+    axes = figure.subplots(2, 2).ravel() if page else figure.subplots(4, 1, sharex=True)
     chooses = {"log_likelihood": _LIKELIHOOD}.get(stability["criterion"], stability["criterion"])
     split = stability["judging"]["split"].replace("train", "training")
     for ax, (column, name) in zip(axes, _COLUMNS.items(), strict=False):
@@ -69,11 +74,19 @@ def draw_model_selection(
         ax.set_title(f"{name}, {of}" + (" (chooses)" if column == chooses else ""))
         if column == chooses:
             _draw_margin(ax, model_selection, column, stability)
-    _draw_shares(axes[3], stability)
+    _draw_shares(axes[3], stability, page)
     if axes[3].axison and axes[0].axison:
         axes[3].set_xlim(axes[0].get_xlim())
+    for ax in axes[:-1] if not page else ():
+        ax.set_xlabel("")
     legend_below(figure, axes, 3)
+    letter_panels(axes)
     return figure
+
+
+def is_given(stability: Mapping[str, Any]) -> bool:
+    """Whether only one model was tried, so that there is no choice to show."""
+    return len(stability["candidates"]) == 1
 
 
 def _draw_criterion(
@@ -183,7 +196,7 @@ def _draw_margin(ax: Axes, table: pd.DataFrame, column: str, stability: Mapping[
             )
 
 
-def _draw_shares(ax: Axes, stability: Mapping[str, Any]) -> None:
+def _draw_shares(ax: Axes, stability: Mapping[str, Any], page: bool) -> None:
     """How often the resamples choose each candidate."""
     candidates, chosen, limits = (stability[key] for key in ("candidates", "chosen", "limits"))
     n_runs = len(stability["judging"]["seeds"])
@@ -202,7 +215,8 @@ def _draw_shares(ax: Axes, stability: Mapping[str, Any]) -> None:
         )
     ax.axhline(limits["share"], color=GREY, linewidth=0.7, linestyle=(0, (2, 2)))
     ax.set_ylim(0, 1)
-    ax.set_yticks([0, 0.5, limits["share"], 1])
+    # In a column there is no room for two that lie close.
+    ax.set_yticks([0, 0.5, limits["share"], 1] if page else [0, 0.5, limits["share"]])
     ax.set_xticks(np.unique([row["n_states"] for row in candidates]))
     ax.set_xlabel("states")
     ax.set_title(f"share of {limits['resamples']} resamples of {n_runs} runs")

@@ -18,6 +18,7 @@ from training_maps.figures.style import (
     Width,
     figure_that_says,
     legend_below,
+    letter_panels,
     new_figure,
     say,
     state_colour,
@@ -92,6 +93,7 @@ def draw_phase_transitions(
     states = sorted({int(s) for table in tables.values() for s in table["state"].dropna()})
     state_legend(figure, states)
     legend_below(figure, [right for _, right in axes], 2)
+    letter_panels(ax for pair in axes for ax in pair)
     return figure
 
 

@@ -17,6 +17,7 @@ from training_maps.figures.style import (
     INK,
     Width,
     figure_that_says,
+    letter_panels,
     new_figure,
     state_colour,
     styled,
@@ -62,6 +63,7 @@ def draw_regression(results: ExperimentResults, *, width: Width = "page") -> Fig
         left, right = figure.subplots(2, 1, height_ratios=[0.7 + _ROW * len(table), 2.6])
     _draw_coefficients(left, table, results.outcome)
     _draw_predictions(right, runs, results)
+    letter_panels([left, right])
     return figure
 
 

@@ -10,6 +10,7 @@ distance of 12 or more, any two of all twelve by 9.5. No figure relies on colour
 from __future__ import annotations
 
 import functools
+import string
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, ParamSpec, TypeVar
 
@@ -152,6 +153,26 @@ def legend_below(figure: Figure, axes: Iterable[Axes], columns: int) -> None:
             loc="outside lower center",
             ncols=columns if figure.get_figwidth() > (COLUMN + PAGE) / 2 else 1,
         )
+
+
+def letter_panels(axes: Iterable[Axes]) -> None:
+    """Letter the panels of a figure, "a" on, left of their upper corners; a single one has none."""
+    shown = list(axes)
+    for letter, ax in zip(string.ascii_lowercase, shown, strict=False):
+        if len(shown) > 1:
+            ax.annotate(
+                letter,
+                (0, 1),
+                (-6, 9),
+                xycoords="axes fraction",
+                textcoords="offset points",
+                ha="right",
+                va="baseline",
+                fontsize=9,
+                fontweight="bold",
+                annotation_clip=False,
+                gid=f"panel-{letter}",
+            )
 
 
 def mark_outliers(

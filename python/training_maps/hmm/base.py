@@ -15,7 +15,6 @@ divided by zero. A fit in which a state ends with less than `EMPTY` rows is dege
 
 from __future__ import annotations
 
-import copy
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -323,22 +322,6 @@ class HiddenMarkovModel(ABC, Generic[Rows, Seen]):
             self._covars_ = floored(self._covars_, self.covariance_floor, self.covariance_type)
             self.fit_report_ = self._expectation_maximisation(data, self.n_iter)
         return self
-
-    def re_estimated(self, X: Floats, lengths: Ints, found: Expectation) -> Self:
-        """A copy of the model whose parameters are what the M-step makes of given posteriors.
-
-        What the states are stays; how they look, and what follows on what, is that of these rows.
-
-        Args:
-            X: (n, d) rows of all sequences, concatenated; NaN marks a missing entry.
-            lengths: lengths of the sequences.
-            found: posteriors (n, K) of the rows, and expected transitions.
-        """
-        model = copy.copy(self)
-        with one_thread():
-            stats = model._statistics(model._rows(X, lengths), found)
-            model._mstep(stats)
-        return model
 
     def renumber(self, order: Ints) -> None:
         """Reorder the states: state `order[i]` becomes state i, in the report too."""

@@ -186,56 +186,6 @@ def observations(
     return Observations(table, tuple(varying), tuple(notes))
 
 
-def with_log_columns(
-    tables: Mapping[int, pd.DataFrame],
-    logs: Mapping[int, pd.DataFrame],
-    columns: Sequence[str],
-) -> dict[int, pd.DataFrame]:
-    """The runs' metrics with columns of their training logs beside them, by step.
-
-    Nothing is interpolated: at a checkpoint whose step was not logged the column is missing (NaN).
-
-    Args:
-        tables: one table of metrics a run, by seed.
-        logs: the training log of each of them, with `step`.
-        columns: which columns of the logs.
-
-    Returns:
-        The tables with those columns after their own; `attrs` are kept.
-
-    Raises:
-        InputError: if a log lacks a column or has a step twice, a column is already a metric, or no
-            step of a log is one of the run's checkpoints.
-    """
-    joined = {}
-    for seed, table in tables.items():
-        log = logs[seed]
-        missing = [column for column in columns if column not in log.columns]
-        if missing:
-            raise InputError(
-                f"seed {seed}: the training log has no column {', '.join(missing)} (log_columns); "
-                f"it has {', '.join(map(str, log.columns))}"
-            )
-        taken = [column for column in columns if column in (*table.columns, *BOOKKEEPING)]
-        if taken:
-            raise InputError(
-                f"seed {seed}: {', '.join(taken)} (log_columns) is already a column of the metrics"
-            )
-        by_step = log.set_index("step")[list(columns)]
-        if not by_step.index.is_unique:
-            step = by_step.index[by_step.index.duplicated()][0]
-            raise InputError(f"seed {seed}: the training log has step {step} twice")
-        if len(table) and not table["step"].isin(by_step.index).any():
-            raise InputError(
-                f"seed {seed}: none of the training log's steps (the first is "
-                f"{by_step.index.min()}) is that of a checkpoint (the first is "
-                f"{table['step'].min()}), so that no log_columns can join the metrics"
-            )
-        joined[seed] = table.join(by_step, on="step")
-        joined[seed].attrs = dict(table.attrs)
-    return joined
-
-
 def _check_settings(
     max_checkpoints: int, min_checkpoints: int, validation_share: float, non_finite: str
 ) -> None:

@@ -59,6 +59,12 @@ def checkpoint_metrics(
     """
     from training_maps._rust_metrics import array_metrics
 
+    if isinstance(weights, str | os.PathLike | Mapping):
+        raise InputError(
+            f"weights: is {'a mapping' if isinstance(weights, Mapping) else 'a path'}; expected "
+            "arrays, each a weight matrix. Of a file, training-maps inspect tells which tensors "
+            "are, and run_metrics measures a folder of checkpoints, or what a manifest lists"
+        )
     names = metric_columns(columns)
     for column in names:
         if column in DISTANCES or column not in _COLUMNS:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from training_maps.metrics import plugins
 from training_maps.metrics.definitions import FROM_PREVIOUS, FROM_START
+from training_maps.metrics.low_rank import factored_metrics
 from training_maps.metrics.module_types import TensorOfModule, modules_beside
 from training_maps.metrics.parameters import (
     NO_OVERRIDES,
@@ -178,22 +179,28 @@ class _Measurement:
 
         waiting, self.waiting = self.waiting, []
         began = time.monotonic()
-        sources = {
-            item.checkpoint.step: self._source(item.checkpoint, item.opened)
-            for item in waiting
-            if isinstance(item.opened, OpenCheckpoint)
-        }
+        sources: dict[int, Source] = {}
         outcomes: dict[int, list[tuple[str, float]] | CheckpointFailure] = {}
-        if sources:
+        for checkpoint, opened in ((i.checkpoint, i.opened) for i in waiting):
+            if isinstance(opened, str):
+                continue
+            wanted = self._wanted(checkpoint, opened)
+            by_factors = factored_metrics(opened, self._selection, self.threads, tails=self.tails)
+            if by_factors is not None:
+                outcomes[checkpoint.step] = by_factors
+            if by_factors is None or self.distances or self.own:
+                sources[checkpoint.step] = self._source(checkpoint, opened, wanted)
+        whole = {step: source for step, source in sources.items() if step not in outcomes}
+        if whole:
             selection = self._selection
             found = run_metrics(
-                list(sources.values()),
+                list(whole.values()),
                 selection.matrices,
                 selection.biases,
                 self.threads,
                 self.tails,
             )
-            outcomes = dict(zip(sources, found, strict=True))
+            outcomes |= dict(zip(whole, found, strict=True))
         good = []
         for item in waiting:
             if self.ended:
@@ -214,8 +221,15 @@ class _Measurement:
         assert self._found is not None, "the first checkpoint that is opened says what counts"
         return self._found.selection
 
-    def _source(self, checkpoint: Checkpoint, opened: OpenCheckpoint) -> Source:
-        """An opened checkpoint for the extension, if it has no weights that others have not.
+    def _source(self, checkpoint: Checkpoint, opened: OpenCheckpoint, wanted: list[str]) -> Source:
+        """An opened checkpoint for the extension."""
+        try:
+            return opened.source(wanted)
+        except InputError as error:
+            raise InputError(f"{_name(self.run, checkpoint)}: {error}") from error
+
+    def _wanted(self, checkpoint: Checkpoint, opened: OpenCheckpoint) -> list[str]:
+        """The tensors that count in an opened checkpoint, if no others do than in the first.
 
         What counts is decided on the run's first checkpoint, and has to be in all others.
         """
@@ -239,7 +253,7 @@ class _Measurement:
                             "checkpoint has none of this name; all checkpoints of a run are of one "
                             "network"
                         )
-            return opened.source(wanted)
+            return wanted
         except InputError as error:
             raise InputError(f"{_name(self.run, checkpoint)}: {error}") from error
 

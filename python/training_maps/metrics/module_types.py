@@ -60,14 +60,26 @@ def describe_model(model: torch.nn.Module, path: str | os.PathLike[str]) -> dict
     Returns:
         What each tensor counts as, by name.
     """
-    shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
-    known = {
-        name: {"kind": kind, "module": module, "shape": shapes.get(name, shape)}
-        for name, kind, module, shape in _tensors(model)
+    known = modules_of(model)
+    entries = {
+        name: {"kind": one.kind, "module": one.module, "shape": list(one.shape)}
+        for name, one in known.items()
     }
     path = Path(path)
-    write_json({"tensors": known, "made_by": made_by()}, path / FILE if path.is_dir() else path)
-    return {name: str(entry["kind"]) for name, entry in known.items()}
+    write_json({"tensors": entries, "made_by": made_by()}, path / FILE if path.is_dir() else path)
+    return {name: str(one.kind) for name, one in known.items()}
+
+
+def modules_of(model: torch.nn.Module) -> dict[str, TensorOfModule]:
+    """What each tensor of `model.state_dict()` is, by its module's type; by name.
+
+    Parameters that are of no layer that is known are not there.
+    """
+    shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    return {
+        name: TensorOfModule(kind, module, shapes.get(name, tuple(shape)))
+        for name, kind, module, shape in _tensors(model)
+    }
 
 
 def modules_beside(checkpoint: str | os.PathLike[str]) -> Mapping[str, TensorOfModule]:

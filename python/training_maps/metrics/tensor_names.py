@@ -54,7 +54,7 @@ _NORMS = re.compile(r"ln|bn|gn|grn|rms|\w*norm|normali\w*")
 _INTEGER = re.compile(r"BOOL|[IU]\d+")
 # Also torch's recurrent layers ("bias_ih_l0") and attention ("bias_k").
 _BIAS = re.compile(r"\w*bias([_\d]\w*)?|b([_\d]\w*)?")
-_NAMED_WEIGHT = re.compile(r"\w*weight\w*|kernel|w\d*|w_\w+|\w*proj\w*|v\d")
+_NAMED_WEIGHT = re.compile(r"\w*weight\w*|\w*kernel|w\d*|w_\w+|\w*proj\w*|v\d")
 _NUMBER, _NUMBERED = re.compile(r"\d+"), re.compile(r"\b\d+\b")
 # A table of this shape, outside the numbered layers and without a bias, has a row a token.
 _MANY_ROWS, _TALL, _WIDE = 1000, 8, 16

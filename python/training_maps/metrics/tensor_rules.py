@@ -36,6 +36,7 @@ _SCALES = ("weight_scale", "weight_scale_inv", "weight_zero_point", "scb", "scal
 # What whole numbers are called that stand for weights.
 _QUANTISED = ("weight", "qweight", "weight_packed", "weight_int8", "int8_weight", "packed_weight")
 INTEGERS = "integers"
+_ATTENTION = ("query", "key", "value", "q", "k", "v")
 _EXPERTS = {"expert", "experts", "head", "heads", "moe"}
 
 
@@ -188,8 +189,11 @@ class Layout:
 def _is_stack(tensor: Tensor) -> bool:
     """Whether three dimensions are matrices side by side: heads, or experts.
 
-    Of torch's layers only a convolution has a weight of three dimensions.
+    Of torch's layers only a convolution has a weight of three dimensions; but one that is called
+    query, key or value, and has more inputs than it would have outputs, is (heads, d_head, d).
     """
+    if len(tensor.shape) == 3 and tensor.layer in _ATTENTION and tensor.shape[2] > tensor.shape[0]:
+        return True
     return len(tensor.shape) == 3 and (
         not (tensor.parameter == "weight" and tensor.module) or bool(tensor.words & _EXPERTS)
     )
@@ -210,8 +214,19 @@ def _is_convolution(tensor: Tensor) -> bool:
     return len(tensor.shape) == 3 and any(word.startswith("conv") for word in words)
 
 
+def _is_kernel(tensor: Tensor) -> bool:
+    """Whether flax or Keras made it, which have the outputs last."""
+    return len(tensor.shape) > 2 and tensor.parameter.endswith("kernel") and "." in tensor.name
+
+
 LAYOUTS: tuple[Layout, ...] = (
     Layout("one matrix", lambda t: len(t.shape) == 2, lambda s: (1, s[0], s[1])),
+    Layout(
+        "one matrix: (d, heads x d_head)",
+        lambda t: _is_kernel(t) and t.layer in ("query", "key", "value", "qkv"),
+        lambda s: (1, s[0], math.prod(s[1:])),
+    ),
+    Layout("kernel: (in, out)", _is_kernel, lambda s: (1, math.prod(s[:-1]), s[-1])),
     Layout(
         "convolution: (out, in x kernel)", _is_convolution, lambda s: (1, s[0], math.prod(s[1:]))
     ),

@@ -29,6 +29,7 @@ from training_maps.hmm.base import EMPTY, HMM
 from training_maps.hmm.inference import Expectation, expectation
 from training_maps.hmm.observations import Observations
 from training_maps.hmm.predictive import likeliest_degrees
+from training_maps.hmm.re_estimation import re_estimated
 from training_maps.hmm.standards import Standards, common_standards
 from training_maps.model_selection.criteria import Candidate
 from training_maps.model_selection.fitted import load_fitted
@@ -114,8 +115,7 @@ def calibrate(folder: str | os.PathLike[str]) -> Reference:
             "of another run; runs can be placed on maps that were fitted"
         )
     obs = Observations.load(folder / "observations.parquet")
-    stem = file_stem(Candidate(chosen["model"], int(chosen["n_states"])))
-    hmm = load_fitted(folder / "hmm" / f"{stem}.npz", obs).hmm
+    hmm = load_fitted(_file_of_model(folder, chosen), obs).hmm
     runs = Runs.of(obs, {seed: _before_scoring(folder, seed, obs.metrics) for seed in obs.seeds})
     forks_file = folder / "forks.json"
     forks = read_json(forks_file)["forks"] if forks_file.exists() else []
@@ -126,6 +126,21 @@ def calibrate(folder: str | os.PathLike[str]) -> Reference:
         forks=[int(fork["state"]) for fork in forks],
         outcome=_read_outcome(folder),
     )
+
+
+def _file_of_model(folder: Path, chosen: Any) -> Path:
+    """The file of the model that a map was made with."""
+    try:
+        stem = file_stem(Candidate(chosen["model"], int(chosen["n_states"])))
+    except (TypeError, KeyError, ValueError):
+        stem = ""
+    file = folder / "hmm" / f"{stem}.npz"
+    if not file.is_file():
+        raise InputError(
+            f"{folder / 'training_map.json'}: the model that it names is not in hmm/; run the map "
+            "stage again"
+        )
+    return file
 
 
 def reference_of(
@@ -219,7 +234,7 @@ class _Posteriors:
         rows = kept[self.of_run]
         posterior = self.posterior[rows]
         found = Expectation(posterior, self.transitions[kept].sum(axis=0), 0.0)
-        model = like.re_estimated(values[rows], self.lengths[kept], found)
+        model = re_estimated(like, values[rows], self.lengths[kept], found)
         gone = posterior.sum(axis=0) < EMPTY
         if gone.any() and not gone.all():
             model.transmat_ = _never_into(model.transmat_, gone)

@@ -125,7 +125,7 @@ def _chart(height: float, title: str, body: str, marks: Sequence[tuple[float, st
     )
     return (
         f'<p class="how">{escape(title)}</p>'
-        f'<svg class="chart" viewBox="0 0 {_WIDTH:.0f} {height:.0f}" role="img" '
+        f'<svg class="chart" viewBox="0 -6 {_WIDTH:.0f} {height + 12:.0f}" role="img" '
         f'aria-label="{escape(title)}">'
         f"{numbers}{body}</svg>"
     )
@@ -145,7 +145,8 @@ def _states(reference: Reference, placed: Placement) -> str:
         label = f"step {steps[i]:.0f}: state {state}"
         body += (
             f'<rect x="{left:.1f}" y="0" width="{min(right, _WIDTH) - left + 0.3:.1f}" '
-            f'height="{_STRIP:.0f}" fill="{fill}"><title>{label}</title></rect>'
+            f'height="{_STRIP:.0f}" fill="{fill}" shape-rendering="crispEdges">'
+            f"<title>{label}</title></rect>"
         )
         if i == 0 or state != sequence[i - 1]:
             body += (

@@ -51,9 +51,14 @@ def outcome_sentence(reference: Reference, placed: Placement, row: int) -> str:
         return f"converged at step {amount(now['predicted'])}"
     if np.isnan(now["predicted"]):
         return f"{name} not yet reached, later than most of the map's runs"
-    at = "at step " if forecast.is_time else ""
     low, high = amount(now["predicted_low"]), amount(now["predicted_high"])
-    return f"{name} expected {at}{amount(now['predicted'])} ({low} to {high})"
+    if not forecast.is_time:
+        return f"{name} expected: {amount(now['predicted'])} ({low} to {high})"
+    if now["predicted"] < now["step"]:  # there is no log that would say
+        return (
+            f"converged at about step {amount(now['predicted'])} ({low} to {high}), by its metrics"
+        )
+    return f"{name} expected at step {amount(now['predicted'])} ({low} to {high})"
 
 
 def warning_sentence(reference: Reference, placed: Placement) -> str:

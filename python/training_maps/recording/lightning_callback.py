@@ -8,7 +8,13 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from training_maps.recording.quantities import gradient_norm, learning_rate, renamed
+from training_maps.recording.quantities import (
+    ActivationNorm,
+    UpdateSize,
+    gradient_norm,
+    learning_rate,
+    renamed,
+)
 from training_maps.recording.recorder import Recorder
 from training_maps.utils.errors import InputError
 
@@ -53,6 +59,8 @@ class LightningRecorder(Callback):
         *,
         columns: Mapping[str, str] | None = None,
         log: bool = True,
+        updates: bool = False,
+        activations: bool = False,
         **settings: Any,
     ) -> None:
         """Set it up.
@@ -62,6 +70,9 @@ class LightningRecorder(Callback):
             every_n_steps: optimiser steps from one checkpoint to the next.
             columns: what the training log calls otherwise: {"eval_accuracy": "val/acc"}.
             log: whether to log state, percentile and warning to the trainer's loggers, with a map.
+            updates: whether to record `update_size` too, for which a copy of the parameters is
+                taken at the steps that are recorded.
+            activations: whether to record `activation_norm` too.
             settings: further arguments of `Recorder`: map, seed, overrides, on_warning, ...
         """
         if every_n_steps < 1:
@@ -69,6 +80,9 @@ class LightningRecorder(Callback):
         self.folder, self.every, self.log = folder, every_n_steps, log
         self.columns = dict(columns or {})
         self._settings = settings
+        self._updates = UpdateSize() if updates else None
+        self._activations: ActivationNorm | None = None
+        self._look_at_activations = activations
         self._due: int | None = None
         self._logged: dict[str, float] = {}
         self._of_validation: set[str] = set()
@@ -81,10 +95,14 @@ class LightningRecorder(Callback):
         if trainer.global_step == 0:
             self._due, self._logged = 0, {}
         self._of_validation = set(trainer.callback_metrics)  # of the check before training
+        if self._look_at_activations:
+            self._activations = ActivationNorm(pl_module)
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, *_: Any) -> None:
         """Record the checkpoint that is due, with all that was logged at it."""
         self._record(trainer, pl_module)
+        if self._activations is not None and (trainer.global_step + 1) % self.every == 0:
+            self._activations.start()
 
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         """Take the gradient's norm and the learning rate of a step that will be recorded."""
@@ -93,6 +111,8 @@ class LightningRecorder(Callback):
                 "gradient_norm": gradient_norm(pl_module.parameters()),
                 "learning_rate": learning_rate(optimizer),
             }
+            if self._updates is not None:
+                self._updates.before(pl_module.parameters())
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *_: Any) -> None:
         """Take what training logged at a step that is to be recorded."""
@@ -104,7 +124,16 @@ class LightningRecorder(Callback):
                 for name, value in trainer.callback_metrics.items()
                 if name not in self._of_validation
             }
+            self._take_extra(pl_module)
             self._logged = {**self._extra, **renamed(of_training, self.columns)}
+
+    def _take_extra(self, pl_module: Any) -> None:
+        """Add what is known after the step."""
+        found = {
+            "update_size": self._updates.after(pl_module.parameters()) if self._updates else None,
+            "activation_norm": self._activations.stop() if self._activations else None,
+        }
+        self._extra |= {name: value for name, value in found.items() if value is not None}
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
         """Remember what was logged before."""

@@ -19,16 +19,19 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from numpy.typing import NDArray
+
 from training_maps.metrics.compute import tensor_metrics
 from training_maps.metrics.definitions import BIAS_COLUMNS, DISTANCES, metric_columns
 from training_maps.metrics.parameters import NO_OVERRIDES, Overrides, ParameterSelection
 from training_maps.recording.tensors import (
+    Chosen,
     Snapshot,
     as_number,
     gathered,
@@ -101,6 +104,7 @@ class Recorder:
         self._worker: ThreadPoolExecutor | None = None
         self._pending: Future[None] | None = None
         self._warned = self._told = False
+        self._chosen: Chosen | None = None
         if self._journal is not None and self._journal.lines:
             logger.info("%s: goes on after step %d", self.folder, self._journal.lines[-1].step)
 
@@ -130,14 +134,16 @@ class Recorder:
         numbers = {name: as_number(name, value) for name, value in logged.items()}
         self.flush()
         if self.selection is None:
-            self.selection = select(model, tensors, self._overrides)
+            self._chosen = select(model, tensors, self._overrides)
+            self.selection = self._chosen.selection
+        assert self._chosen is not None
         if not self._writes:
-            for name in (*(m.tensor for m in self.selection.matrices), *self.selection.biases):
+            for name in self._chosen.parts:
                 gathered(tensors[name].detach())
             return None
         on_gpu = any(tensor.device.type != "cpu" for tensor in tensors.values())
         aside = on_gpu if self._background is None else self._background
-        taken = snapshot(tensors, self.selection, copy=aside)
+        taken = snapshot(tensors, self._chosen, copy=aside)
         line = Line(int(step), None if epoch is None else float(epoch), {}, numbers)
         if not aside:
             self._finish(taken, line)
@@ -219,11 +225,14 @@ class Recorder:
 
     def _finish(self, taken: Snapshot, line: Line) -> None:
         """Compute a checkpoint's metrics, write its line, and place the run."""
-        assert self.selection is not None
+        assert self._chosen is not None
         assert self._journal is not None
-        taken.ready()
-        [(values, culprit)] = tensor_metrics([taken.arrays], self.selection, threads=self._threads)
-        metrics = {} if values is None else self._wanted(taken, values)
+        arrays, selection = taken.arrays(self._chosen), self._chosen.selection
+        tails = "tail_exponent" in self._columns
+        [(values, culprit)] = tensor_metrics(
+            [arrays], selection, tails=tails, threads=self._threads
+        )
+        metrics = {} if values is None else self._wanted(arrays, selection, values)
         non_finite = (culprit or "") if values is None else None
         if non_finite is not None:
             logger.warning("%s: %s is not finite at step %d", self.folder, culprit, line.step)
@@ -231,21 +240,25 @@ class Recorder:
         if self._reference is not None:
             self._place(self._reference, self._journal.lines)
 
-    def _wanted(self, taken: Snapshot, values: dict[str, float]) -> dict[str, float]:
+    def _wanted(
+        self,
+        arrays: Mapping[str, NDArray[Any]],
+        selection: ParameterSelection,
+        values: dict[str, float],
+    ) -> dict[str, float]:
         """Of a checkpoint's metrics those asked for, and users' own."""
         from training_maps.metrics import plugins
         from training_maps.metrics.definitions import plugin_columns
 
-        assert self.selection is not None
         own = plugin_columns(self._columns)
         if own:
             typed = {
                 name: ("F64" if array.dtype.itemsize == 8 else "F32", array)
-                for name, array in taken.arrays.items()
+                for name, array in arrays.items()
             }
-            weights, biases = plugins.arrays_of((None, typed), self.selection)
+            weights, biases = plugins.arrays_of((None, typed), selection)
             values = values | plugins.compute(own, weights, biases, str(self.folder))
-        given = [c for c in self._columns if self.selection.biases or c not in BIAS_COLUMNS]
+        given = [c for c in self._columns if selection.biases or c not in BIAS_COLUMNS]
         return {column: values[column] for column in given if column in values}
 
     def _place(self, reference: Reference, lines: list[Line]) -> None:

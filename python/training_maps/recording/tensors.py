@@ -1,11 +1,11 @@
 """A model's tensors while it trains, as the metrics take them: which count, and where they lie.
 
-What counts is decided as of a checkpoint, from names, types and shapes (docs/parameters.md). Here
-modules are known besides: what belongs to an embedding or a normalisation layer is left out
-whatever its name, and so is an output layer that shares an embedding's memory.
+What counts is decided as of a checkpoint (docs/parameters.md). Here modules are known, and go
+before names: what belongs to an embedding or a normalisation layer is left out whatever its name.
+Tensors that share their memory count once, by the first name.
 
 Tensors on the CPU are read where they lie. Those of a GPU are copied once, to pinned memory,
-without holding up the stream; `Snapshot.ready` waits for the copies.
+without holding up the stream; `Snapshot.wait` waits for the copies.
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from training_maps.metrics.module_types import modules_of
 from training_maps.metrics.parameters import (
     NO_OVERRIDES,
     Overrides,
     ParameterSelection,
     select_parameters,
 )
+from training_maps.runs.derived_weights import Derived, find_derived, make, with_derived
 from training_maps.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,19 +41,64 @@ _TYPES = {
 }  # fmt: skip
 
 
+_NUMPY_TYPES = {"float64": "F64", "float32": "F32", "float16": "F16"}
+
+
 @dataclass(frozen=True, eq=False)
-class Snapshot:
-    """Tensors that count, at one moment.
+class Chosen:
+    """Which of a model's tensors count.
 
     Attributes:
-        arrays: by name, where they lie or as copies.
-        shared: whether any of them is the model's own memory, which training will change.
-        ready: waits until copies from a GPU have arrived.
+        selection: which of them, and as what.
+        derived: those of them that are made of several tensors, by name, as weight norm makes them.
     """
 
-    arrays: Mapping[str, NDArray[Any]]
+    selection: ParameterSelection
+    derived: Mapping[str, Derived]
+
+    @property
+    def parts(self) -> list[str]:
+        """The tensors of the model that are needed."""
+        names = [*(m.tensor for m in self.selection.matrices), *self.selection.biases]
+        of_names = [self.derived[n].parts if n in self.derived else (n,) for n in names]
+        return list(dict.fromkeys(part for parts in of_names for part in parts))
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """Tensors that are needed, at one moment.
+
+    Attributes:
+        parts: by name, where they lie or as copies.
+        shared: whether any of them is the model's own memory, which training will change.
+        wait: waits until copies from a GPU have arrived.
+    """
+
+    parts: Mapping[str, NDArray[Any]]
     shared: bool
-    ready: Callable[[], None]
+    wait: Callable[[], None]
+
+    def arrays(self, chosen: Chosen) -> dict[str, NDArray[Any]]:
+        """The tensors that count, by name; of a GPU, when they have arrived."""
+        self.wait()
+        typed = {
+            name: (_NUMPY_TYPES[array.dtype.name], array) for name, array in self.parts.items()
+        }
+        bits = _bits(typed)
+        made = {
+            name: make(one, bits, "the model")[1]
+            for name, one in chosen.derived.items()
+            if set(one.parts) <= set(bits)
+        }
+        return {**self.parts, **made}
+
+
+def _bits(typed: Mapping[str, tuple[str, NDArray[Any]]]) -> dict[str, tuple[str, NDArray[Any]]]:
+    """Values of half precision as their bits, which parts of weights are given as."""
+    return {
+        name: (kind, array.view(np.uint16) if kind == "F16" else array)
+        for name, (kind, array) in typed.items()
+    }
 
 
 def named_tensors(model: Any) -> dict[str, torch.Tensor]:
@@ -74,7 +120,18 @@ def named_tensors(model: Any) -> dict[str, torch.Tensor]:
                 "get_model_state_dict with full_state_dict=True), or shard with fully_shard"
             )
         state = model.state_dict()
-    return {bare_name(name): tensor for name, tensor in state.items() if hasattr(tensor, "dtype")}
+    found: dict[str, torch.Tensor] = {}
+    memory: set[tuple[Any, ...]] = set()
+    for name, tensor in state.items():
+        if not hasattr(tensor, "dtype"):
+            continue
+        if not callable(getattr(tensor, "full_tensor", None)) and tensor.numel():
+            place = (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
+            if place in memory:
+                continue  # tied to one that is there
+            memory.add(place)
+        found[bare_name(name)] = tensor
+    return found
 
 
 def bare_name(name: str) -> str:
@@ -86,82 +143,46 @@ def bare_name(name: str) -> str:
 
 def select(
     model: Any, tensors: Mapping[str, torch.Tensor], overrides: Overrides = NO_OVERRIDES
-) -> ParameterSelection:
+) -> Chosen:
     """Which tensors count, from their names, types and shapes, and from the modules if known.
 
     Raises:
         InputError: if nothing counts, or a pattern matches nothing.
     """
-    known = [
-        _escaped(name)
-        for name in left_out_by_modules(model)
-        if name in tensors
-        and not any(fnmatchcase(name, p) for p in (*overrides.weights, *overrides.biases))
-    ]
-    told = Overrides(
-        overrides.weights, overrides.biases, (*overrides.left_out, *known), overrides.blocks
-    )
-    described = (
+    modules = {}
+    if hasattr(model, "named_modules"):
+        modules = {bare_name(name): one for name, one in modules_of(model).items()}
+    described = [
         (name, _TYPES.get(str(tensor.dtype).removeprefix("torch."), "U8"), tuple(tensor.shape))
         for name, tensor in tensors.items()
-    )
-    return select_parameters(described, "the model", told)
+    ]
+    derived = find_derived(described)
+    described = with_derived(described, derived)
+    selection = select_parameters(described, "the model", overrides, modules)
+    return Chosen(selection, {one.name: one for one in derived})
 
 
-def left_out_by_modules(model: Any) -> list[str]:
-    """Names of what belongs to embeddings and normalisation layers, or shares their memory."""
-    if not hasattr(model, "named_modules"):
-        return []
-    from torch import nn
-
-    embeddings = (nn.Embedding, nn.EmbeddingBag)
-    norms = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.batchnorm._NormBase)
-    names, tied = [], set()
-    for prefix, module in model.named_modules():
-        if isinstance(module, (*embeddings, *norms)):
-            for name, parameter in module.named_parameters(recurse=False):
-                names.append(bare_name(f"{prefix}.{name}".lstrip(".")))
-                if isinstance(module, embeddings):
-                    tied.add(id(parameter))
-    for prefix, module in model.named_modules():
-        names += [
-            bare_name(f"{prefix}.{name}".lstrip("."))
-            for name, parameter in module.named_parameters(recurse=False)
-            if id(parameter) in tied
-        ]
-    return list(dict.fromkeys(names))
-
-
-def _escaped(name: str) -> str:
-    """A pattern that matches a name and nothing else."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
-
-
-def snapshot(
-    tensors: Mapping[str, torch.Tensor], selection: ParameterSelection, copy: bool
-) -> Snapshot:
-    """The tensors that count, on the host.
+def snapshot(tensors: Mapping[str, torch.Tensor], chosen: Chosen, copy: bool) -> Snapshot:
+    """The tensors that are needed, on the host.
 
     Args:
         tensors: all of the model's, by name; parts that `fully_shard` spread over ranks are
             gathered, which all ranks must ask for.
-        selection: which of them count.
+        chosen: which of them count.
         copy: whether to copy those on the CPU too, so that training may go on.
     """
     import torch
 
-    names = [*(matrix.tensor for matrix in selection.matrices), *selection.biases]
-    arrays: dict[str, NDArray[Any]] = {}
+    parts: dict[str, NDArray[Any]] = {}
     shared, events = False, []
-    for name in dict.fromkeys(names):
+    for name in chosen.parts:
         tensor = gathered(tensors[name].detach())
-        if tensor.device.type == "cpu":
-            host = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
-            if copy and host.data_ptr() == tensor.data_ptr():
-                host = host.clone()
-            shared = shared or host.data_ptr() == tensor.data_ptr()
+        source = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+        if source.device.type == "cpu":
+            own = source.data_ptr() == tensor.data_ptr()
+            host = source.clone() if copy and own else source
+            shared = shared or (own and not copy)
         else:
-            source = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
             pinned = source.device.type == "cuda"
             host = torch.empty(source.shape, dtype=source.dtype, pin_memory=pinned)
             host.copy_(source, non_blocking=pinned)
@@ -169,13 +190,13 @@ def snapshot(
                 event = torch.cuda.Event()
                 event.record(torch.cuda.current_stream(source.device))
                 events.append((event, source))
-        arrays[name] = host.numpy()
+        parts[name] = host.numpy()
 
-    def ready() -> None:
+    def wait() -> None:
         for event, _ in events:
             event.synchronize()
 
-    return Snapshot(arrays, shared, ready)
+    return Snapshot(parts, shared, wait)
 
 
 def gathered(tensor: torch.Tensor) -> torch.Tensor:

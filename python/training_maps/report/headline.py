@@ -11,6 +11,8 @@ from training_maps.training_map.paths import WHY_NOT_LINEAR
 from training_maps.utils.numbers import FOUND_AGAIN
 from training_maps.utils.wording import decimal, equals_p, listing, numbered, plural, refits
 
+#: With fewer runs, no evidence says little.
+FEW_RUNS = 10
 #: From this share of runs on that might take another way, it is weak evidence that none did.
 WEAK_EVIDENCE = 0.1
 
@@ -128,6 +130,7 @@ def _what_forks(summary: dict[str, Any]) -> list[str]:
     forks = summary["forks"]
     if not forks or not forks["states"]:
         return []
+    n_runs = summary["n_runs"]
     shares = forks.get("found_again") or ()
     known = [
         (state, share)
@@ -146,9 +149,11 @@ def _what_forks(summary: dict[str, Any]) -> list[str]:
     if forks["tested"]:
         predicting = forks["predicting"]
         sentences.append(
-            f"The way taken from {numbered('state', predicting)} predicts when a run converges."
+            f"The branch that a run takes from {numbered('state', predicting)} predicts when it "
+            "converges."
             if predicting
-            else "Which way a run takes is not seen to predict when it converges."
+            else "We found no evidence that the branch a run takes predicts when it converges"
+            + (f" ({n_runs} runs: too few to tell)." if n_runs < FEW_RUNS else ".")
         )
     return sentences
 

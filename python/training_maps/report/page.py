@@ -177,11 +177,11 @@ def _explore(material: _Material, notes: Sequence[Mapping[str, str]]) -> Section
     """Map, curves and timelines, with the controls for all of them, and the notes."""
     results, data = material.results, material.data
     has_metrics = bool(data["metrics"])
-    contents = [("map", "Map"), ("curves", "Loss curves")]
+    contents = [("map", "Training map"), ("curves", "Loss and accuracy")]
     contents += [("over-time", "Metrics over time")] if has_metrics else []
     return Section(
         "explore.html.j2",
-        [*contents, ("timelines", "Timelines")],
+        [*contents, ("timelines", "All runs over time")],
         {
             "maps": maps(results, material.time, data),
             "how_to_read_map": explain_map(
@@ -210,7 +210,7 @@ def _states(material: _Material) -> Section:
     first = results.first_visits(material.time)
     return Section(
         "states.html.j2",
-        [("states", "States")],
+        [("states", "States and transitions")],
         {
             "states": [
                 {**state, "first_visit": first.get(state["state"])}
@@ -267,7 +267,7 @@ def _phases(material: _Material) -> Section | None:
         return None
     return Section(
         "phases.html.j2",
-        [("phases", "Phases")],
+        [("phases", "Memorisation and generalisation")],
         {
             "phases": sections.phase_rows(results),
             "order": sections.order_sentence(results),
@@ -284,7 +284,7 @@ def _convergence(material: _Material) -> Section:
     results = material.results
     return Section(
         "convergence.html.j2",
-        [("convergence", "Convergence")],
+        [("convergence", "Convergence times")],
         {
             "figure": material.figures["convergence_times"],
             "crossing": results.crossing,
@@ -297,7 +297,7 @@ def _regression(material: _Material) -> Section:
     results, found = material.results, material.results.regression
     return Section(
         "regression.html.j2",
-        [("detours", "Delays" if results.outcome["is_time"] else "Regression")],
+        [("detours", f"States and {results.outcome['name']}")],
         {
             "outcome": results.outcome,
             "is_tobit": _is_tobit(results),
@@ -327,7 +327,7 @@ def _differences(material: _Material) -> Section:
     }
     return Section(
         "differences.html.j2",
-        [("differences", "Differences")],
+        [("differences", "How differently runs train")],
         {
             "dissimilarity": material.summary["dissimilarity"],
             "has_model": results.has_model,
@@ -359,21 +359,23 @@ def _structure(material: _Material) -> Section | None:
     found = structure_block(material.results)
     if not found:
         return None
-    return Section("structure.html.j2", [("structure", "States or drift")], found)
+    return Section("structure.html.j2", [("structure", "Are there states at all?")], found)
 
 
 def _beside(material: _Material) -> Section | None:
     if material.beside is None:
         return None
     shows = beside_block(material.results, material.beside, material.time)
-    return Section("beside.html.j2", [("beside", "Two maps")], shows)
+    return Section("beside.html.j2", [("beside", "Two maps of the same runs")], shows)
 
 
 def _reproducibility(material: _Material) -> Section | None:
     found = reproducibility_block(material.results)
     if not material.results.has_model or not found:
         return None
-    return Section("reproducibility.html.j2", [("reproducibility", "Other seeds")], found)
+    return Section(
+        "reproducibility.html.j2", [("reproducibility", "Would other seeds show it?")], found
+    )
 
 
 def _sensitivity(material: _Material) -> Section | None:

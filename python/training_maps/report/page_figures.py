@@ -11,6 +11,7 @@ from training_maps.figures.catalogue import FIGURES
 from training_maps.figures.forks import timed_forks
 from training_maps.figures.loss_by_state import logged_curves
 from training_maps.figures.map.svg import colour_variable, ink_variable, map_svg
+from training_maps.figures.model_selection import is_given
 from training_maps.figures.phase_transitions import found_phases
 from training_maps.figures.save import inline_svg
 from training_maps.figures.style import COLUMN, Width
@@ -63,7 +64,7 @@ def figures(results: ExperimentResults, time: Time) -> dict[str, Markup]:
         "forks": not timed_forks(results),
         "phase_transitions": not found_phases(results),
         "regression": results.coefficients.empty,
-        "model_selection": not results.has_model,
+        "model_selection": not results.has_model or is_given(results.stability),
         "loss_by_state": not logged_curves(results),
         "convergence_times": results.convergence.empty,
     }

@@ -42,6 +42,7 @@ class Derived:
         shape: its shape.
         make: the weight of its parts, in float64.
         how: what is said of it.
+        scale: of a product of two factors, which are its parts, what it is multiplied by.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Derived:
     shape: tuple[int, ...]
     make: Callable[..., NDArray[np.float64]]
     how: str
+    scale: float | None = None
 
 
 def find_derived(described: Iterable[Described]) -> list[Derived]:

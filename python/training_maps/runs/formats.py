@@ -4,8 +4,10 @@ A checkpoint is one of these:
 
 - a safetensors file (`.safetensors`);
 - a torch file (`.pt`, `.pth`, `.bin`, `.ckpt`) that holds a state dict, in a wrapper or not;
+- NumPy's archive of arrays (`.npz`), as JAX's networks are often saved;
 - an index of shards (`.index.json`), all safetensors files or all torch files beside it;
-- a folder that holds one of these under the name that the Hugging Face hub gives it.
+- a folder that holds one of these under the name that the Hugging Face hub gives it, or an adapter
+  of PEFT.
 """
 
 from __future__ import annotations
@@ -18,17 +20,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 
 from training_maps.runs import torch_format
 from training_maps.runs.checkpoints import Checkpoint, Run, file_state
 from training_maps.runs.derived_weights import (
     Derived,
+    as_doubles,
     find_derived,
     make,
     read_safetensors,
     with_derived,
 )
+from training_maps.runs.lora import find_products
+from training_maps.runs.other_formats import CONVERSIONS, of_npz, read_npz
 from training_maps.utils.errors import InputError, UnreadableCheckpoint
 from training_maps.utils.files import file_digest, read_json
 from training_maps.utils.progress import Progress
@@ -38,6 +44,7 @@ if TYPE_CHECKING:
 
 SAFETENSORS = (".safetensors",)
 TORCH = (".pt", ".pth", ".bin", ".ckpt")
+NPZ = (".npz",)
 INDEX = ".index.json"
 # What a folder may hold, the first that is there.
 IN_FOLDER = (
@@ -46,7 +53,10 @@ IN_FOLDER = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+# And what PEFT writes of an adapter.
+ADAPTERS = ("adapter_model.safetensors", "adapter_model.bin")
 
+Form = Literal["safetensors", "torch", "npz"]
 Description = list[tuple[str, str, tuple[int, ...]]]
 # A checkpoint as the extension takes it: what errors call it, and its safetensors files, or its
 # tensors by name, each with its type.
@@ -63,7 +73,7 @@ class Files:
         index: with shards, the file that each tensor is in.
     """
 
-    form: Literal["safetensors", "torch"]
+    form: Form
     paths: tuple[Path, ...]
     index: Mapping[str, Path] | None = None
 
@@ -77,7 +87,8 @@ class OpenCheckpoint:
         description: name, type and shape of each tensor, tied ones once.
         names: names of all tensors, tied ones too.
         files: safetensors files, or
-        tensors: torch's tensors.
+        tensors: torch's tensors, or
+        arrays: NumPy's arrays, each with its type.
         derived: weights of the description that are made of several tensors.
     """
 
@@ -86,12 +97,13 @@ class OpenCheckpoint:
     names: frozenset[str]
     files: tuple[Path, ...] | None = None
     tensors: Mapping[str, torch.Tensor] | None = None
+    arrays: Mapping[str, tuple[str, NDArray[Any]]] | None = None
     derived: tuple[Derived, ...] = ()
 
     @property
     def takes_memory(self) -> bool:
         """Whether its tensors may be in memory, and not only mapped."""
-        return self.tensors is not None or bool(self.derived)
+        return self.files is None or bool(self.derived)
 
     def source(self, names: Sequence[str]) -> Source:
         """The checkpoint as the extension takes it, with the named tensors at least.
@@ -100,7 +112,7 @@ class OpenCheckpoint:
             InputError: if one of them is missing from torch's tensors, or not of floats.
         """
         made = [weight for weight in self.derived if weight.name in names]
-        if self.tensors is None and not made:
+        if self.files is not None and not made:
             return os.fspath(self.path), [os.fspath(file) for file in self.files or ()]
         known = {weight.name for weight in made}
         parts = [part for weight in made for part in weight.parts]
@@ -110,8 +122,19 @@ class OpenCheckpoint:
             wholes
         )
 
+    def doubles(self, names: Sequence[str]) -> list[NDArray[np.float64]]:
+        """The named tensors of the files in float64.
+
+        Raises:
+            InputError: if one is missing, or not of floats.
+        """
+        arrays = self._arrays(names)
+        return [as_doubles(*arrays[name], self.path) for name in names]
+
     def _arrays(self, names: Sequence[str]) -> dict[str, tuple[str, NDArray[Any]]]:
         """Types and values of tensors as they are in the files."""
+        if self.arrays is not None:
+            return of_npz(self.arrays, names, self.path)
         if self.tensors is None:
             return read_safetensors(self.files or (), names)
         return torch_format.arrays(self.tensors, names, self.path)
@@ -134,6 +157,10 @@ class CheckpointReader:
         """
         path = Path(path)
         files = find_files(path)
+        if files.form == "npz":
+            arrays = read_npz(files.paths[0])
+            described = [(name, dtype, array.shape) for name, (dtype, array) in arrays.items()]
+            return _opened(OpenCheckpoint(path, described, frozenset(arrays), arrays=arrays))
         if files.form == "torch":
             tensors = self._state_dicts.read(files.paths, files.index)
             description = torch_format.describe(tensors)
@@ -145,7 +172,8 @@ class CheckpointReader:
 
 def _opened(checkpoint: OpenCheckpoint) -> OpenCheckpoint:
     """The checkpoint with each weight that it keeps as parts in place of these."""
-    derived = find_derived(checkpoint.description)
+    described = checkpoint.description
+    derived = [*find_derived(described), *find_products(described, checkpoint.path)]
     if not derived:
         return checkpoint
     parts = {part for weight in derived for part in weight.parts}
@@ -184,10 +212,11 @@ def find_files(path: Path) -> Files:
         InputError: if `path` is in none of the forms.
     """
     if path.is_dir():
-        there = [path / name for name in IN_FOLDER if (path / name).is_file()]
+        names = (*IN_FOLDER, *ADAPTERS)
+        there = [path / name for name in names if (path / name).is_file()]
         if not there:
             raise UnreadableCheckpoint(
-                f"{path}: holds no checkpoint; expected one of {', '.join(IN_FOLDER)}"
+                f"{path}: holds no checkpoint; expected one of {', '.join(names)}"
             )
         path = there[0]
     if not path.is_file():
@@ -197,13 +226,19 @@ def find_files(path: Path) -> Files:
     return Files(_form(path), (path,))
 
 
-def _form(path: Path) -> Literal["safetensors", "torch"]:
+def _form(path: Path) -> Form:
     suffix = path.suffix.lower()
     if suffix in SAFETENSORS:
         return "safetensors"
     if suffix in TORCH:
         return "torch"
-    expected = ", ".join((*SAFETENSORS, *TORCH, INDEX))
+    if suffix in NPZ:
+        return "npz"
+    expected = ", ".join((*SAFETENSORS, *TORCH, *NPZ, INDEX))
+    if suffix in CONVERSIONS:
+        raise InputError(
+            f"{path}: is not read as it is; {CONVERSIONS[suffix]}. Read are names in {expected}"
+        )
     raise InputError(f"{path}: is no checkpoint by its name; expected a name in {expected}")
 
 

@@ -1,7 +1,8 @@
 """Checkpoints in torch's own format: state dicts, out of their wrappers, as arrays.
 
 Files are read with `torch.load(weights_only=True)` alone, which makes tensors and plain containers
-and runs no code of the file, since torch 2.10: with an older one they are refused. Those that
+and runs no code of the file, since torch 2.10: with an older one they are refused. Settings and
+progress that trainers keep beside the tensors are read as nothing (`harmless_types`). Files that
 `torch.save` writes since version 1.6 are mapped, not read: their values stay on disk until they are
 needed.
 """
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training_maps.runs.harmless_types import STAND_INS
 from training_maps.utils.errors import InputError, UnreadableCheckpoint
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ logger = logging.getLogger("training_maps")
 
 # Keys under which training code puts a network's state dict beside an optimiser's and others.
 WRAPPERS = ("state_dict", "model", "model_state_dict", "module", "network")
+# Keys of what holds tensors too, and is no network.
+_NO_NETWORK = re.compile(r"optim|sched|scaler|rng|random|loop|callback|state$|^args|hyper|hparam")
 # What wrapping a network (DataParallel, DistributedDataParallel, torch.compile) puts before names.
 PREFIXES = ("module.", "_orig_mod.")
 # Before this version of torch a file can run code although `weights_only=True` (CVE-2026-24747, and
@@ -103,6 +107,7 @@ class StateDicts:
             while wrapper := _wrapper(data, file):
                 assert isinstance(data, Mapping)
                 path.append(wrapper)
+                self._say_others(data, wrapper)
                 data = data[wrapper]
             if path:
                 self._say(f"the network is what the torch files have under '{'.'.join(path)}'")
@@ -119,6 +124,19 @@ class StateDicts:
                 "or --state-dict-key"
             )
         return tensors
+
+    def _say_others(self, data: Mapping[Any, Any], wrapper: str) -> None:
+        """Tell of networks beside the one that is taken, such as an average of its weights."""
+        others = [
+            str(key)
+            for key, value in data.items()
+            if key != wrapper and _holds_tensors(value) and not _NO_NETWORK.search(str(key).lower())
+        ]
+        if others:
+            self._say(
+                f"beside it the files have tensors under {', '.join(map(repr, others))}; to take "
+                "those, name the key: checkpoints.state_dict_key, or --state-dict-key"
+            )
 
     def _without_prefixes(self, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         removed = ""
@@ -192,7 +210,7 @@ def _load(file: Path) -> Any:
         )
     mapped = _is_zip(file)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.serialization.safe_globals(STAND_INS):
             warnings.simplefilter("ignore")  # about formats that are refused below all the same
             return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
@@ -239,7 +257,9 @@ def _needs_classes(file: Path, reason: str) -> str:
     return (
         f"{file}: holds more than tensors, numbers and plain containers ({reason}); reading it "
         "could run any code. Save a plain state dict where the checkpoint is made: "
-        "torch.save(model.state_dict(), path)"
+        "torch.save(model.state_dict(), path). Of a finished run that you trust, make one of each "
+        "checkpoint once, where its classes are installed: data = torch.load(path, "
+        "weights_only=False); torch.save(data['state_dict'], new_path)"
     )
 
 

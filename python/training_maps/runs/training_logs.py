@@ -11,7 +11,7 @@ import numpy as np
 from training_maps.runs.checkpoints import run_folder
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_table
-from training_maps.utils.numbers import LARGEST_STEP, Floats
+from training_maps.utils.numbers import LARGEST_STEP, Floats, Ints
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,6 +59,33 @@ def log_values(seed: int, log: pd.DataFrame, column: str) -> Floats:
         raise InputError(
             f"the training log of seed {seed}: column {column} is not numeric"
         ) from error
+
+
+def nearest_steps(steps: Ints, logged: Ints) -> tuple[Ints, int] | None:
+    """For each of a run's checkpoints, the row of the log that is nearest to it.
+
+    Loggers count from 0 or from 1, and some log a step before it is saved: Lightning's metrics of
+    the checkpoint at step 50 are those of step 49.
+
+    Args:
+        steps: (n,) the checkpoints' steps, ascending.
+        logged: (m,) the steps that were logged, ascending.
+
+    Returns:
+        (n,) places in `logged`, -1 where none is within half the cadence of the checkpoints; and
+        the offset of the log in steps, the median over the checkpoints. None if a step of the log
+        is that of a checkpoint, or no checkpoint has one near enough.
+    """
+    if not len(logged) or len(steps) < 2 or np.isin(steps, logged).any():
+        return None
+    after = np.searchsorted(logged, steps).clip(0, len(logged) - 1)
+    before = (after - 1).clip(0)
+    rows = np.where(np.abs(logged[before] - steps) <= np.abs(logged[after] - steps), before, after)
+    offsets = logged[rows] - steps
+    near = 2 * np.abs(offsets) < np.median(np.diff(steps))
+    if not near.any():
+        return None
+    return np.where(near, rows, -1), int(np.median(offsets[near]))
 
 
 def check_log(log: pd.DataFrame, where: str) -> None:

@@ -24,7 +24,7 @@ def verdict_sentence(structure: Mapping[str, Any]) -> str:
         return "Whether there are states at all is not known: no run could be held out."
     if not is_judged(structure):
         return (
-            "So few runs cannot tell whether there are states; drift is supposed "
+            "These runs are too few to tell whether training goes through states or drifts "
             f"({_amount(_nearest(gains))})."
         )
     if verdict == "drift":

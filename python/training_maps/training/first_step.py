@@ -8,6 +8,7 @@ one network's forward and backward pass, and one update.
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Mapping
 from typing import Any
@@ -137,7 +138,10 @@ def check_update(
     for name, parameter in plain.items():
         parameter.grad = gradients[name]
         if states.get(name):
-            optimizer.state[parameter] = dict(states[name])
+            state = dict(states[name])
+            if isinstance(state.get("step"), torch.Tensor):
+                state["step"] = state["step"].cpu()  # a fused optimiser counts on the device
+            optimizer.state[parameter] = state
     optimizer.step()
     for name, parameter in plain.items():
         updated, start = _double(parameter), _double(before[name])
@@ -167,7 +171,7 @@ def _exact_gradients(
     values = {name: value.detach().clone() for name, value in network.named_parameters()}
     inputs, targets = (x.double() if x.is_floating_point() else x for x in (inputs, targets))
     try:
-        return plain_gradients(task, network.double(), values, inputs, targets)
+        return plain_gradients(task, copy.deepcopy(network).double(), values, inputs, targets)
     except RuntimeError:
         return None
 

@@ -67,9 +67,14 @@ def visible_gpus() -> list[str]:
     for CUDA than for its tools.
     """
     named = os.environ.get(_VISIBLE)
-    if named is None:
-        return re.findall(r"\(UUID: ([^)\s]+)\)", _listing())
     gpus: list[str] = []
+    if named is None:
+        for name in re.findall(r"\(UUID: ([^)\s]+)\)", _listing()):
+            # The parts of a GPU that is divided (MIG) are listed after it; they take its place.
+            if name.startswith("MIG-") and gpus and not gpus[-1].startswith("MIG-"):
+                gpus.pop()
+            gpus.append(name)
+        return gpus
     for name in map(str.strip, named.split(",")):
         if not name or name.startswith("-"):
             break  # as CUDA reads it: what is invalid ends the list

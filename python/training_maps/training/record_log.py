@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from training_maps.utils.files import make_folder, sync, sync_folder
+
 
 @dataclass
 class Record:
@@ -42,12 +44,7 @@ class RecordLog:
         """Write what is new in `record`, and return what is to be saved with the state."""
         new = {name: getattr(record, name)[done:] for name, done in self._saved.items()}
         if any(new.values()):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("r+b" if self._size else "wb") as file:
-                file.truncate(self._size)
-                file.seek(self._size)
-                file.write(json.dumps(new).encode() + b"\n")
-                self._size = file.tell()
+            self._append(json.dumps(new).encode() + b"\n")
             self._saved = {name: len(getattr(record, name)) for name in _LISTS}
         return {
             "seed": record.seed,
@@ -56,6 +53,19 @@ class RecordLog:
             "size": self._size,
         }
 
+    def _append(self, line: bytes) -> None:
+        """Add a line after what is saved; the disk has it before a state says that it is there."""
+        make_folder(self.path.parent)
+        with self.path.open("r+b" if self._size else "wb") as file:
+            file.truncate(self._size)
+            file.seek(self._size)
+            file.write(line)
+            end = file.tell()
+        sync(self.path)
+        if not self._size:
+            sync_folder(self.path.parent)
+        self._size = end
+
     def read(self, saved: dict[str, Any]) -> Record | None:
         """The record as it was when `add` returned `saved`, or None if it is not there any more."""
         record = Record(saved["seed"], non_finite=saved["non_finite"], further=saved["further"])
@@ -63,8 +73,12 @@ class RecordLog:
         content = self.path.read_bytes()[:size] if size and self.path.is_file() else b""
         if len(content) < size:
             return None
-        for line in content.splitlines():
-            for name, values in json.loads(line).items():
+        try:
+            lines = [json.loads(line) for line in content.splitlines()]
+        except ValueError:  # what a disk lost of it may be zeros
+            return None
+        for line in lines:
+            for name, values in line.items():
                 getattr(record, name).extend(values)
         self._size = size
         self._saved = {name: len(getattr(record, name)) for name in _LISTS}

@@ -117,7 +117,8 @@ class Recorder:
         else:
             gone = self._missing()
         if gone is not None:
-            self.records, self._logs = fresh, self._new_logs()
+            self.records = fresh
+            self._logs = self._new_logs()
         return gone
 
     def _new_logs(self) -> list[RecordLog]:

@@ -158,25 +158,38 @@ def explain_routes(routes: Sequence[Route]) -> list[Note]:
     longest = max(entered.values(), key=len)
     if any(states != longest[: len(states)] for states in entered.values()):
         return []
-    n_runs = sum(len(route.seeds) for route in routes)
-    early = [seed for route in routes if entered[route] != longest for seed in route.seeds]
+    early = {
+        seed: len(longest) - len(entered[route])
+        for route in routes
+        if entered[route] != longest
+        for seed in route.seeds
+    }
     back = [seed for route in routes if entered[route] != route.states for seed in route.seeds]
-    reasons = [
-        f"{len(seeds)} of {n_runs} runs ({'seed' if len(seeds) == 1 else 'seeds'} "
-        f"{format_seeds(seeds)}) {what}"
-        for seeds, what in (
-            (early, "did not reach the last state of the others"),
-            (back, "return to earlier states" if len(back) > 1 else "returns to an earlier state"),
-        )
-        if seeds
-    ]
     alike = (
-        "all runs enter the same states for the first time in the same order"
+        "All runs enter the same states in the same order"
         if back
-        else "all take the same way"
+        else "All runs take the same route"
     )
-    text = (
-        f"The map is not linear, but only because {' and '.join(reasons)}; as far as they go, "
-        f"{alike}."
-    )
+    reasons = [_stopped(early)] if early else []
+    if back:
+        earlier = "an earlier state" if len(back) == 1 else "earlier states"
+        reasons.append(f"{_these(back)} went back to {earlier}")
+    text = f"{alike}; {' and '.join(reasons)}."
     return [Note(WHY_NOT_LINEAR, text)]
+
+
+def _these(seeds: Sequence[int]) -> str:
+    """ "seed 24", "3 runs (seeds 1-3)"."""
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    return f"{plural(len(seeds), 'run')} (seeds {format_seeds(sorted(seeds))})"
+
+
+def _stopped(early: Mapping[int, int]) -> str:
+    """Which runs stopped early, and by how many states, if all by as many."""
+    missed = set(early.values())
+    if len(missed) > 1:
+        return f"{_these(list(early))} stopped before the last state"
+    (n_missed,) = missed
+    how_much = "one state" if n_missed == 1 else f"{n_missed} states"
+    return f"{_these(list(early))} stopped {how_much} early"

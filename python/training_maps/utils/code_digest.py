@@ -18,6 +18,15 @@ WORDING = "utils/wording"
 NOTES = "utils/notes"
 # So are the columns of tables.
 TABLES = "result_tables"
+# The forms that checkpoints have.
+FORMS = (
+    "runs/derived_weights",
+    "runs/formats",
+    "runs/harmless_types",
+    "runs/lora",
+    "runs/other_formats",
+    "runs/torch_format",
+)
 # The modules and folders whose code decides what a stage's results are: `folder/*` is what lies in
 # a folder, `folder/**` what lies below it too. What an earlier stage lists need not be named again:
 # a change in it reruns that stage, and this one after it. PLUMBING is what all stages stand on: it
@@ -27,17 +36,17 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "train": ("commands/train", "training/*", "training/tasks/__init__", "runs/checkpoints"),
     "collect": ("commands/collect", "runs/discovery", "runs/checkpoints"),
     "tables": ("commands/tables", "runs/tables/*", "runs/training_logs", "utils/numbers"),
-    "metrics": (
-        "commands/metrics",
-        "metrics/*",
-        "runs/derived_weights",
-        "runs/formats",
-        "runs/torch_format",
-    ),
+    "metrics": ("commands/metrics", "metrics/*", *FORMS),
     "describe_model": ("commands/describe_model",),
-    "inspect": ("commands/inspect", "metrics/*", "runs/derived_weights", "runs/formats"),
+    "inspect": ("commands/inspect", "metrics/*", *FORMS),
     "hub": ("commands/hub", "hub/*", "runs/checkpoints"),
-    "observations": ("commands/observations", "hmm/observations", "hmm/standards", NOTES),
+    "observations": (
+        "commands/observations",
+        "hmm/log_columns",
+        "hmm/observations",
+        "hmm/standards",
+        NOTES,
+    ),
     "hmm": (
         "commands/hmm",
         "hmm/*",

@@ -9,7 +9,7 @@ from itertools import pairwise
 from training_maps.utils.errors import InputError, shown
 
 MOST_NUMBERS = 100_000  # more than this is a slip of the pen ("0-39999999"), not an experiment
-MAXIMUM_SEED = 2**31 - 1  # torch and NumPy take larger ones, other libraries do not
+MAXIMUM_SEED = 2**32 - 1  # of NumPy, and so of transformers, Lightning and others
 
 _NUMBER = r"\s*(\d{1,18})\s*"
 _PART = re.compile(rf"{_NUMBER}(?:-{_NUMBER}(?::{_NUMBER})?)?", re.ASCII)

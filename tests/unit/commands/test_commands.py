@@ -64,6 +64,7 @@ def test_every_option_is_explained(stage: str, capsys: pytest.CaptureFixture[str
     assert f"training-maps {stage}" in told
     for action in parser_of(stage)._actions:
         assert all(option in told for option in action.option_strings)
+        assert action.help, action.dest
 
 
 @pytest.mark.parametrize("stage", cli.STAGES)

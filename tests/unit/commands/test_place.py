@@ -55,7 +55,7 @@ def test_the_one_file_is_enough(folder, run, tmp_path):
     alone = tmp_path / "elsewhere" / "my.npz"
     alone.parent.mkdir()
     alone.write_bytes((folder / FILE).read_bytes())
-    output = tmp_path / "out"
+    output = alone.parent / "out"  # beside it: it is no map's folder
     assert cli.main(["place", "--map", str(alone), str(run), "--output", str(output)]) == 0
     assert (output / "placed.csv").exists()
 

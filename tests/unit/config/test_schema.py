@@ -83,7 +83,7 @@ SMALL = {
     [
         ({"restarts": 0}, "it: restarts: expected integer at least 1, got 0"),
         ({"restarts": True}, "it: restarts: expected integer at least 1, got True"),
-        ({"restarts": 2**31}, "it: restarts: expected integer"),
+        ({"restarts": 2**32}, "it: restarts: expected integer"),
         ({"rate": 0}, "it: rate: expected number or null more than 0 at most 1, got 0"),
         ({"rate": float("nan")}, "it: rate: expected number"),
         ({"rate": float("inf")}, "it: rate: expected number"),

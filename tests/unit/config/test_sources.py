@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from training_maps import cli
-from training_maps.config.sources import find_seeds, has_training_log
+from training_maps.config.sources import check_files, find_seeds, has_training_log
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_json
 
@@ -98,3 +98,56 @@ def test_state_paths_become_a_map(here, capsys):
     assert set(pd.read_csv("ordered.csv")["seed"]) == {1}
     assert cli.main([*arguments, "--seeds", "1,5-7", *outputs]) == 1
     assert "paths.csv: has no rows of seeds 5-7" in capsys.readouterr().err
+
+
+SEMANTICS = {"semantics": {"outcome": "convergence"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "made", "message"),
+    [
+        ("{step}.h5", "file", "checkpoints.path: seed 1: run1/5.h5: is not read as it is; Keras"),
+        (
+            "{step}.xyz",
+            "file",
+            "checkpoints.path: seed 1: run1/5.xyz: is no checkpoint by its",
+        ),
+        ("c-{step}", "folder", "checkpoints.path: seed 1: run1/c-5: holds no checkpoint; expected"),
+    ],
+)
+def test_checkpoints_that_no_job_could_read_are_refused_once(here, name, made, message):
+    for seed in (1, 2):
+        path = here / f"run{seed}" / name.replace("{step}", "5")
+        path.mkdir() if made == "folder" else path.touch()
+    settings = {**CHECKPOINTS, **SEMANTICS, "seeds": [1, 2]}
+    check_files(settings, [], "experiment x")
+    settings["checkpoints"] = {"path": f"run{{seed}}/{name}"}
+    with pytest.raises(InputError, match=re.escape(message)):
+        check_files(settings, [], "experiment x")
+    if made == "folder":  # of one that is whole, the others may be left out
+        (here / "run1" / "c-7").mkdir()
+        (here / "run1" / "c-7" / "model.safetensors").touch()
+        with pytest.raises(InputError, match="seed 2"):
+            check_files(settings, [], "experiment x")
+
+
+@pytest.mark.parametrize(
+    ("section", "asked", "message"),
+    [
+        ("training_log", {"columns": {"eval_accuracy": "val/ac"}},
+         "no column 'val/ac' (did you mean 'val/acc'?), which is asked for as training_log.columns."
+         "eval_accuracy"),
+        ("training_log", {"epoch": "epok"}, "which is asked for as training_log.epoch"),
+        ("tables", {"metrics": ["los"]}, "(did you mean 'loss'?), which is asked for as tables."),
+    ],
+)  # fmt: skip
+def test_columns_that_no_table_has_are_refused_once(here, section, asked, message):
+    for seed in (1, 2):
+        (here / f"log{seed}.csv").write_text("step,loss,val/acc\n0,1,2\n")
+    settings = {**SEMANTICS, "source": "metrics", "seeds": [1, 2], "training_log": {},
+                "tables": {"path": "log{seed}.csv"}}  # fmt: skip
+    check_files(settings, [], "experiment x")
+    settings[section] = {**settings[section], **asked}
+    with pytest.raises(InputError, match=r"experiment x: log1\.csv: ") as error:
+        check_files(settings, [], "experiment x")
+    assert message in str(error.value)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -279,3 +280,9 @@ def test_labels_are_valid_mathtext():
 
     for metric in METRICS:
         MathTextParser("agg").parse(metric.mathtext)
+
+
+@pytest.mark.parametrize("weights", ["file.pt", Path("file.pt"), {"a": np.eye(2)}])
+def test_of_a_file_it_is_said_what_measures_it(weights):
+    with pytest.raises(InputError, match=r"expected arrays.*run_metrics measures a folder"):
+        checkpoint_metrics(weights)

@@ -323,3 +323,13 @@ def test_a_convolution_of_one_dimension_needs_no_name():
     """Of torch's layers only a convolution has a weight of three dimensions."""
     selection = select(("0.weight", (32, 1, 80)), ("0.bias", (32,)), ("W_Q", (4, 8, 32)))
     assert selection.matrices == [MatrixSpec("0.weight", 1, 32, 80), MatrixSpec("W_Q", 4, 8, 32)]
+
+
+def test_the_fused_gates_of_an_lstm_fall_into_blocks():
+    """torch keeps input, forget, cell and output gate of a layer in one tensor, row by row."""
+    weights = [("lstm.weight_ih_l0", (32, 5)), ("lstm.weight_hh_l0", (32, 8))]
+    tensors = [*weights, ("lstm.bias_ih_l0", (32,))]
+    selection = select(*tensors, blocks={"*.weight_?h_l0": 4})
+    assert selection.matrices == [
+        MatrixSpec("lstm.weight_hh_l0", 4, 8, 8), MatrixSpec("lstm.weight_ih_l0", 4, 8, 5),
+    ]  # fmt: skip

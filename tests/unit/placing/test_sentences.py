@@ -35,6 +35,12 @@ def test_it_says_when_it_converged():
     assert "converged at step " in sentences.line(small_reference(), placed())
 
 
+def test_without_a_log_it_says_that_it_is_by_the_metrics():
+    text = sentences.line(small_reference(), placed(100.0, log=False))
+    assert "converged at about step " in text
+    assert "by its metrics" in text
+
+
 def test_a_warning_says_since_when_and_by_what():
     one = placed(var_w=(12, 0.6))
     assert "WARNING since step 120" in sentences.line(small_reference(), one)

@@ -185,3 +185,17 @@ def test_without_lightning_the_message_says_what_to_install():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "pip install 'training-maps[lightning]'" in done.stderr
+
+
+def test_updates_and_activations_are_recorded_where_they_are_asked_for(tmp_path):
+    recorder = recorder_of(tmp_path / "run", updates=True, activations=True)
+    _, witness = fit(tmp_path, recorder)
+    log = pd.read_parquet(tmp_path / "run" / "training_log.parquet").set_index("step")
+    for step in (2, 6, 12):
+        pairs = zip(witness.weights[step], witness.weights[step - 1], strict=True)
+        moved = np.sqrt(sum(float((a - b).double().square().sum()) for a, b in pairs))
+        assert log["update_size"][step] == pytest.approx(moved, rel=1e-5)
+        # Plain descent: what moves is the gradient by the learning rate.
+        assert log["update_size"][step] == pytest.approx(0.1 * witness.norms[step], rel=1e-4)
+    assert (log["activation_norm"].iloc[1:] > 0).all()
+    assert np.isnan(log["activation_norm"].iloc[0])

@@ -281,3 +281,16 @@ def test_a_trainer_needs_few_packages_for_it(reference, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_tail_exponent_is_computed_where_it_is_asked_for(tmp_path):
+    torch.manual_seed(0)
+    model = nn.Linear(40, 60)
+    columns = ["l2", "tail_exponent"]
+    with Recorder(tmp_path / "run", columns=columns) as recorder:
+        recorder.record(model, 0)
+    (tmp_path / "steps").mkdir()
+    save_file(model.state_dict(), tmp_path / "steps" / "step-0.safetensors")
+    expected = run_metrics(tmp_path / "steps", columns=columns)
+    found = pd.read_parquet(tmp_path / "run" / "metrics.parquet")
+    pd.testing.assert_frame_equal(found, expected)

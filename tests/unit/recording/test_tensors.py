@@ -15,7 +15,6 @@ from training_maps.recording.tensors import (
     gathered,
     is_first_rank,
     is_sharded,
-    left_out_by_modules,
     named_tensors,
     select,
     snapshot,
@@ -40,8 +39,8 @@ class Network(nn.Module):
 
 def test_modules_say_what_names_do_not():
     model = Network()
-    assert left_out_by_modules(model) == ["a.weight", "c.weight", "c.bias", "d.weight"]
-    chosen = select(model, named_tensors(model))
+    assert list(named_tensors(model)) == ["a.weight", "b.weight", "b.bias", "c.weight", "c.bias"]
+    chosen = select(model, named_tensors(model)).selection
     assert [matrix.tensor for matrix in chosen.matrices] == ["b.weight"]
     assert chosen.biases == ["b.bias"]
 
@@ -49,7 +48,7 @@ def test_modules_say_what_names_do_not():
 def test_patterns_go_before_modules():
     model = Network()
     told = Overrides(weights=("a.weight",))
-    chosen = select(model, named_tensors(model), told)
+    chosen = select(model, named_tensors(model), told).selection
     assert [matrix.tensor for matrix in chosen.matrices] == ["a.weight", "b.weight"]
 
 
@@ -61,7 +60,7 @@ def test_a_state_dict_is_chosen_from_as_its_checkpoint_is():
     ]
     expected = select_parameters(described)
     for given in (model, model.state_dict()):
-        chosen = select(given, named_tensors(given))
+        chosen = select(given, named_tensors(given)).selection
         assert chosen.matrices == expected.matrices
         assert chosen.biases == expected.biases
 
@@ -106,7 +105,7 @@ def test_what_fully_shard_spreads_is_gathered(one_process):
     tensors = named_tensors(model)
     assert is_sharded(tensors)
     taken = snapshot(tensors, select(model, tensors), copy=False)
-    for name, array in taken.arrays.items():
+    for name, array in taken.parts.items():
         np.testing.assert_array_equal(array, expected[name].numpy())
     assert torch.equal(gathered(tensors["0.weight"]), expected["0.weight"])
 
@@ -136,23 +135,23 @@ def test_on_the_cpu_nothing_is_copied_unless_training_is_to_go_on():
     tensors = named_tensors(model)
     chosen = select(model, tensors)
     taken = snapshot(tensors, chosen, copy=False)
-    taken.ready()
+    taken.wait()
     assert taken.shared
-    assert np.shares_memory(taken.arrays["weight"], model.weight.detach().numpy())
+    assert np.shares_memory(taken.parts["weight"], model.weight.detach().numpy())
     copied = snapshot(tensors, chosen, copy=True)
     assert not copied.shared
-    before = copied.arrays["weight"].copy()
+    before = copied.parts["weight"].copy()
     with torch.no_grad():
         model.weight += 1
-    np.testing.assert_array_equal(copied.arrays["weight"], before)
-    np.testing.assert_array_equal(taken.arrays["weight"], before + 1)
+    np.testing.assert_array_equal(copied.parts["weight"], before)
+    np.testing.assert_array_equal(taken.parts["weight"], before + 1)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
 def test_other_precisions(dtype):
     model = nn.Linear(4, 3).to(dtype)
     tensors = named_tensors(model)
-    array = snapshot(tensors, select(model, tensors), copy=False).arrays["weight"]
+    array = snapshot(tensors, select(model, tensors), copy=False).parts["weight"]
     np.testing.assert_array_equal(array.astype(float), model.weight.detach().double().numpy())
 
 
@@ -164,9 +163,9 @@ def test_on_a_gpu_one_copy_is_taken_while_training_goes_on():
     taken = snapshot(tensors, select(model, tensors), copy=False)
     with torch.no_grad():
         model.weight += 1
-    taken.ready()
+    taken.wait()
     assert not taken.shared
-    np.testing.assert_array_equal(taken.arrays["weight"], expected)
+    np.testing.assert_array_equal(taken.parts["weight"], expected)
 
 
 def test_what_is_no_model():
@@ -180,3 +179,26 @@ def test_logged_values_are_numbers():
     for wrong in ("high", torch.zeros(2), None):
         with pytest.raises(InputError, match="record: loss is"):
             as_number("loss", wrong)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_weight_that_is_kept_as_parts_is_made_of_them(dtype):
+    """Weight norm in both of torch's forms: what counts is the weight that acts."""
+    torch.manual_seed(0)
+    parametrised = nn.utils.parametrizations.weight_norm(nn.Linear(5, 4)).to(dtype)
+    with torch.no_grad():
+        parametrised.parametrizations.weight.original0.mul_(1.5)
+    tensors = named_tensors(parametrised)
+    chosen = select(parametrised, tensors)
+    assert [matrix.tensor for matrix in chosen.selection.matrices] == ["weight"]
+    arrays = snapshot(tensors, chosen, copy=False).arrays(chosen)
+    expected = parametrised.weight.detach().double().numpy()
+    tolerance = 1e-6 if dtype == torch.float32 else 1e-2
+    np.testing.assert_allclose(arrays["weight"], expected, rtol=tolerance, atol=tolerance)
+
+
+def test_adapters_and_state_dicts_have_no_modules():
+    model = nn.Linear(4, 3)
+    chosen = select(model.state_dict(), named_tensors(model.state_dict()))
+    assert chosen.parts == ["weight", "bias"]
+    assert chosen.derived == {}

@@ -155,3 +155,15 @@ def test_without_transformers_the_message_says_what_to_install():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "pip install 'training-maps[transformers]'" in done.stderr
+
+
+def test_updates_and_activations_are_recorded_where_they_are_asked_for(tmp_path):
+    recorder = recorder_of(tmp_path / "run", updates=True, activations=True)
+    trainer, witness = trainer_of(tmp_path, recorder)
+    trainer.train()
+    log = pd.read_parquet(tmp_path / "run" / "training_log.parquet").set_index("step")
+    for step in (2, 6, 12):
+        pairs = zip(witness.weights[step], witness.weights[step - 1], strict=True)
+        moved = np.sqrt(sum(float((a - b).double().square().sum()) for a, b in pairs))
+        assert log["update_size"][step] == pytest.approx(moved, rel=1e-5)
+    assert (log["activation_norm"].iloc[1:] > 0).all()

@@ -79,7 +79,7 @@ def test_the_page_has_both_maps_and_its_script_only_its_own(
     (section,) = re.findall(r'<section id="beside">.*?</section>', page, flags=re.S)
     assert section.count('class="map"') == 2
     assert "Training map of 4 Gaussian states" in section
-    assert '<a href="#beside">Two maps</a>' in page
+    assert '<a href="#beside">Two maps of the same runs</a>' in page
     assert 'querySelectorAll("#map svg.map")' in page
     verdict = str(one.structure["sentence"]) if one.structure else ""
     assert verdict.replace("-", "−") in section.replace("-", "−")

@@ -202,4 +202,4 @@ def test_whether_forks_are_found_again(
     assert [one for one in said if "halves of the runs find" in one] == (
         [] if sentence is None else [sentence]
     )
-    assert "The way taken from state 0 predicts when a run converges." in said
+    assert "The branch that a run takes from state 0 predicts when it converges." in said

@@ -156,6 +156,16 @@ def test_ids_are_unique_and_references_lead_somewhere(html: str, page: Page) -> 
             assert value[1:] in ids
 
 
+def test_sections_are_called_the_same_in_the_contents_and_on_the_page(html: str) -> None:
+    contents = re.findall(
+        r'<a href="#([\w-]+)">([^<]+)</a>', html.split("</nav>")[0].split("<nav")[1]
+    )
+    assert len(contents) > 10
+    for anchor, name in contents:
+        (heading,) = re.findall(rf'id="{anchor}"[^>]*>\s*<h2>([^<]+)</h2>', html)
+        assert heading == name
+
+
 def test_hostile_names_are_text(html: str, page: Page) -> None:
     assert "<script>" not in html
     assert "alert(" not in html.replace("alert(&#34;", "").replace('alert(\\"x\\")', "")

@@ -68,12 +68,14 @@ def test_a_fork_that_predicts_is_in_headline_and_summary(tmp_path: Path) -> None
     found = {"states": [0], "tested": [0], "predicting": [0]}
     assert summary["forks"] == {**found, "found_again": [None]}
     said = headline(summary, significant=True)
-    assert "The way taken from state 0 predicts when a run converges." in said
+    assert "The branch that a run takes from state 0 predicts when it converges." in said
     text = Page(render_report(results, "step")).text
     assert "predicts when a run converges (p = 0.010)" in text
     assert "There is no fork" not in text
     none = {**summary, "forks": {**summary["forks"], "predicting": []}}
-    assert any("not seen to predict" in sentence for sentence in headline(none, True))
+    no_evidence = "We found no evidence that the branch a run takes predicts when it converges"
+    assert f"{no_evidence}." in headline(none, True)
+    assert f"{no_evidence} (8 runs: too few to tell)." in headline({**none, "n_runs": 8}, True)
 
 
 def test_a_linear_map_has_a_sentence_on_forks_and_no_block(tmp_path: Path) -> None:
@@ -202,7 +204,9 @@ def test_another_outcome_is_called_by_its_name(tmp_path: Path) -> None:
     assert "No state is seen to delay" not in page.text
     assert "first checkpoint with evaluation loss < 0.25" in page.text
     assert "The forest loses −0.1." in page.text
-    assert 'href="#detours">Regression' in html
+    (named,) = re.findall('href="#detours">([^<]*)<', html)
+    assert named.startswith("States and ")
+    assert "convergence" not in named
 
 
 def test_outliers_are_named_with_their_distances(tmp_path: Path) -> None:

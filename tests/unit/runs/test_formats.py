@@ -96,13 +96,13 @@ def test_the_manifest_names_files_below_it_and_files_elsewhere(tmp_path):
     ("name", "message"),
     [
         ("nothing.pt", "nothing.pt is missing"),
-        ("x.npz", r"is no checkpoint by its name; .*\.safetensors, \.pt, .*\.index\.json"),
+        ("x.npy", r"is no checkpoint by its name; .*\.safetensors, \.pt, .*\.index\.json"),
         ("empty", r"holds no checkpoint; expected one of model\.safetensors, "),
     ],
 )
 def test_what_is_no_checkpoint(tmp_path, name, message):
     (tmp_path / "empty").mkdir()
-    (tmp_path / "x.npz").touch()
+    (tmp_path / "x.npy").touch()
     with pytest.raises(InputError, match=message):
         describe(tmp_path / name)
 

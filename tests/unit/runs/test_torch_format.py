@@ -183,7 +183,7 @@ def test_values_that_are_not_in_order_are_read_right(tmp_path):
     views = {
         "a.weight": base[0].T,
         "b.weight": base[1, ::2, 1::3],
-        "c.weight": base.permute(2, 0, 1).to(torch.bfloat16),
+        "c.W_Q": base.permute(2, 0, 1).to(torch.bfloat16),
         "d.weight": torch.randn(1, 7).expand(4, 7),
         "e.bias": base[2, :, 3],
     }
@@ -314,3 +314,17 @@ def _contents(old_format):
 
 
 _CONTENTS = {old_format: _contents(old_format) for old_format in (False, True)}
+
+
+def test_another_network_beside_the_one_that_is_taken_is_told(tmp_path, caplog):
+    optimiser = {"state": {0: {"exp_avg": torch.ones(2)}}}
+    data = {
+        "model": network(1),
+        "ema": network(2),
+        "optimizer": optimiser,
+        "rng_state": {"a": torch.ones(2)},
+    }
+    torch.save(data, tmp_path / "x.pt")
+    with caplog.at_level("INFO"):
+        describe(tmp_path / "x.pt")
+    assert "beside it the files have tensors under 'ema'; to take those" in caplog.text

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training_maps.runs.training_logs import check_log, find_training_logs
+from training_maps.runs.training_logs import check_log, find_training_logs, nearest_steps
 from training_maps.utils.errors import InputError
 
 
@@ -67,3 +67,15 @@ def test_what_can_be_one_passes() -> None:
     empty = pd.Series([None, None], dtype=object)
     check_log(pd.DataFrame({"step": [0, 2**53], "loss": [np.nan, np.inf], "x": empty}), "it")
     check_log(pd.DataFrame({"step": [0.0, 5.0]}), "it")
+
+
+def test_the_nearest_steps_of_a_log() -> None:
+    steps = np.array([0, 50, 100, 150])
+    rows, offset = nearest_steps(steps, np.array([49, 99, 149]))  # type: ignore[misc]
+    assert (rows.tolist(), offset) == ([-1, 0, 1, 2], -1)
+    rows, offset = nearest_steps(steps, np.array([2, 40, 52, 103, 600]))  # type: ignore[misc]
+    assert (rows.tolist(), offset) == ([0, 2, 3, -1], 2)
+    assert nearest_steps(steps, np.array([25, 75, 125])) is None  # as near to one as to the other
+    assert nearest_steps(steps, np.array([49, 100])) is None  # a step of a checkpoint
+    assert nearest_steps(steps, np.array([], dtype=int)) is None
+    assert nearest_steps(steps[:1], np.array([1])) is None

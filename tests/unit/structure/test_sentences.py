@@ -43,12 +43,12 @@ SENTENCES = [
     ),
     (
         structure("drift", gaussian=gain(-0.125)),
-        "So few runs cannot tell whether there are states; drift is supposed "
+        "These runs are too few to tell whether training goes through states or drifts "
         "(−0.12 nats a checkpoint, 2 runs: too few for an interval).",
     ),
     (  # single runs left out: neither better nor worse, surely
         structure("drift", autoregressive=gain(2.8, -5.0, 10.5)) | {"scheme": "leave_one_out"},
-        "So few runs cannot tell whether there are states; drift is supposed "
+        "These runs are too few to tell whether training goes through states or drifts "
         "(+2.80 nats a checkpoint, 95 % interval −5.00 to +10.50).",
     ),
     (

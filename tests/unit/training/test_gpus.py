@@ -56,6 +56,18 @@ def test_what_may_be_used(
     assert visible_gpus() == seen
 
 
+def test_of_a_gpu_that_is_divided_its_parts_are_used(tmp_path: Path) -> None:
+    parts = """GPU 0: NVIDIA Stand-In (UUID: GPU-aaaa-1)
+  MIG 1g.10gb     Device  0: (UUID: MIG-1)
+  MIG 1g.10gb     Device  1: (UUID: MIG-2)
+GPU 1: NVIDIA Stand-In (UUID: GPU-bbbb-2)
+GPU 2: NVIDIA Stand-In (UUID: GPU-cccc-3)
+  MIG 7g.80gb     Device  0: (UUID: MIG-3)
+"""
+    (tmp_path / "listing").write_text(parts)
+    assert visible_gpus() == ["MIG-1", "MIG-2", "GPU-bbbb-2", "MIG-3"]
+
+
 def test_without_nvidia_smi_or_with_one_that_fails_there_are_none(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.support.power_cuts import FileSynced, FolderSynced, watched
 from training_maps.training.record_log import Record, RecordLog
 
 
@@ -59,3 +60,20 @@ def test_a_file_that_is_gone_or_too_short_is_no_record(path):
     assert RecordLog(path).read(saved) is None
     path.unlink()
     assert RecordLog(path).read(saved) is None
+
+
+def test_zeros_that_a_power_cut_left_are_no_record(path):
+    saved = RecordLog(path).add(record_of(5))
+    path.write_bytes(bytes(saved["size"]))
+    assert RecordLog(path).read(saved) is None
+
+
+def test_it_is_on_the_disk_before_a_state_can_name_it(path):
+    with watched(path.parent.parent) as disk:
+        log = RecordLog(path)
+        log.add(record_of(3))
+        log.add(record_of(5))
+    contents = [event.content for event in disk.events if isinstance(event, FileSynced)]
+    assert contents[-1] == path.read_bytes()
+    assert path.read_bytes().startswith(contents[0])
+    assert FolderSynced(path.parent) in disk.events

@@ -9,6 +9,7 @@ from training_maps.metrics.parameters import Overrides
 from training_maps.runs.checkpoints import read_manifest
 from training_maps.training.loop import Recording, train
 from training_maps.training.recipe import Recipe
+from training_maps.training.records import Recorder
 from training_maps.training.side_by_side import SideBySide
 from training_maps.training.tasks import make_task
 from training_maps.utils.errors import InputError
@@ -123,6 +124,28 @@ def test_a_run_that_never_gets_there_is_trained_to_its_end(tmp_path):
     train(PARITIES, "sparse_parities", recipe, [0], Recording(tmp_path), device="cpu")
     log = pd.read_parquet(tmp_path / "seed-0/training_log.parquet")
     assert log["step"].tolist() == [0, 4, 8]
+
+
+@pytest.mark.parametrize("gone", ["one of the logs", "a checkpoint"])
+def test_records_that_are_not_there_are_begun_anew(gone, tmp_path):
+    def recorder():
+        return Recorder([0, 1], "parities", Recording(tmp_path), tmp_path / "working", 25)
+
+    first = recorder()
+    tensors = {"w": np.ones((2, 3), np.float32)}
+    first.record([0, 1], [{"step": 0, "epoch": 0.0}] * 2, tensors)
+    saved = first.saved()
+    assert recorder().restore(saved) is None
+    folder = tmp_path / "working" / "seed-1"
+    lost = folder / "records.jsonl"
+    if gone == "a checkpoint":
+        (lost,) = (folder / "checkpoints").iterdir()
+    lost.unlink()
+    again = recorder()
+    assert again.restore(saved) == lost
+    assert [record.log for record in again.records] == [[], []]
+    again.record([0, 1], [{"step": 0, "epoch": 0.0}] * 2, tensors)
+    assert recorder().restore(again.saved()) is None
 
 
 def test_a_failure_in_writing_is_not_passed_over(tmp_path, monkeypatch):

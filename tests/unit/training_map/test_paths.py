@@ -57,33 +57,45 @@ class TestRoutes:
             ((0, 2), (0,)),
             ((0, 3, 2), (3,)),
         ]
-        assert not any("only because" in note.text for note in tmap.notes)
+        assert not any(note.kind == WHY_NOT_LINEAR for note in tmap.notes)
 
     def test_run_that_ends_early_forks_and_is_noted(self):
         tmap = TrainingMap.from_model(model_of([run_of(0, 1, 2), run_of(0, 1), run_of(0)]))
         assert not tmap.is_linear
         (note,) = [note for note in tmap.notes if note.kind == WHY_NOT_LINEAR]
-        assert "only because 2 of 3 runs (seeds 1,2) did not reach" in note.text
+        assert note.text == (
+            "All runs take the same route; 2 runs (seeds 1,2) stopped before the last state."
+        )
+
+    def test_how_many_states_a_run_stopped_early_is_told(self):
+        routes = find_routes(paths_of([0, 1, 2], [0, 1, 2], [0, 1]))
+        (note,) = explain_routes(routes)
+        assert note.text == "All runs take the same route; seed 2 stopped one state early."
+        (note,) = explain_routes(find_routes(paths_of([0, 1, 2], [0], [0])))
+        assert note.text.endswith("; 2 runs (seeds 1,2) stopped 2 states early.")
 
     def test_return_forks_and_is_noted(self):
         tmap = TrainingMap.from_model(model_of([run_of(0, 1, 0, 1, 2), run_of(0, 1, 2)]))
         assert not tmap.is_linear
         (note,) = [note for note in tmap.notes if note.kind == WHY_NOT_LINEAR]
-        assert "only because 1 of 2 runs (seed 0) returns to an earlier state; as far" in note.text
+        assert note.text == (
+            "All runs enter the same states in the same order; seed 0 went back to an earlier "
+            "state."
+        )
 
     def test_runs_that_go_back_are_not_said_to_make_the_others_end_early(self):
         """Of the longest way, the common one is the beginning: yet it reaches the same states."""
         routes = find_routes(paths_of([0, 1, 2], [0, 1, 2, 1, 2], [0, 1, 2, 1], [0, 1, 2]))
         (note,) = explain_routes(routes)
-        assert "only because 2 of 4 runs (seeds 1,2) return to earlier states; as far" in note.text
-        assert note.text.endswith(
-            "all runs enter the same states for the first time in the same order."
+        assert note.text == (
+            "All runs enter the same states in the same order; 2 runs (seeds 1,2) went back to "
+            "earlier states."
         )
 
     def test_runs_that_end_early_and_runs_that_go_back_are_both_noted(self):
         (note,) = explain_routes(find_routes(paths_of([0, 1, 2], [0, 1, 0, 1], [0, 1, 2])))
-        early = "1 of 3 runs (seed 1) did not reach the last state of the others and 1 of 3 runs"
-        assert f"only because {early} (seed 1) returns to an earlier state; as far" in note.text
+        early = "seed 1 stopped one state early and seed 1 went back to an earlier state"
+        assert note.text == f"All runs enter the same states in the same order; {early}."
         assert explain_routes(find_routes(paths_of([0, 1, 2], [0, 2, 1, 2]))) == []
 
     def test_same_return_in_all_runs_is_linear(self):

@@ -9,7 +9,7 @@ import pandas as pd
 
 from training_maps.analysis.sensitivity.variants import OTHER_STARTS
 from training_maps.model_selection.stability import SAME_STATES
-from training_maps.utils.wording import listing
+from training_maps.utils.wording import listing, plural
 
 COLUMNS = (
     "variant",
@@ -89,13 +89,18 @@ def sentence_of(found: Mapping[str, Any], reference: Mapping[str, Any]) -> str:
 def _chance(found: Mapping[str, Any], reference: Mapping[str, Any]) -> str:
     """What moves with other random starts alone."""
     index = found["adjusted_rand_index"]
-    words = (
-        f"With all metrics and other random starts {_states(found['n_states'])}, the reference has "
-        f"{reference['n_states']}, and paths agree by an adjusted Rand index of {index:.2f}"
+    paths = f"changes the paths this much ({index:.2f}); read the rows below against that."
+    if found["n_states"] != reference["n_states"]:
+        return (
+            f"Refitting with other random starts chooses {plural(found['n_states'], 'state')}, not "
+            f"{reference['n_states']}, and {paths}"
+        )
+    if index < SAME_STATES:
+        return f"Refitting with other random starts {paths}"
+    return (
+        f"Refitting with other random starts hardly changes the paths ({index:.2f}), so what "
+        "changes them more does so by the metrics."
     )
-    if index < SAME_STATES or found["n_states"] != reference["n_states"]:
-        return f"{words}: as much moves by chance, whatever the metrics."
-    return f"{words}: chance moves little, so what moves more hangs on the metrics."
 
 
 def _numbers(without: Mapping[str, Mapping[str, Any]], reference: Mapping[str, Any]) -> str:

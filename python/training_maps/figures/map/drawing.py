@@ -31,6 +31,7 @@ from training_maps.figures.map.table import (
     draw_table,
     table_height,
 )
+from training_maps.figures.notebook_figure import NotebookFigure
 from training_maps.figures.style import (
     ACCENT,
     COLUMN,
@@ -123,7 +124,7 @@ def map_figure(drawing: MapDrawing, inches: float, table: bool, below: float = 0
         high = map_height + table_high
         map_at, table_at = (0.0, table_high, inches), (0.0, 0.0)
     size = np.array([inches, below + high] * 2)
-    figure = Figure(figsize=(inches, below + high))
+    figure = NotebookFigure(figsize=(inches, below + high))
     x, y, wide = map_at
     _paint(figure.add_axes(tuple([x, below + y, wide, map_height] / size)), drawing)
     if rows and transitions:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from training_maps.figures.map.labels import Box, place, text_size
+from training_maps.figures.map.labels import Box, text_size
 from training_maps.figures.map.layout import (
     Edge,
     Extent,
@@ -17,6 +17,13 @@ from training_maps.figures.map.layout import (
     assign_layers,
     lay_out,
     sample,
+)
+from training_maps.figures.map.placing import (
+    Obstacles,
+    clear_place,
+    edge_places,
+    state_place,
+    word_place,
 )
 from training_maps.figures.symbols import metric_symbol
 from training_maps.utils.wording import refits
@@ -106,8 +113,10 @@ def plan_map(
         weights, paths, radii, extents, pitch, orientation, lambda n: _head(edge_width(n, n_runs))
     )
     drawing = MapDrawing(data, layout, n_runs, delays, labels, frozenset(faint))
-    _label_states(drawing)
-    _label_edges(drawing)
+    widths = {edge: edge_width(runs, n_runs) for edge, runs in weights.items()}
+    obstacles = Obstacles.of(layout, widths)
+    _label_states(drawing, obstacles)
+    _label_edges(drawing, obstacles)
     drawing.frame = _frame(drawing)
     return drawing
 
@@ -163,40 +172,50 @@ def _extent(radius: float, label: str, delay: bool, orientation: Orientation) ->
     return Extent(radius + (0.17 if delay else 0.05), radius + 0.06 + height)
 
 
-def _label_states(drawing: MapDrawing) -> None:
-    """Features below each state, or to its right where time runs down; "delay" over it."""
-    for state, centre in drawing.layout.positions.items():
-        radius = drawing.layout.radii[state]
-        width, height = text_size(drawing.labels[state], _FEATURE_POINTS)
-        word_width, word_height = text_size(_DELAY_WORD, _FEATURE_POINTS, "bold")
-        if drawing.layout.orientation == "horizontal":
-            at = centre - np.array([0, radius + 0.045 + height / 2])
-            word_at = centre + np.array([0, radius + 0.055 + word_height / 2])
-        else:
-            at = centre + np.array([radius + 0.05 + width / 2, 0])
-            word_at = centre + np.array(
-                [radius + 0.05 + word_width / 2, height / 2 + word_height / 2]
-            )
-        drawing.label_boxes[state] = Box.around(at, width, height)
-        if state in drawing.delays:
-            drawing.word_boxes[state] = Box.around(word_at, word_width, word_height)
+def _label_states(drawing: MapDrawing, obstacles: Obstacles) -> None:
+    """Features near each state, below it or to its right; "delay" over it."""
+    layout = drawing.layout
+    for state in layout.positions:
+        size = text_size(drawing.labels[state], _FEATURE_POINTS)
+        taken = [
+            *(box for other, box in obstacles.discs.items() if other != state),
+            *drawing.label_boxes.values(),
+        ]
+        drawing.label_boxes[state] = state_place(layout, state, size, taken, obstacles)
+    for state in sorted(drawing.delays & set(layout.positions)):
+        taken = [
+            *obstacles.discs.values(),
+            *drawing.label_boxes.values(),
+            *drawing.word_boxes.values(),
+        ]
+        size = text_size(_DELAY_WORD, _FEATURE_POINTS, "bold")
+        first = _over(layout, state, drawing.labels[state], size)
+        drawing.word_boxes[state] = word_place(layout, state, first, size, taken, obstacles)
 
 
-def _label_edges(drawing: MapDrawing) -> None:
+def _over(layout: MapLayout, state: int, label: str, size: tuple[float, float]) -> np.ndarray:
+    """The middle of a word over a state, or over its label where time runs down."""
+    centre, radius = layout.positions[state], layout.radii[state]
+    width, height = size
+    if layout.orientation == "horizontal":
+        return centre + np.array([0, radius + 0.055 + height / 2])
+    below = text_size(label, _FEATURE_POINTS)[1]
+    return centre + np.array([radius + 0.05 + width / 2, below / 2 + height / 2])
+
+
+def _label_edges(drawing: MapDrawing, obstacles: Obstacles) -> None:
     """Find a place for each transition's label, the most used first."""
     layout = drawing.layout
     taken = [
         Box.around(layout.positions[s], 2 * r + 0.04, 2 * r + 0.04) for s, r in layout.radii.items()
     ]
     taken += [*drawing.label_boxes.values(), *drawing.word_boxes.values()]
-    points = {edge: sample(curve[:-1]) for edge, curve in layout.curves.items()}
     edges = {(t["from"], t["to"]): t for t in drawing.data["transitions"]}
     for edge, transition in sorted(edges.items(), key=lambda item: -item[1]["n_runs"]):
-        others = [line for other, line in points.items() if other != edge]
         for text in _edge_labels(transition, layout):
             width, height = text_size(text, _EDGE_POINTS)
             size = (width + 0.04, height + 0.01)
-            box = place(_candidates(layout, edge, size), size, taken, others)
+            box = clear_place(edge_places(layout, edge, size), size, taken, obstacles, edge)
             if box is not None:
                 taken.append(box)
                 drawing.edge_labels[edge] = text
@@ -220,23 +239,6 @@ def per_checkpoint(probability: float) -> str:
     if probability < 0.001:
         return "<0.1 %"
     return f"{100 * probability:.1f} %" if probability < 0.0995 else f"{100 * probability:.0f} %"
-
-
-def _candidates(layout: MapLayout, edge: Edge, size: tuple[float, float]) -> list[np.ndarray]:
-    """Places for an edge's label: on the line, the middle of its straight part first, or beside."""
-    line = sample(layout.curves[edge][:-1], 48)
-    lengths = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
-    shares = [0.5, 0.44, 0.56, 0.38, 0.62, 0.32, 0.68, 0.26, 0.74, 0.2, 0.8]
-    at = np.array(shares) * lengths[-1]
-    places = np.column_stack([np.interp(at, lengths, line[:, i]) for i in range(2)])
-    if edge in layout.flats:
-        start, end = layout.flats[edge]
-        middle = [start + (end - start) * share for share in (0.5, 0.3, 0.7, 0.1, 0.9)]
-        return [*middle, *places]
-    beside = (np.array(size) / 2 + 0.04) * (
-        [0, 1] if layout.orientation == "horizontal" else [1, 0]
-    )
-    return [*places, *(places[:5] + beside), *(places[:5] - beside)]
 
 
 def _frame(drawing: MapDrawing) -> Box:

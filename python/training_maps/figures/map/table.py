@@ -78,7 +78,10 @@ def _rows_per_panel(n_rows: int, width: float) -> int:
 
 
 def _draw_panel(ax: Axes, rows: Sequence[Mapping[str, Any]], left: float, width: float) -> None:
-    columns = [left + 0.04, left + 0.72, left + 0.95]
+    # "transition" may be wide in a font, and "runs" must not touch it.
+    heading = text_size("transition", _POINTS)[0] + _GAP + text_size("runs", _POINTS)[0]
+    runs_end = max(0.8, 0.08 + heading)
+    columns = [left + 0.04, left + runs_end, left + runs_end + 0.23]
     by_gradient = any(gradient_arrow(change) for row in rows for change in row["feature_changes"])
     whose = "metrics that tell it" if by_gradient else "new state's top features"
     heads = ["transition", "runs", f"change of the {whose} (s.d.)"]
@@ -92,7 +95,7 @@ def _draw_panel(ax: Axes, rows: Sequence[Mapping[str, Any]], left: float, width:
         ]
         for row in rows
     ]
-    places, points = _fitted_columns(cells, width - 0.95)
+    places, points = _fitted_columns(cells, width - runs_end - 0.23)
     for i, row in enumerate(rows):
         y = -_HEAD - (i + 0.5) * _ROW
         if i:

@@ -23,8 +23,10 @@ from training_maps.runs.tables.clocks import STEP_NAMES, is_time_column
 from training_maps.runs.tables.episodes import with_steps
 from training_maps.runs.tables.event_files import event_files, read_events
 from training_maps.runs.tables.long_form import differing_text, wide_form
+from training_maps.runs.tables.mlflow_stores import is_store, read_store, store_files
 from training_maps.runs.tables.resumption import goes_back, superseded
 from training_maps.runs.tables.sheets import Column, Sheet, read_sheet
+from training_maps.runs.tables.wandb_offline import offline_files, read_offline
 from training_maps.settings.sources import RepeatedSteps, TablesSettings
 from training_maps.utils.errors import InputError
 from training_maps.utils.numbers import LARGEST_STEP
@@ -255,7 +257,14 @@ def table_files(path: str, seeds: Sequence[int]) -> list[Path]:
 
 def input_files(path: str, seeds: Sequence[int]) -> list[Path]:
     """All files that are read for `seeds`: the tables, or the files in folders of event files."""
-    return [file for table in table_files(path, seeds) for file in event_files(table) or [table]]
+    return [file for table in table_files(path, seeds) for file in _files_of(table)]
+
+
+def _files_of(table: Path) -> list[Path]:
+    """The files that one table is read from."""
+    if is_store(table):
+        return store_files(table)
+    return offline_files(table) or event_files(table) or [table]
 
 
 def find_table_seeds(path: str, seed: str | None = None) -> list[int]:
@@ -290,6 +299,10 @@ def listed(names: Iterable[str], most: int = 30) -> str:
 
 
 def _read(path: Path) -> Sheet:
+    if is_store(path):
+        return read_store(path)
+    if offline_files(path):
+        return read_offline(path)
     if path.is_dir() or event_files(path):
         return read_events(path)
     sheet = read_sheet(path)

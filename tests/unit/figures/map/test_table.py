@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from tests.support.figure_checks import faults, texts
@@ -80,3 +81,16 @@ def test_a_table_without_rows_has_no_height_and_a_wide_one_less() -> None:
     assert table_height(MANY, 3.0, 0) == 0.0
     assert table_height(MANY[:2], 3.0) < table_height(MANY[:3], 3.0)
     assert table_height(MANY, 6.9) < table_height(MANY, 3.4)
+
+
+@pytest.mark.parametrize("family", ["DejaVu Sans", "DejaVu Sans Mono"])
+def test_heads_do_not_run_into_each_other(family: str) -> None:
+    with rc_context({"font.family": family}):
+        figure = Figure(figsize=(3.4, 2))
+        ax = figure.add_axes((0, 0, 1, 1))
+        draw_table(ax, [transition(0, 1, 3)], 3.4)
+        figure.draw_without_rendering()
+        boxes = {text.get_text(): text.get_window_extent() for text in ax.texts}
+    first, second = boxes["transition"], boxes["runs"]
+    third = next(box for text, box in boxes.items() if text.startswith("change"))
+    assert first.x1 < second.x0 < second.x1 < third.x0

@@ -1,0 +1,220 @@
+"""A caption for each figure, from the numbers of the experiment: as plain text and as LaTeX."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from training_maps.figures.forks import timed_forks
+from training_maps.figures.loss_by_state import featured_runs
+from training_maps.figures.metrics_by_state import telling_metric, why_telling
+from training_maps.figures.symbols import metric_symbol
+from training_maps.results import ExperimentResults, Time
+from training_maps.utils.files import replace_when_whole
+from training_maps.utils.wording import decimal, equals_p, listing, numbered, plural
+
+_COLOURS = "A colour is a state, the same in all figures."
+
+
+def captions(results: ExperimentResults, time: Time) -> dict[str, str]:
+    """By the name of each figure, what is seen in it."""
+    time = results.time_axis(time)
+    return {name: caption(results, time) for name, caption in _CAPTIONS.items()}
+
+
+def write_captions(results: ExperimentResults, time: Time, folder: Path) -> None:
+    """Write `captions.txt` and `captions.tex` beside the figures."""
+    texts = captions(results, time)
+    plain = "\n\n".join(f"{name}\n{text}" for name, text in texts.items())
+    latex = "\n\n".join(
+        f"% {name}\n\\caption{{{latex_text(text)}}}\n\\label{{fig:{name}}}"
+        for name, text in texts.items()
+    )
+    for suffix, text in (("txt", plain), ("tex", latex)):
+        with replace_when_whole(folder / f"captions.{suffix}") as aside:
+            aside.write_text(f"{text}\n", encoding="utf-8")
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    **{one: f"\\{one}" for one in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "→": r"$\rightarrow$",
+    "−": r"$-$",
+    "±": r"$\pm$",
+    "²": r"$^2$",
+    "λ": r"$\lambda$",
+    "μ": r"$\mu$",
+    "ₘₐₓ": r"$_{\max}$",
+    "<": r"$<$",
+    ">": r"$>$",
+}
+_SPECIAL = re.compile("|".join(map(re.escape, sorted(_LATEX, key=len, reverse=True))))
+
+
+def latex_text(text: str) -> str:
+    """Text as LaTeX that shows it, whatever is in it."""
+    return _SPECIAL.sub(lambda match: _LATEX[match.group()], text)
+
+
+def _who(results: ExperimentResults) -> str:
+    """How many runs of what, and how many states."""
+    states = plural(len(results.states), "state")
+    return f"{plural(results.n_runs, 'run')} of {results.experiment} and their {states}"
+
+
+def _map(results: ExperimentResults, time: Time) -> str:
+    parts = [
+        f"Training map of {_who(results)}. A circle is a state, larger the more checkpoints are in "
+        "it; an arrow is a transition, wider the more runs take it.",
+    ]
+    if results.has_model:
+        parts.append(
+            "Beside a state are the metrics that characterise it most, with the state's mean in "
+            f"standard deviations, and the {time} of its first visit (median)."
+        )
+    parts.append(
+        "On an arrow are its number of runs and its probability at each checkpoint, where they fit."
+    )
+    if any(t["to"] < t["from"] for t in results.training_map["transitions"]):
+        parts.append("Dashed arrows return to an earlier state.")
+    if results.delay_states:
+        late = numbered("state", results.delay_states)
+        parts.append(f"A dashed ring marks a delay ({late}).")
+    if results.rarely_found:
+        parts.append("What is faint is found again in fewer than half of the halves of the runs.")
+    return " ".join(parts)
+
+
+def _featured(results: ExperimentResults) -> str:
+    named = [f"{name} (seed {seed})" for name, seed in featured_runs(results)]
+    return listing(named) or "some"
+
+
+def _overview(results: ExperimentResults, time: Time) -> str:
+    if not featured_runs(results):
+        return _map(results, time)
+    return (
+        f"{_map(results, time)} Below, loss and accuracy of runs: {_featured(results)}; solid "
+        f"lines are evaluation, dashed lines training. {_COLOURS}"
+    )
+
+
+def _loss(results: ExperimentResults, time: Time) -> str:
+    crossing = f" ({results.crossing})" if results.crossing else ""
+    return (
+        f"Loss and accuracy over time of runs of {_who(results)}: {_featured(results)}. Solid "
+        "lines are evaluation, dashed lines training; dotted lines mark when a run "
+        f"converges{crossing}. {_COLOURS}"
+    )
+
+
+def _timelines(results: ExperimentResults, time: Time) -> str:
+    converged = results.n_converged
+    marks = f" A diamond marks where a run converges ({converged} of {results.n_runs} do)."
+    outliers = numbered("seed", results.outlier_seeds) if results.outlier_seeds else ""
+    return (
+        f"States of {_who(results)} over time, a row a run, the fastest on top. {_COLOURS}"
+        f"{marks if converged is not None else ''}"
+        f"{f' A triangle marks an outlier run ({outliers}).' if outliers else ''}"
+    )
+
+
+def _forks(results: ExperimentResults, time: Time) -> str:
+    forks = timed_forks(results)
+    if not forks:
+        return f"There is no fork to compare among {_who(results)}."
+    said = [
+        f"at state {fork['state']}, {equals_p(fork['p_value_adjusted'])}"
+        for fork in forks
+        if fork["test"] is not None
+    ]
+    return (
+        f"When runs converge ({time}), by the branch that they take at each fork of the map of "
+        f"{_who(results)}. A dot is a run, hollow where it never converges; a line is a branch's "
+        "mean with its 95 % interval."
+        + (
+            f" Permutation tests, adjusted for the number of forks: {'; '.join(said)}."
+            if said
+            else ""
+        )
+    )
+
+
+def _selection(results: ExperimentResults, time: Time) -> str:
+    if not results.stability:
+        return f"No model was fitted to {_who(results)}: the states were given."
+    sentence = results.stability["sentence"]
+    return (
+        f"Choice of the number of states of {plural(results.n_runs, 'run')} of "
+        f"{results.experiment}. A ring marks what was chosen; bars are two bootstrap standard "
+        f"errors of the difference to it. {sentence}"
+    )
+
+
+def _metrics(results: ExperimentResults, time: Time) -> str:
+    metric = telling_metric(results)
+    if metric is None:
+        return f"There are no metrics of {_who(results)}: the states were given."
+    return (
+        f"{metric_symbol(metric)} (left axis, coloured by state) and evaluation loss (right axis, "
+        f"dashed) of runs of {_who(results)}. Of all metrics it is {why_telling(results)}. "
+        f"{_COLOURS}"
+    )
+
+
+def _phases(results: ExperimentResults, time: Time) -> str:
+    return (
+        f"When {_who(results)} memorise and generalise, in the colours of the states that runs are "
+        "in then, and the states and transitions that go with it. The line is what random times "
+        "would give, the diamond what the times of the other runs would."
+    )
+
+
+def _convergence(results: ExperimentResults, time: Time) -> str:
+    crossing = f", the first checkpoint with {results.crossing}" if results.crossing else ""
+    if results.n_converged is None:
+        return f"It is not known when {_who(results)} converge."
+    return (
+        f"When runs of {results.experiment} converge{crossing}: {results.n_converged} of "
+        f"{results.n_runs} do. The dashed line is the median; what never converges stands apart, "
+        "hatched."
+    )
+
+
+def _regression(results: ExperimentResults, time: Time) -> str:
+    found = results.regression
+    if results.coefficients.empty:
+        return f"There is no regression of {_who(results)}."
+    name = results.outcome["name"]
+    return (
+        f"Regression of {name} on the share of time in each state, of {_who(results)}: "
+        f"R² {decimal(found.get('r_squared'))}. A dot is a coefficient, a line its 95 % interval; "
+        "on the right, each run as the others predict it."
+    )
+
+
+def _dissimilarity(results: ExperimentResults, time: Time) -> str:
+    mean = float(results.dissimilarity["index"].mean()) if len(results.dissimilarity) else None
+    return (
+        f"Dissimilarity of {_who(results)}: the Wasserstein-1 distance between the shares of "
+        "checkpoints that two runs have in each state, states |j − k| apart. Similar runs are "
+        f"neighbours. Mean over pairs: {decimal(mean)}."
+    )
+
+
+_CAPTIONS: dict[str, Callable[[ExperimentResults, Time], str]] = {
+    "overview": _overview,
+    "training_map": _map,
+    "forks": _forks,
+    "model_selection": _selection,
+    "loss_by_state": _loss,
+    "metrics_by_state": _metrics,
+    "phase_transitions": _phases,
+    "state_timelines": _timelines,
+    "convergence_times": _convergence,
+    "regression": _regression,
+    "dissimilarity": _dissimilarity,
+}
