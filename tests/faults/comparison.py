@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from training_maps.utils.files import table_metadata
 
 # What tells of the way there, not of the results: times, and which jobs there were.
 _LEFT_OUT = ("logs", "benchmarks")
+_WHEN = re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d UTC\b")
 
 
 def result_files(results: Path) -> dict[str, Path]:
@@ -48,6 +50,8 @@ def _same(one: Path, other: Path) -> bool:
     if one.suffix == ".parquet":
         same = pd.read_parquet(one).equals(pd.read_parquet(other))
         return same and table_metadata(one) == table_metadata(other)
+    if one.suffix == ".html":  # it says when the map was made
+        return _WHEN.sub("", one.read_text()) == _WHEN.sub("", other.read_text())
     if one.suffix == ".json":
         return bool(json.loads(one.read_text()) == json.loads(other.read_text()))
     return one.read_bytes() == other.read_bytes()

@@ -63,13 +63,13 @@ def superseded(steps: NDArray[np.int64], present: Iterable[NDArray[np.bool_]]) -
         back = np.flatnonzero(np.diff(steps[rows]) < 0)
         before[rows[back + 1]] = np.maximum(before[rows[back + 1]], rows[back])
     void = np.zeros(len(steps), dtype=bool)
-    resumed_at, first_step = -1, -1
+    resumed: list[tuple[int, int]] = []  # from which row on, and at which step
     for row in np.flatnonzero(before >= 0):
-        if before[row] < resumed_at and steps[row] >= first_step:
-            continue  # a column that is logged seldom notices the last resumption only here
+        if any(before[row] < start and steps[row] >= first for start, first in resumed):
+            continue  # a column that is logged seldom notices a resumption only here
         start = int(row)
         while start > 0 and steps[start - 1] == steps[row]:
             start -= 1
         void[:start] |= steps[:start] >= steps[row]
-        resumed_at, first_step = start, int(steps[row])
+        resumed.append((start, int(steps[row])))
     return void

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from training_maps.runs.tables import read_logs, read_metrics
@@ -111,6 +111,7 @@ def twin(rows: list[tuple[int, str]]) -> list[bool]:
     return void
 
 
+@example([(1, "a"), (1, "b"), (0, "a"), (2, "a"), (1, "a"), (0, "b")])  # b notices the first late
 @given(st.lists(st.tuples(st.integers(0, 6), st.sampled_from("ab")), min_size=1, max_size=14))
 def test_what_is_void_is_what_going_through_the_rows_gives(rows: list[tuple[int, str]]) -> None:
     steps = np.array([step for step, _ in rows])
