@@ -304,7 +304,8 @@ def test_other_python_threads_go_on_meanwhile(tmp_path):
 def test_an_interrupt_stops_it_soon(tmp_path):
     write_large_run(tmp_path, 2)
     code = (
-        "import sys; from training_maps import _rust_metrics as r\n"
+        "import signal, sys; from training_maps import _rust_metrics as r\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it\n"
         "print('ready', flush=True)\n"
         "spec = [(f'{i}.weight', 1, 400, 400) for i in range(4)]\n"
         "r.run_metrics([(None, [path]) for path in sys.argv[1:]] * 2000, spec, [], 1)\n"
