@@ -5,11 +5,11 @@ The networks are made on the device `meta`, small or not: they have names and sh
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 Kind = str
 
@@ -57,8 +57,8 @@ class Known:
 
 def of_transformers(name: str) -> list[Known]:
     """The tensors of a network of transformers, from the defaults of its configuration."""
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    with warnings.catch_warnings():
+    offline = mock.patch("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with offline, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import transformers
 
