@@ -10,6 +10,7 @@ import argparse
 import logging
 from pathlib import Path
 
+from training_maps.config.arguments import add_inputs
 from training_maps.utils.files import write_table
 
 logger = logging.getLogger("training_maps")
@@ -17,14 +18,7 @@ logger = logging.getLogger("training_maps")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
-        "--state-paths", type=Path, required=True, metavar="CSV",
-        help="each run's states: seed, step, state",
-    )  # fmt: skip
-    parser.add_argument(
-        "--training-map", type=Path, required=True, metavar="JSON",
-        help="the map, training_map.json",
-    )  # fmt: skip
+    add_inputs(parser, "state-paths", "training-map")
     parser.add_argument("--output", type=Path, required=True, metavar="CSV", help="output: pairs")
     parser.add_argument(
         "--per-run", type=Path, required=True, metavar="CSV", help="output: means of each run"

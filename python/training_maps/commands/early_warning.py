@@ -10,7 +10,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training_maps.config.arguments import add_options, read_options
+from training_maps.config.arguments import add_inputs, add_options, read_options
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, read_json, read_table, write_json, write_table
 from training_maps.utils.notes import Note
@@ -26,29 +26,11 @@ logger = logging.getLogger("training_maps")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
-        "--observations", type=Path, required=True, metavar="FILE",
-        help="the observations, as the stage observations writes them",
-    )  # fmt: skip
+    add_inputs(parser, "observations")
     parser.add_argument(
         "--runs", type=Path, required=True, metavar="FOLDER", help="has seed-{seed}/metrics.parquet"
     )
-    parser.add_argument(
-        "--state-paths", type=Path, required=True, metavar="CSV",
-        help="each run's states: seed, step, state",
-    )  # fmt: skip
-    parser.add_argument(
-        "--training-map", type=Path, required=True, metavar="JSON",
-        help="the map, training_map.json",
-    )  # fmt: skip
-    parser.add_argument(
-        "--regression", type=Path, required=True, metavar="JSON",
-        help="the regression on the states, regression.json",
-    )  # fmt: skip
-    parser.add_argument(
-        "--outcomes", type=Path, required=True, metavar="CSV",
-        help="each run's outcome",
-    )  # fmt: skip
+    add_inputs(parser, "state-paths", "training-map", "regression", "outcomes")
     parser.add_argument(
         "--convergence", type=Path, required=True, metavar="CSV",
         help="seed, step, epoch, converged",

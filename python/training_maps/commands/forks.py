@@ -11,7 +11,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training_maps.config.arguments import add_options, read_options
+from training_maps.config.arguments import add_inputs, add_options, read_options
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, read_table, write_json, write_table
 
@@ -23,10 +23,7 @@ logger = logging.getLogger("training_maps")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
-        "--state-paths", type=Path, required=True, metavar="CSV",
-        help="each run's states: seed, step, state",
-    )  # fmt: skip
+    add_inputs(parser, "state-paths")
     parser.add_argument(
         "--convergence", type=Path, metavar="CSV", help="seed, step, epoch, converged"
     )

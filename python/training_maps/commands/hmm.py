@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import get_args
 
-from training_maps.config.arguments import add_options, read_options
+from training_maps.config.arguments import add_inputs, add_options, read_options
 from training_maps.settings.sections import KindOfModel, SelectionSettings
 from training_maps.utils.files import write_table
 
@@ -21,10 +21,7 @@ logger = logging.getLogger("training_maps")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
-        "--observations", type=Path, required=True, metavar="FILE",
-        help="the observations, as the stage observations writes them",
-    )  # fmt: skip
+    add_inputs(parser, "observations")
     parser.add_argument(
         "--n-states", type=int, required=True, metavar="K",
         help="how many states the models have",

@@ -10,7 +10,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from training_maps.config.arguments import add_options, read_options
+from training_maps.config.arguments import add_inputs, add_options, read_options
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, read_json, write_json, write_table
 from training_maps.utils.seeds import parse_seeds
@@ -20,10 +20,7 @@ logger = logging.getLogger("training_maps")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
-        "--observations", type=Path, required=True, metavar="FILE",
-        help="the observations, as the stage observations writes them",
-    )  # fmt: skip
+    add_inputs(parser, "observations")
     parser.add_argument(
         "--models",
         type=Path,

@@ -10,6 +10,7 @@ import argparse
 import logging
 from pathlib import Path
 
+from training_maps.config.arguments import add_inputs
 from training_maps.utils.files import write_table
 from training_maps.utils.seeds import format_seeds
 
@@ -18,10 +19,7 @@ logger = logging.getLogger("training_maps")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
-        "--state-paths", type=Path, required=True, metavar="CSV",
-        help="each run's states: seed, step, state",
-    )  # fmt: skip
+    add_inputs(parser, "state-paths")
     parser.add_argument("--output", type=Path, required=True, metavar="CSV", help="output")
 
 

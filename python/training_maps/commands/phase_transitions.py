@@ -10,7 +10,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from training_maps.config.arguments import add_options, read_options
+from training_maps.config.arguments import add_inputs, add_options, read_options
 from training_maps.utils.files import made_by, write_json, write_table
 
 logger = logging.getLogger("training_maps")
@@ -18,10 +18,7 @@ logger = logging.getLogger("training_maps")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
-        "--state-paths", type=Path, required=True, metavar="CSV",
-        help="each run's states: seed, step, state",
-    )  # fmt: skip
+    add_inputs(parser, "state-paths")
     parser.add_argument(
         "--runs",
         type=Path,

@@ -29,13 +29,6 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
-        "--map",
-        type=Path,
-        required=True,
-        metavar="FOLDER",
-        help="the map's results, results/NAME, or its placing.npz",
-    )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="see above")
     add_reading_arguments(parser)
     parser.add_argument(
@@ -47,7 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare how runs are read."""
+    """Declare the map, and how runs are read."""
+    parser.add_argument(
+        "--map",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="the map's results, results/NAME, or its placing.npz",
+    )
     tables = parser.add_argument_group("tables and event files")
     tables.add_argument(
         "--step", metavar="COLUMN",

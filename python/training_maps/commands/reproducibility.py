@@ -12,7 +12,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training_maps.config.arguments import add_options, read_options
+from training_maps.config.arguments import add_inputs, add_options, read_options
 from training_maps.utils.files import made_by, read_json, read_table, write_json
 
 if TYPE_CHECKING:
@@ -28,14 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--halves", type=Path, nargs="+", required=True, metavar="NPZ", help="of each half"
     )
-    parser.add_argument(
-        "--observations", type=Path, required=True, metavar="FILE",
-        help="the observations, as the stage observations writes them",
-    )  # fmt: skip
-    parser.add_argument(
-        "--state-paths", type=Path, required=True, metavar="CSV",
-        help="each run's states: seed, step, state",
-    )  # fmt: skip
+    add_inputs(parser, "observations", "state-paths")
     parser.add_argument(
         "--structure",
         type=Path,

@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training_maps.config.arguments import add_options, read_options
+from training_maps.config.arguments import add_inputs, add_options, read_options
 from training_maps.result_tables import OUTCOME_COLUMNS
 from training_maps.runs.training_logs import check_log
 from training_maps.settings.sections import SemanticsSettings
@@ -33,10 +33,7 @@ logger = logging.getLogger("training_maps")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
-        "--state-paths", type=Path, required=True, metavar="CSV",
-        help="each run's states: seed, step, state",
-    )  # fmt: skip
+    add_inputs(parser, "state-paths")
     parser.add_argument(
         "--runs",
         type=Path,

@@ -9,6 +9,7 @@ import argparse
 import logging
 from pathlib import Path
 
+from training_maps.config.arguments import add_inputs
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, read_json, write_json, write_table
 
@@ -20,26 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--variants", type=Path, nargs="+", required=True, metavar="JSON", help="of each variant"
     )
-    parser.add_argument(
-        "--observations", type=Path, required=True, metavar="FILE",
-        help="the observations, as the stage observations writes them",
-    )  # fmt: skip
-    parser.add_argument(
-        "--state-paths", type=Path, required=True, metavar="CSV",
-        help="each run's states: seed, step, state",
-    )  # fmt: skip
-    parser.add_argument(
-        "--training-map", type=Path, required=True, metavar="JSON",
-        help="the map, training_map.json",
-    )  # fmt: skip
-    parser.add_argument(
-        "--regression", type=Path, required=True, metavar="JSON",
-        help="the regression on the states, regression.json",
-    )  # fmt: skip
-    parser.add_argument(
-        "--outcomes", type=Path, required=True, metavar="CSV",
-        help="each run's outcome",
-    )  # fmt: skip
+    add_inputs(parser, "observations", "state-paths", "training-map", "regression", "outcomes")
     parser.add_argument(
         "--table", type=Path, required=True, metavar="CSV", help="output: a row a variant"
     )

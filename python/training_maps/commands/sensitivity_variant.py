@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from training_maps.analysis.sensitivity.variants import OTHER_STARTS, Variant
-from training_maps.config.arguments import add_options, read_options
+from training_maps.config.arguments import add_inputs, add_options, read_options
 from training_maps.settings.fields import fields_schema
 from training_maps.settings.sections import HmmSettings, ObservationsSettings
 from training_maps.utils.errors import InputError
@@ -29,23 +29,9 @@ _NUMBERS: dict[str, Callable[[str], Any]] = {"integer": int, "number": float}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
-        "--observations", type=Path, required=True, metavar="FILE",
-        help="the observations, as the stage observations writes them",
-    )  # fmt: skip
+    add_inputs(parser, "observations")
     parser.add_argument("--state-paths", type=Path, required=True, metavar="CSV", help="to compare")
-    parser.add_argument(
-        "--training-map", type=Path, required=True, metavar="JSON",
-        help="the map, training_map.json",
-    )  # fmt: skip
-    parser.add_argument(
-        "--regression", type=Path, required=True, metavar="JSON",
-        help="the regression on the states, regression.json",
-    )  # fmt: skip
-    parser.add_argument(
-        "--outcomes", type=Path, required=True, metavar="CSV",
-        help="each run's outcome",
-    )  # fmt: skip
+    add_inputs(parser, "training-map", "regression", "outcomes")
     parser.add_argument(
         "--variant", default=OTHER_STARTS, metavar="NAME", help="what to call the variant"
     )

@@ -10,7 +10,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from training_maps.config.arguments import add_options, read_options
+from training_maps.config.arguments import add_inputs, add_options, read_options
 from training_maps.utils.files import made_by, write_json
 from training_maps.utils.seeds import parse_seeds
 
@@ -22,10 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--halves", type=Path, nargs="+", required=True, metavar="NPZ", help="of each half"
     )
-    parser.add_argument(
-        "--observations", type=Path, required=True, metavar="FILE",
-        help="the observations, as the stage observations writes them",
-    )  # fmt: skip
+    add_inputs(parser, "observations")
     add_options(parser, "structure")
     parser.add_argument(
         "--output", type=Path, required=True, metavar="JSON", help="output: ladder, verdict, choice"

@@ -19,13 +19,6 @@ from training_maps.utils.errors import InputError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
-        "--map",
-        type=Path,
-        required=True,
-        metavar="FOLDER",
-        help="the map's results, results/NAME, or its placing.npz",
-    )
-    parser.add_argument(
         "--run", nargs="+", required=True, metavar="PATTERN", help="as RUN of 'training-maps place'"
     )
     parser.add_argument(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from training_maps.settings.fields import check_limits, defaults_of, fields_schema
@@ -29,6 +30,14 @@ from training_maps.settings.sections import (
 from training_maps.utils.errors import InputError
 from training_maps.utils.seeds import format_seeds
 
+#: Files that several stages read: what stands for one in a command's help, and what it is.
+INPUTS = {
+    "observations": ("FILE", "the observations, as the stage observations writes them"),
+    "state-paths": ("CSV", "each run's states: seed, step, state"),
+    "training-map": ("JSON", "the map, training_map.json"),
+    "regression": ("JSON", "the regression on the states, regression.json"),
+    "outcomes": ("CSV", "each run's outcome"),
+}
 # A half of the runs is fitted as all of them are, but as often and from the seed that its own
 # section says.
 _OF_HALVES = ("restarts", "random_state")
@@ -88,6 +97,13 @@ def options_of(stage: str, settings: Mapping[str, Any]) -> list[str]:
         for key, schema in _parts(cls, only).items():
             words += _words(key, schema, settings[section][key])
     return words
+
+
+def add_inputs(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Declare files that several stages read, each of which must be given, by names of `INPUTS`."""
+    for name in names:
+        metavar, meaning = INPUTS[name]
+        parser.add_argument(f"--{name}", type=Path, required=True, metavar=metavar, help=meaning)
 
 
 def add_options(parser: argparse.ArgumentParser, stage: str) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from training_maps.figures.map.svg import map_svg
 from training_maps.figures.save import inline_svg
 from training_maps.figures.state_timelines import draw_two_colourings
 from training_maps.figures.style import COLUMN
+from training_maps.report.page_figures import map_of
 from training_maps.report.summary import structure_sentences
 from training_maps.report.theme import themed
 from training_maps.results import ExperimentResults, Time
@@ -45,7 +45,7 @@ def beside_block(
     return {
         "sentence": agreement_sentence(results, other),
         "sides": [_side(one, title, time) for one, title in zip(both, titles, strict=True)],
-        # inline_svg and map_svg escape what they write.
+        # inline_svg escapes what it writes.
         "timelines": Markup(themed(inline_svg(figure, "beside", label, {}))),
     }
 
@@ -86,14 +86,5 @@ def _title(results: ExperimentResults, named: bool) -> str:
 
 
 def _side(results: ExperimentResults, title: str, time: Time) -> dict[str, Any]:
-    svg = map_svg(
-        results.training_map,
-        delay_states=results.delay_states,
-        fork_states=[fork["state"] for fork in results.forks.get("forks", ())],
-        faint=results.rarely_found,
-        first_visits=results.first_visits(time),
-        time=time,
-        inches=COLUMN,
-        label=f"Training map of {title}",
-    )
-    return {"title": title, "said": " ".join(structure_sentences(results)), "svg": Markup(svg)}
+    svg = map_of(results, time, inches=COLUMN, label=f"Training map of {title}")
+    return {"title": title, "said": " ".join(structure_sentences(results)), "svg": svg}

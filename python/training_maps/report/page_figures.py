@@ -35,22 +35,26 @@ _FIGURE_LABELS = {
 _REDRAWN = ("loss_by_state", "state_timelines")
 
 
+def map_of(results: ExperimentResults, time: Time, **drawn: Any) -> Markup:
+    """An experiment's map with all that is known of its states; `drawn` as `map_svg` takes it."""
+    return Markup(
+        map_svg(
+            results.training_map,
+            delay_states=results.delay_states,
+            fork_states=[fork["state"] for fork in results.forks.get("forks", ())],
+            faint=results.rarely_found,
+            first_visits=results.first_visits(time),
+            time=time,
+            **drawn,
+        )
+    )
+
+
 def maps(results: ExperimentResults, time: Time, data: Mapping[str, Any]) -> dict[str, Markup]:
     """The map for wide screens and paper, and for phones."""
     titles = _titles(data)
     return {
-        name: Markup(
-            map_svg(
-                results.training_map,
-                delay_states=results.delay_states,
-                fork_states=[fork["state"] for fork in results.forks.get("forks", ())],
-                faint=results.rarely_found,
-                first_visits=results.first_visits(time),
-                time=time,
-                inches=inches,
-                titles=titles,
-            )
-        )
+        name: map_of(results, time, inches=inches, titles=titles)
         for name, inches in _MAP_WIDTHS.items()
     }
 
