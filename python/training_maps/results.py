@@ -312,6 +312,18 @@ class ExperimentResults:
         return frozenset(part for part, share in shares.items() if share < FOUND_AGAIN)
 
     @property
+    def drawn_map(self) -> dict[str, Any]:
+        """The map; its transitions with `n_fast`, `n_slow` and `differs`, where that is known."""
+        compared = self.forks.get("fast_and_slow")
+        if not compared:
+            return self.training_map
+        uses = {tuple(use["transition"]): use for use in compared["transitions"]}
+        none = {"n_fast": 0, "n_slow": 0, "differs": False}
+        found = self.training_map
+        rows = [{**t, **none, **uses.get((t["from"], t["to"]), {})} for t in found["transitions"]]
+        return {**found, "transitions": rows}
+
+    @property
     def outlier_seeds(self) -> list[int]:
         """Seeds of the runs that do not behave like the rest, ascending."""
         rows = self.outliers

@@ -78,6 +78,14 @@ def _map(results: ExperimentResults, time: Time) -> str:
     parts.append(
         "On an arrow are its number of runs and its probability at each checkpoint, where they fit."
     )
+    compared = results.forks.get("fast_and_slow")
+    if compared:
+        parts.append(
+            f"“Fast” and “slow” count the runs that take a transition before they converge, of "
+            f"{compared['n_fast']} that converge before the median {time} and {compared['n_slow']} "
+            "that do so after it or never; bold where the two differ (Fisher's exact test, "
+            "adjusted)."
+        )
     if any(t["to"] < t["from"] for t in results.training_map["transitions"]):
         parts.append("Dashed arrows return to an earlier state.")
     if results.delay_states:

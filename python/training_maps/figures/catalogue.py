@@ -34,7 +34,7 @@ class DrawFigure(Protocol):
 def _map(results: ExperimentResults, time: Time, width: Width = "page") -> Figure:
     time = results.time_axis(time)
     return draw_training_map(
-        results.training_map,
+        results.drawn_map,
         delay_states=results.delay_states,
         faint=results.rarely_found,
         first_visits=results.first_visits(time),

@@ -206,7 +206,7 @@ def _explore(material: _Material, notes: Sequence[Mapping[str, str]]) -> Section
 
 
 def _states(material: _Material) -> Section:
-    results, found = material.results, material.results.training_map
+    results, found = material.results, material.results.drawn_map
     first = results.first_visits(material.time)
     return Section(
         "states.html.j2",
@@ -220,6 +220,8 @@ def _states(material: _Material) -> Section:
             "has_model": results.has_model,
             "by_gradient": found.get("feature_ranking") == POSTERIOR_GRADIENT,
             "delay_states": results.delay_states,
+            "compared": results.forks.get("fast_and_slow"),
+            "significance": results.forks.get("significance"),
             "time": material.time,
         },
     )

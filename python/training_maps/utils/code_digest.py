@@ -81,6 +81,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "state_paths": ("commands/state_paths", "training_map/*", WORDING, NOTES, TABLES),
     "forks": (
         "commands/forks",
+        "analysis/fast_and_slow",
         "analysis/forks",
         "stats/mean_interval",
         "stats/permutation_test",
