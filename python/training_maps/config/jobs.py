@@ -298,7 +298,7 @@ class Jobs:
             for suffix in asked["formats"]
         ]
         captions = [self.path(f"figures/captions.{suffix}") for suffix in ("txt", "tex")]
-        return [*figures, *captions] if figures else []
+        return [*figures, *captions]
 
     def everything(self) -> list[str]:
         """Every result: whichever of them is deleted is made again."""
