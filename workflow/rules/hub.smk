@@ -8,8 +8,8 @@ for name, layers in tables_of_metrics("hub").items():
         name:
             name
         output:
-            metrics="<results>/{experiment}/runs/seed-{seed}/metrics.parquet",
             **layers,
+            metrics="<results>/{experiment}/runs/seed-{seed}/metrics.parquet",
         log:
             "<results>/{experiment}/logs/hub/seed-{seed}.log",
         benchmark:

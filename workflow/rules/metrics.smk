@@ -35,8 +35,8 @@ for name, layers in tables_of_metrics("metrics").items():
             manifest="<results>/{experiment}/runs/seed-{seed}/checkpoints.json",
             checkpoints=ask_of_run(checkpoints_to_use),
         output:
-            metrics="<results>/{experiment}/runs/seed-{seed}/metrics.parquet",
             **layers,
+            metrics="<results>/{experiment}/runs/seed-{seed}/metrics.parquet",
         log:
             "<results>/{experiment}/logs/metrics/seed-{seed}.log",
         benchmark:

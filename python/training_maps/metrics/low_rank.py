@@ -112,14 +112,16 @@ def factored_metrics(
         products[matrix.tensor] = product
     if not products:
         return None
-    values = dict(zip(names := [m.tensor for m in others], _wholes(opened, names), strict=True))
+    values = dict(
+        zip(names := [m.tensor for m in others], whole_tensors(opened, names), strict=True)
+    )
     weights: list[LowRank | Floats] = []
     for matrix in selection.matrices:
         if matrix.tensor in products:
             weights.append(products[matrix.tensor])
         else:
             weights += list(values[matrix.tensor].reshape(matrix[1:]))
-    biases = [bias.reshape(-1) for bias in _wholes(opened, selection.biases)]
+    biases = [bias.reshape(-1) for bias in whole_tensors(opened, selection.biases)]
     for name, one in (*values.items(), *zip(selection.biases, biases, strict=True)):
         if not np.isfinite(one).all():
             return _failure(name)
@@ -139,7 +141,7 @@ def _failure(tensor: str) -> CheckpointFailure:
     return _Failure(tensor, message)  # type: ignore[return-value]
 
 
-def _wholes(opened: OpenCheckpoint, names: Sequence[str]) -> list[Floats]:
+def whole_tensors(opened: OpenCheckpoint, names: Sequence[str]) -> list[Floats]:
     """The named tensors in float64, those too that are made of parts."""
     made = {weight.name: weight for weight in opened.derived}
     return [
