@@ -223,6 +223,15 @@ class Jobs:
         """Every run's table of metrics; none where state paths are given."""
         return self.of_runs("metrics.parquet") if self.has_model() else []
 
+    def has_layers(self) -> bool:
+        """Whether the metrics of each weight matrix are kept: tables from elsewhere have none."""
+        measured = self.settings["source"] in ("training", "checkpoints", "hub")
+        return bool(measured and self.settings["metrics"]["layers"])
+
+    def layers(self) -> list[str]:
+        """Every run's table of layers, where they are kept."""
+        return self.of_runs("layers.parquet") if self.has_layers() else []
+
     def training_logs(self) -> list[str]:
         """Every run's training log; none where existing runs have none."""
         return self.of_runs("training_log.parquet") if has_training_log(self.settings) else []
@@ -303,7 +312,7 @@ class Jobs:
     def everything(self) -> list[str]:
         """Every result: whichever of them is deleted is made again."""
         pages = [self.path(name) for name in ("summary.json", "report.html")]
-        return [*pages, *self.figures(), *self.analysis(), *self.metrics()]
+        return [*pages, *self.figures(), *self.analysis(), *self.metrics(), *self.layers()]
 
 
 def alike_in_figures(jobs: Mapping[str, Jobs]) -> dict[tuple[str, ...], list[str]]:

@@ -53,6 +53,11 @@ class MetricsSettings:
         "on a checkpoint that is missing, truncated, corrupt or changed; stop with an error, or "
         "skip it",
     )
+    layers: bool = setting(
+        True,
+        "keep the metrics of each weight matrix too, 120 bytes for each matrix and checkpoint, so "
+        "that the report says which layers change",
+    )
 
 
 @dataclass(frozen=True)

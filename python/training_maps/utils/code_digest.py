@@ -38,6 +38,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "tables": ("commands/tables", "runs/tables/*", "runs/training_logs", "utils/numbers"),
     "metrics": ("commands/metrics", "metrics/*", *FORMS),
     "describe_model": ("commands/describe_model",),
+    "layers": ("commands/layers", "metrics/*", *FORMS),
     "inspect": ("commands/inspect", "metrics/*", *FORMS),
     "hub": ("commands/hub", "hub/*", "runs/checkpoints"),
     "observations": (
