@@ -149,7 +149,7 @@ class Training:
             )  # fmt: skip
             self._checkpoint(0)
         wanted = set(self.steps)
-        batches = self.examples.batches(start % self.examples.steps_per_epoch)
+        batches = self.examples.batches(start)
         step = start
         while step < self.steps[-1] and self._running():
             self.networks.step(*next(batches))
