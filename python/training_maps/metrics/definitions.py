@@ -185,7 +185,7 @@ BIAS_COLUMNS: tuple[str, ...] = ("mean_b", "median_b", "var_b")
 
 # What each weight matrix has by itself: all but what is of biases or of two checkpoints.
 MATRIX_COLUMNS: tuple[str, ...] = tuple(
-    column for column in _COLUMNS if column not in (*BIAS_COLUMNS, *DISTANCES)
+    column for column in _COLUMNS if column not in (*BIAS_COLUMNS, *DISTANCES, *LANDSCAPE)
 )
 
 

@@ -39,7 +39,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "metrics": ("commands/metrics", "metrics/*", *FORMS),
     "describe_model": ("commands/describe_model",),
     "layers": ("commands/layers", "metrics/*", *FORMS),
-    "inspect": ("commands/inspect", "metrics/*", *FORMS),
+    "inspect": ("commands/inspect", "metrics/*", *FORMS, WORDING),
     "hub": ("commands/hub", "hub/*", "runs/checkpoints"),
     "observations": (
         "commands/observations",
