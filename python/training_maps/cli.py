@@ -30,6 +30,7 @@ STAGES = {
     "hub": "compute the metrics of one run's checkpoints on the Hugging Face hub",
     "inspect": "show which tensors of a checkpoint count, and as what",
     "describe_model": "write which tensor of a network is what, by its modules' types",
+    "layers": "print the metrics of each weight matrix, or WeightWatcher's table of layers",
     "metrics": "compute the metrics of one run's checkpoints",
     "observations": "z-score the runs' metrics and split the seeds",
     "hmm": "fit hidden Markov models with one number of states",
@@ -57,7 +58,16 @@ STAGES = {
     "watch": "follow runs while they train, and place them on an existing map",
 }
 # What people type; the workflow's rules call the others.
-_FOR_PEOPLE = ("open", "inspect", "describe_model", "place", "summary", "convert", "spread")
+_FOR_PEOPLE = (
+    "open",
+    "inspect",
+    "describe_model",
+    "layers",
+    "place",
+    "summary",
+    "convert",
+    "spread",
+)
 
 logger = logging.getLogger("training_maps")
 

@@ -383,6 +383,15 @@ class ExperimentResults:
 
         return sorted(self.seeds, key=order)
 
+    def seeds_by_outcome(self) -> list[int]:
+        """Seeds from the best outcome to the worst; none where it is a time or not known."""
+        better = self.outcome["larger_means"]
+        known = self.outcomes.dropna(subset="outcome") if len(self.outcomes) else self.outcomes
+        if better == "later" or known.empty:
+            return []
+        rows = known.sort_values(["outcome", "seed"], ascending=[better == "worse", True])
+        return [int(seed) for seed in rows["seed"] if int(seed) in self.seeds]
+
     def first_visits(self, time: Time) -> dict[int, float]:
         """Median, over the runs that visit it, of the time at which a state is first visited."""
         first = self.state_paths.groupby(["state", "seed"])["step"].min().reset_index()

@@ -223,6 +223,15 @@ class Jobs:
         """Every run's table of metrics; none where state paths are given."""
         return self.of_runs("metrics.parquet") if self.has_model() else []
 
+    def has_layers(self) -> bool:
+        """Whether the metrics of each weight matrix are kept: tables from elsewhere have none."""
+        measured = self.settings["source"] in ("training", "checkpoints", "hub")
+        return bool(measured and self.settings["metrics"]["layers"])
+
+    def layers(self) -> list[str]:
+        """Every run's table of layers, where they are kept."""
+        return self.of_runs("layers.parquet") if self.has_layers() else []
+
     def training_logs(self) -> list[str]:
         """Every run's training log; none where existing runs have none."""
         return self.of_runs("training_log.parquet") if has_training_log(self.settings) else []
@@ -289,19 +298,21 @@ class Jobs:
         return [] if self.halves() else ["--no-halves"]
 
     def figures(self) -> list[str]:
-        """The files of figures that are asked for."""
+        """The files of figures that are asked for, and of their captions."""
         asked = self.settings["figures"]
-        return [
+        figures = [
             self.path(f"figures/{width}/{figure}.{suffix}")
             for width in asked["widths"]
             for figure in FIGURES
             for suffix in asked["formats"]
         ]
+        captions = [self.path(f"figures/captions.{suffix}") for suffix in ("txt", "tex")]
+        return [*figures, *captions]
 
     def everything(self) -> list[str]:
         """Every result: whichever of them is deleted is made again."""
         pages = [self.path(name) for name in ("summary.json", "report.html")]
-        return [*pages, *self.figures(), *self.analysis(), *self.metrics()]
+        return [*pages, *self.figures(), *self.analysis(), *self.metrics(), *self.layers()]
 
 
 def alike_in_figures(jobs: Mapping[str, Jobs]) -> dict[tuple[str, ...], list[str]]:
@@ -319,14 +330,15 @@ def alike_in_figures(jobs: Mapping[str, Jobs]) -> dict[tuple[str, ...], list[str
 def figures_to_show(files: Iterable[str]) -> set[str]:
     """Of each figure's files the one that suits Snakemake's own report best.
 
-    A page's figure goes before a column's, PNG before SVG, and SVG before PDF.
+    A page's figure goes before a column's, PNG before SVG, and SVG before PDF. Captions are none.
     """
+    formats = [".png", ".svg", ".pdf"]
 
     def order(path: str) -> tuple[bool, int]:
-        return "/page/" not in path, [".png", ".svg", ".pdf"].index(PurePath(path).suffix)
+        return "/page/" not in path, formats.index(PurePath(path).suffix)
 
     first: dict[str, str] = {}
-    for path in sorted(files, key=order):
+    for path in sorted((file for file in files if PurePath(file).suffix in formats), key=order):
         first.setdefault(PurePath(path).stem, path)
     return set(first.values())
 

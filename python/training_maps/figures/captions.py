@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from training_maps.figures.forks import timed_forks
-from training_maps.figures.loss_by_state import featured_runs
+from training_maps.figures.loss_by_state import featured_runs, logged_curves, name_curves
 from training_maps.figures.metrics_by_state import telling_metric, why_telling
 from training_maps.figures.symbols import metric_symbol
 from training_maps.results import ExperimentResults, Time
@@ -105,18 +105,26 @@ def _overview(results: ExperimentResults, time: Time) -> str:
     if not featured_runs(results):
         return _map(results, time)
     return (
-        f"{_map(results, time)} Below, loss and accuracy of runs: {_featured(results)}; solid "
-        f"lines are evaluation, dashed lines training. {_COLOURS}"
+        f"{_map(results, time)} Below, {listing(logged_curves(results))} of runs: "
+        f"{_featured(results)}{_lines(results, '; solid lines')}. {_COLOURS}"
     )
 
 
 def _loss(results: ExperimentResults, time: Time) -> str:
     crossing = f" ({results.crossing})" if results.crossing else ""
-    return (
-        f"Loss and accuracy over time of runs of {_who(results)}: {_featured(results)}. Solid "
-        "lines are evaluation, dashed lines training; dotted lines mark when a run "
-        f"converges{crossing}. {_COLOURS}"
+    marks = (
+        "" if results.convergence.empty else f" Dotted lines mark when a run converges{crossing}."
     )
+    return (
+        f"{name_curves(results)} over time of runs of {_who(results)}: {_featured(results)}"
+        f"{_lines(results, '. Solid lines')}.{marks} {_COLOURS}"
+    )
+
+
+def _lines(results: ExperimentResults, begin: str) -> str:
+    """Which lines are which, where losses or accuracies are drawn."""
+    drawn = {"loss", "accuracy"} & set(logged_curves(results))
+    return f"{begin} are evaluation, dashed lines training" if drawn else ""
 
 
 def _timelines(results: ExperimentResults, time: Time) -> str:
@@ -124,7 +132,8 @@ def _timelines(results: ExperimentResults, time: Time) -> str:
     marks = f" A diamond marks where a run converges ({converged} of {results.n_runs} do)."
     outliers = numbered("seed", results.outlier_seeds) if results.outlier_seeds else ""
     return (
-        f"States of {_who(results)} over time, a row a run, the fastest on top. {_COLOURS}"
+        f"States of {_who(results)} over time, a row a run"
+        f"{'' if converged is None else ', the fastest on top'}. {_COLOURS}"
         f"{marks if converged is not None else ''}"
         f"{f' A triangle marks an outlier run ({outliers}).' if outliers else ''}"
     )

@@ -38,7 +38,8 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "tables": ("commands/tables", "runs/tables/*", "runs/training_logs", "utils/numbers"),
     "metrics": ("commands/metrics", "metrics/*", *FORMS),
     "describe_model": ("commands/describe_model",),
-    "inspect": ("commands/inspect", "metrics/*", *FORMS),
+    "layers": ("commands/layers", "metrics/*", *FORMS),
+    "inspect": ("commands/inspect", "metrics/*", *FORMS, WORDING),
     "hub": ("commands/hub", "hub/*", "runs/checkpoints"),
     "observations": (
         "commands/observations",
