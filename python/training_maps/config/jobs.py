@@ -50,6 +50,7 @@ FIGURES = {
     "training_map": "Training map",
     "forks": "Forks",
     "model_selection": "Model selection",
+    "layers": "Layers over time",
     "loss_by_state": "Loss and accuracy by state",
     "metrics_by_state": "A metric and the loss by state",
     "phase_transitions": "Memorisation and generalisation",
@@ -287,11 +288,17 @@ class Jobs:
             names += ["placing.npz"]
         if self.halves():
             names += ["structure.json", "reproducibility.json"]
+        if self.has_layers():
+            names += ["layer_changes.parquet"]
         if self.variants():
             names += ["sensitivity.csv", "sensitivity.json"]
         if self.settings.get("early_warning", {}).get("fractions"):
             names += ["early_warning.csv", "early_warning.json"]
         return [self.path(name) for name in names]
+
+    def no_layers(self) -> list[str]:
+        """The option that passes over tables of layers from before, where none are kept."""
+        return [] if self.has_layers() else ["--no-layers"]
 
     def no_halves(self) -> list[str]:
         """The option that passes over files of halves from before, where none are asked for."""

@@ -101,6 +101,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
         "analysis/dissimilarity",
         "stats/optimal_transport",
     ),
+    "layer_changes": ("commands/layer_changes", "analysis/layer_changes"),
     "outliers": ("commands/outliers", "analysis/outliers"),
     "spread": ("commands/spread", "analysis/dispersion"),
     "sensitivity_variant": ("commands/sensitivity_variant", "analysis/sensitivity/reanalysis"),
