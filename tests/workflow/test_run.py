@@ -39,7 +39,8 @@ def test_every_file_is_there_and_has_its_columns(finished):
     assert json.loads((results / "phase_transitions.json").read_text())["n_runs"] == 6
     changes = pd.read_parquet(results / "layer_changes.parquet")
     edges = json.loads((results / "training_map.json").read_text())["transitions"]
-    assert {*zip(changes["from"], changes["to"])} == {(e["from"], e["to"]) for e in edges}
+    changed = zip(changes["from"], changes["to"], strict=True)
+    assert set(changed) == {(edge["from"], edge["to"]) for edge in edges}
     assert json.loads((results / "forks.json").read_text())["n_runs"] == 6
     for seed in range(6):
         run = results / "runs" / f"seed-{seed}"

@@ -38,7 +38,8 @@ def layer_changes(paths: pd.DataFrame, tables: Iterable[tuple[int, pd.DataFrame]
         Metrics that are missing throughout a stay are left out of its change; null if of all.
 
     Raises:
-        InputError: if runs have other tensors than the first, or none of a path's steps.
+        InputError: if runs have other tensors than the first, none of a path's steps, or a table
+            that holds no numbers, or infinite ones.
     """
     import pandas as pd
 
@@ -47,7 +48,10 @@ def layer_changes(paths: pd.DataFrame, tables: Iterable[tuple[int, pd.DataFrame]
     kinds: dict[str, str] = {}
     for seed, table in tables:
         of_run = paths[paths["seed"] == seed].sort_values("step")
-        steps, values, tensors, metrics = _by_step(table)
+        try:
+            steps, values, tensors, metrics = _by_step(table)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"seed {seed}: its table of layers is broken ({error})") from error
         if known is None:
             known = (tensors, metrics)
             kinds = dict(zip(table["tensor"], table["kind"], strict=True))
@@ -66,16 +70,19 @@ def layer_changes(paths: pd.DataFrame, tables: Iterable[tuple[int, pd.DataFrame]
 def _by_step(table: pd.DataFrame) -> tuple[np.ndarray, Floats, list[str], list[str]]:
     """Steps (n,), and values (n, n_tensors, n_metrics) with the names of both."""
     metrics = [column for column in MATRIX_COLUMNS if column in table]
-    tensors = in_order(table["tensor"])
-    steps, row_of = np.unique(table["step"].to_numpy(), return_inverse=True)
+    if not metrics or np.isinf(table[metrics].to_numpy(float)).any():
+        raise ValueError("it has no metrics, or infinite values")
+    tensors = in_order(table["tensor"].astype(str))
+    steps, row_of = np.unique(table["step"].to_numpy(dtype=np.int64), return_inverse=True)
     place = {name: i for i, name in enumerate(tensors)}
     column_of = table["tensor"].map(place).to_numpy(dtype=np.int64)
     cells = row_of * len(tensors) + column_of
     size = len(steps) * len(tensors)
     count = np.bincount(cells, minlength=size)
     values = np.empty((size, len(metrics)))
-    for i, metric in enumerate(metrics):
-        values[:, i] = np.bincount(cells, table[metric].to_numpy(float), size) / count
+    with np.errstate(invalid="ignore"):  # a tensor that is not there at a step
+        for i, metric in enumerate(metrics):
+            values[:, i] = np.bincount(cells, table[metric].to_numpy(float), size) / count
     return steps, values.reshape(len(steps), len(tensors), len(metrics)), tensors, metrics
 
 
@@ -150,8 +157,8 @@ def changes_of_layers(changes: pd.DataFrame) -> list[dict[str, Any]]:
         order = sizes.sort_values(ascending=False, kind="stable").index
         found.append(
             {
-                "from": int(source),
-                "to": int(target),
+                "from": int(str(source)),
+                "to": int(str(target)),
                 "n_uses": int(rows["n_uses"].max()),
                 "layers": [
                     {

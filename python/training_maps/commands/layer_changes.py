@@ -38,9 +38,9 @@ def run(arguments: argparse.Namespace) -> None:
     """Write the table."""
     from training_maps.analysis.layer_changes import changes_of_layers, layer_changes
     from training_maps.metrics.layers import LAYER_COLUMNS
-    from training_maps.result_tables import PATH_COLUMNS
+    from training_maps.training_map.paths import read_state_paths
 
-    paths = read_table(arguments.state_paths, PATH_COLUMNS)
+    paths = read_state_paths(arguments.state_paths)
     seeds = sorted(int(seed) for seed in paths["seed"].unique())
 
     def tables() -> Iterator[tuple[int, pd.DataFrame]]:

@@ -94,7 +94,7 @@ def draw_layers(
         ax.set_axis_off()
     for ax in axes[-1]:
         ax.set_xlabel(f"{time} (seed {seed})")
-    _name_layers(axes[:, 0], tensors, 26 if page else 18)
+    _name_layers(list(axes[:, 0]), tensors, 26 if page else 18)
     letter_panels(axes.flat[: len(shown)])
     state_legend(figure, results.states)
     if mesh is not None:

@@ -43,6 +43,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "hub": ("commands/hub", "hub/*", "runs/checkpoints"),
     "observations": (
         "commands/observations",
+        "hmm/layer_columns",
         "hmm/log_columns",
         "hmm/observations",
         "hmm/standards",
