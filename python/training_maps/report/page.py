@@ -21,6 +21,7 @@ from training_maps.model_selection.stability_sentences import (
 from training_maps.report import sections
 from training_maps.report.beside import beside_block
 from training_maps.report.headline import headline
+from training_maps.report.layers import layers_block
 from training_maps.report.notes import first_sentences, full_notes
 from training_maps.report.page_data import page_data, to_script
 from training_maps.report.page_figures import figures, maps, swatch
@@ -270,6 +271,14 @@ def _forks(material: _Material) -> Section | None:
     )
 
 
+def _layers(material: _Material) -> Section | None:
+    found = layers_block(material.results, material.settings)
+    if not found:
+        return None
+    shows = {**found, "figure": material.figures["layers"]}
+    return Section("layers.html.j2", [("layers", "Which layers change")], shows)
+
+
 def _phases(material: _Material) -> Section | None:
     results = material.results
     # A return or a perplexity neither memorises nor generalises.
@@ -435,6 +444,7 @@ _SECTIONS: tuple[Callable[[_Material], Section | None], ...] = (
     _reproducibility,
     _states,
     _routes,
+    _layers,
     _forks,
     _phases,
     _convergence,

@@ -47,6 +47,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "hub": ("commands/hub", "hub/*", "runs/checkpoints"),
     "observations": (
         "commands/observations",
+        "hmm/layer_columns",
         "hmm/log_columns",
         "hmm/observations",
         "hmm/standards",
@@ -106,6 +107,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
         "analysis/dissimilarity",
         "stats/optimal_transport",
     ),
+    "layer_changes": ("commands/layer_changes", "analysis/layer_changes"),
     "outliers": ("commands/outliers", "analysis/outliers"),
     "spread": ("commands/spread", "analysis/dispersion"),
     "sensitivity_variant": ("commands/sensitivity_variant", "analysis/sensitivity/reanalysis"),
