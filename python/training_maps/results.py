@@ -311,7 +311,7 @@ class ExperimentResults:
         shares = self.found_again("states") | self.found_again("transitions")
         return frozenset(part for part, share in shares.items() if share < FOUND_AGAIN)
 
-    @property
+    @cached_property
     def outlier_seeds(self) -> list[int]:
         """Seeds of the runs that do not behave like the rest, ascending."""
         rows = self.outliers
@@ -319,10 +319,13 @@ class ExperimentResults:
 
     def time_axis(self, wanted: Time) -> Time:
         """The time axis that can be drawn: `wanted`, or steps where a run has no log of epochs."""
-        complete = all(
+        return "epoch" if wanted == "epoch" and self._have_epochs else "step"
+
+    @cached_property
+    def _have_epochs(self) -> bool:
+        return all(
             seed in self.logs and self.logs[seed]["epoch"].notna().all() for seed in self.seeds
         )
-        return "epoch" if wanted == "epoch" and complete else "step"
 
     def times(self, seed: int, steps: Sequence[int] | np.ndarray, time: Time) -> np.ndarray:
         """Steps of one run as epochs (by that run's training log) or as they are.
@@ -341,21 +344,34 @@ class ExperimentResults:
         log = self.logs[seed]
         return np.interp(steps, log["step"].to_numpy(float), log["epoch"].to_numpy(float))
 
+    @cached_property
+    def _paths(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """Steps (n,) and states (n,) of each seed's checkpoints, in the table's order."""
+        return {
+            int(rows["seed"].iloc[0]): (rows["step"].to_numpy(), rows["state"].to_numpy(int))
+            for _, rows in self.state_paths.groupby("seed")
+        }
+
+    @cached_property
+    def _convergence(self) -> dict[int, tuple[int, bool]]:
+        """The step at which each seed converged, or its last, and whether it did."""
+        rows = self.convergence[["seed", "step", "converged"]].itertuples(index=False)
+        return {int(seed): (step, bool(did)) for seed, step, did in rows}
+
     def state_sequence(self, seed: int, time: Time) -> tuple[np.ndarray, np.ndarray]:
         """One run's path: times (n,) and states (n,), in order of time."""
-        rows = self.state_paths[self.state_paths["seed"] == seed]
-        return self.times(seed, rows["step"].to_numpy(), time), rows["state"].to_numpy(int)
+        steps, states = self._paths[seed]
+        return self.times(seed, steps, time), states
 
     def convergence_time(self, seed: int, time: Time) -> tuple[float, bool] | None:
         """When a run converged and whether it did; the time of its last checkpoint if not.
 
         None where convergence is not defined for the run.
         """
-        rows = self.convergence[self.convergence["seed"] == seed]
-        if rows.empty:
+        if seed not in self._convergence:
             return None
-        row = rows.iloc[0]
-        return float(self.times(seed, [row["step"]], time)[0]), bool(row["converged"])
+        step, converged = self._convergence[seed]
+        return float(self.times(seed, [step], time)[0]), converged
 
     def seeds_by_convergence(self) -> list[int]:
         """Seeds from the fastest run to the slowest; then those that never converged."""
@@ -371,32 +387,28 @@ class ExperimentResults:
 
         return sorted(self.seeds, key=order)
 
+    def drawn_seeds(self, most: int) -> list[int]:
+        """At most so many runs, the fastest first, to be drawn or told where all are too many.
+
+        Outliers are among them, and the others evenly from the fastest to the slowest.
+        """
+        seeds, outliers = self.seeds_by_convergence(), set(self.outlier_seeds)
+        first = [seed for seed in seeds if seed in outliers][:most]
+        others = [seed for seed in seeds if seed not in outliers]
+        n_others = min(len(others), most - len(first))
+        evenly = np.linspace(0, max(len(others) - 1, 0), n_others).astype(int)
+        drawn = {*first, *(others[i] for i in evenly)}
+        return [seed for seed in seeds if seed in drawn]
+
     def first_visits(self, time: Time) -> dict[int, float]:
         """Median, over the runs that visit it, of the time at which a state is first visited."""
-        first = self.state_paths.groupby(["state", "seed"])["step"].min().reset_index()
+        first = self.state_paths.groupby(["seed", "state"])["step"].min().reset_index()
         times: dict[int, list[float]] = {}
-        for state, seed, step in first.itertuples(index=False):
-            times.setdefault(int(state), []).append(float(self.times(seed, [step], time)[0]))
-        return {state: float(np.median(values)) for state, values in times.items()}
-
-
-def halves_argument(parser: Any) -> None:
-    """Add `--no-halves` to a command's parser."""
-    parser.add_argument(
-        "--no-halves",
-        action="store_true",
-        help="pass over what halves of the runs said before (reproducibility.halves is 0)",
-    )
-
-
-def time_argument(parser: Any) -> None:
-    """Add `--time epoch|step` to a command's parser."""
-    parser.add_argument(
-        "--time",
-        choices=("epoch", "step"),
-        default="epoch",
-        help="time axis (default: epoch; steps are used where a run has no log of epochs)",
-    )
+        for _, rows in first.groupby("seed"):
+            entered = self.times(int(rows["seed"].iloc[0]), rows["step"].to_numpy(), time)
+            for state, when in zip(rows["state"], entered, strict=True):
+                times.setdefault(int(state), []).append(float(when))
+        return {state: float(np.median(times[state])) for state in sorted(times)}
 
 
 def _read_map(path: Path) -> dict[str, Any]:
