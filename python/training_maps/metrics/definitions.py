@@ -17,6 +17,9 @@ FROM_START, FROM_PREVIOUS = "distance_from_start", "distance_from_previous"
 
 DISTANCES = (FROM_START, FROM_PREVIOUS)
 
+# Computed where it is asked for, as it takes a while on small matrices.
+TAIL_EXPONENT = "tail_exponent"
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -108,7 +111,7 @@ EXTRA_METRICS: tuple[Metric, ...] = (
         "how many directions a matrix uses, each counted by its share",
     ),
     Metric(
-        "tail_exponent",
+        TAIL_EXPONENT,
         "α",
         r"$\alpha$",
         "mean, over the W_k with at least 20 singular values that are not 0, of the exponent alpha "
@@ -179,6 +182,11 @@ _COLUMNS = tuple(metric.column for metric in ALL_METRICS)
 PAPER = "paper"
 
 BIAS_COLUMNS: tuple[str, ...] = ("mean_b", "median_b", "var_b")
+
+# What each weight matrix has by itself: all but what is of biases or of two checkpoints.
+MATRIX_COLUMNS: tuple[str, ...] = tuple(
+    column for column in _COLUMNS if column not in (*BIAS_COLUMNS, *DISTANCES, *LANDSCAPE)
+)
 
 
 def metric_columns(names: Sequence[str], *, training: bool = False) -> tuple[str, ...]:

@@ -15,12 +15,16 @@ import numpy as np
 from markupsafe import Markup
 
 from training_maps.figures.dissimilarity import distance_matrix, order_by_similarity
-from training_maps.figures.loss_by_state import featured_runs
+from training_maps.figures.loss_by_state import (
+    curve_columns,
+    featured_runs,
+    logged_curves,
+    name_curves,
+)
 from training_maps.figures.map.plan import per_checkpoint
 from training_maps.figures.map.table import format_change, gradient_arrow
 from training_maps.figures.symbols import metric_symbol
 from training_maps.results import ExperimentResults, Time
-from training_maps.runs.training_logs import LOG_NAMES
 from training_maps.utils.files import read_table
 from training_maps.utils.wording import amount, decimal, interval, p_value, plural, route
 
@@ -44,6 +48,7 @@ def page_data(results: ExperimentResults, time: Time) -> dict[str, Any]:
     axes = _Axes()
     runs = _runs(results, time, axes)
     metrics = _metrics(results)
+    logged = logged_curves(results)
     said = [_add_logs(results, time, axes, runs), _add_metrics(results, time, axes, runs, metrics)]
     return {
         "time": time,
@@ -55,6 +60,7 @@ def page_data(results: ExperimentResults, time: Time) -> dict[str, Any]:
         ],
         "outliers": results.outlier_seeds,
         "featured": [{"name": name, "seed": seed} for name, seed in featured_runs(results)],
+        "curves": [{"name": what, "columns": curve_columns(what)} for what in logged],
         "crossing": {
             "words": results.crossing,
             "column": results.crossing_column,
@@ -225,10 +231,11 @@ def _metrics(results: ExperimentResults) -> list[str]:
 def _add_logs(
     results: ExperimentResults, time: Time, axes: _Axes, runs: list[dict[str, Any]]
 ) -> str:
-    """Give runs their curves of loss and accuracy; a sentence if not all of them whole."""
+    """Give runs their curves of the log; a sentence if not all of them whole."""
     tables = {run["seed"]: results.logs[run["seed"]] for run in runs if run["seed"] in results.logs}
+    names = [name for what in logged_curves(results) for name in curve_columns(what)]
     columns = {
-        seed: [name for name in LOG_NAMES if log[name].notna().any()]
+        seed: [name for name in names if name in log and log[name].notna().any()]
         for seed, log in tables.items()
     }
     sizes = {seed: len(log) * len(columns[seed]) for seed, log in tables.items() if columns[seed]}
@@ -242,7 +249,9 @@ def _add_logs(
             "axis": axes.add(results.times(seed, log["step"].to_numpy(), time)),
             "curves": {name: _floats(log[name].to_numpy(float)) for name in columns[seed]},
         }
-    return _what_is_left_out("loss and accuracy", every, len(kept), len(sizes), "row of the log")
+    return _what_is_left_out(
+        name_curves(results).lower(), every, len(kept), len(sizes), "row of the log"
+    )
 
 
 def _add_metrics(

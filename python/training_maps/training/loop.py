@@ -276,7 +276,11 @@ def _identity(task: Task, recipe: Recipe, recording: Recording, device: str) -> 
         "device": device,
         "torch": torch.__version__,
         "what": recording.what,
-        "metrics": [list(recording.columns), dataclasses.asdict(recording.overrides)],
+        "metrics": [
+            list(recording.columns),
+            dataclasses.asdict(recording.overrides),
+            recording.layers,
+        ],
         "code": _code_behind(task),
     }
 

@@ -270,7 +270,7 @@ def test_settings_are_those_that_a_source_takes(experiments, own):
 
     settings = resolve_file(experiments, own("source: state_paths\nstate_paths: {path: a.csv}\n"))
     assert not {"hmm", "observations", "metrics", "checkpoints", "training_map"} & set(settings)
-    assert settings["semantics"]["threshold"] == 0.9
+    assert settings["semantics"]["threshold"] is None
 
 
 def test_what_is_extended_may_be_of_another_source(experiments, own):
