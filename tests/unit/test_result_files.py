@@ -40,7 +40,7 @@ def test_what_is_of_another_kind_is_refused(tmp_path: Path, data: object, fault:
 
 def test_a_map_without_states_is_none(tmp_path: Path) -> None:
     keys = ("experiment", "metrics", "linear", "selected_model", "states", "transitions", "paths")
-    write_json(dict.fromkeys(keys, []) | {"selected_model": None}, tmp_path / "training_map.json")
+    write_json({key: [] for key in keys} | {"selected_model": None}, tmp_path / "training_map.json")
     with pytest.raises(InputError, match="has no states"):
         read_map(tmp_path / "training_map.json")
 
