@@ -39,6 +39,7 @@ STAGES = {
     "map": "select the model; write the training map and each run's path",
     "state_paths": "write the training map of runs whose states are known",
     "convert": "convert a training map to GraphML or DOT",
+    "layer_changes": "say which layers change at each transition of the map",
     "forks": "say how runs split at each fork of the map, and whether it tells when they converge",
     "phase_transitions": "find when runs memorise and generalise, and in which states they do",
     "reproducibility": "say what halves of the runs agree on, and so other seeds would show",

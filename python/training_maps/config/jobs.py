@@ -50,6 +50,7 @@ FIGURES = {
     "training_map": "Training map",
     "forks": "Forks",
     "model_selection": "Model selection",
+    "layers": "Layers over time",
     "loss_by_state": "Loss and accuracy by state",
     "metrics_by_state": "A metric and the loss by state",
     "phase_transitions": "Memorisation and generalisation",
@@ -207,8 +208,12 @@ class Jobs:
         return bool(self.settings["source"] != "state_paths")
 
     def can_place(self) -> bool:
-        """Whether new runs can be placed on the map: there is a model, and runs to compare with."""
-        return self.has_model() and len(self.settings["seeds"]) >= LEAST_RUNS
+        """Whether new runs can be placed on the map: there is a model, and runs to compare with.
+
+        Not where the model sees groups of layers, which a run that is placed has not.
+        """
+        of_whole = not self.settings["observations"]["layers"]
+        return self.has_model() and of_whole and len(self.settings["seeds"]) >= LEAST_RUNS
 
     def path(self, name: str) -> str:
         """A result of the experiment."""
@@ -239,6 +244,10 @@ class Jobs:
     def logs_to_join(self) -> list[str]:
         """The training logs, if columns of theirs join the observations."""
         return self.training_logs() if self.settings["observations"]["log_columns"] else []
+
+    def layers_to_join(self) -> list[str]:
+        """The tables of layers, if the model sees groups of layers."""
+        return self.layers() if self.settings["observations"]["layers"] else []
 
     def outcome_table(self) -> list[str]:
         """The table of one's own that the outcome of the regression is in, if it is."""
@@ -287,11 +296,17 @@ class Jobs:
             names += ["placing.npz"]
         if self.halves():
             names += ["structure.json", "reproducibility.json"]
+        if self.has_layers():
+            names += ["layer_changes.parquet"]
         if self.variants():
             names += ["sensitivity.csv", "sensitivity.json"]
         if self.settings.get("early_warning", {}).get("fractions"):
             names += ["early_warning.csv", "early_warning.json"]
         return [self.path(name) for name in names]
+
+    def no_layers(self) -> list[str]:
+        """The option that passes over tables of layers from before, where none are kept."""
+        return [] if self.has_layers() else ["--no-layers"]
 
     def no_halves(self) -> list[str]:
         """The option that passes over files of halves from before, where none are asked for."""

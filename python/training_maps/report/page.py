@@ -9,6 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from training_maps.analysis.dissimilarity import sample_sentence
 from training_maps.analysis.semantics.regression import TOBIT
 from training_maps.figures.forks import MOST_FORKS
 from training_maps.figures.loss_by_state import NO_CURVES, featured_runs, name_curves
@@ -21,6 +22,7 @@ from training_maps.model_selection.stability_sentences import (
 from training_maps.report import sections
 from training_maps.report.beside import beside_block
 from training_maps.report.headline import headline
+from training_maps.report.layers import layers_block
 from training_maps.report.notes import first_sentences, full_notes
 from training_maps.report.page_data import page_data, to_script
 from training_maps.report.page_figures import figures, maps, swatch
@@ -204,6 +206,7 @@ def _explore(material: _Material, notes: Sequence[Mapping[str, str]]) -> Section
             "crossing": results.crossing,
             "has_metrics": has_metrics,
             "timelines": material.figures["state_timelines"],
+            "rows_of": sections.rows_of(len(data["runs"]), results.n_runs),
             "some_converge": not results.convergence.empty,
             "has_outliers": bool(results.outlier_seeds),
             "data_notes": data["notes"],
@@ -268,6 +271,14 @@ def _forks(material: _Material) -> Section | None:
             "notes": results.forks["notes"],
         },
     )
+
+
+def _layers(material: _Material) -> Section | None:
+    found = layers_block(material.results, material.settings)
+    if not found:
+        return None
+    shows = {**found, "figure": material.figures["layers"]}
+    return Section("layers.html.j2", [("layers", "Which layers change")], shows)
 
 
 def _phases(material: _Material) -> Section | None:
@@ -345,6 +356,7 @@ def _differences(material: _Material) -> Section:
         [("differences", "How differently runs train")],
         {
             "dissimilarity": material.summary["dissimilarity"],
+            "sample": sample_sentence(material.summary["sample_of_pairs"]),
             "has_model": results.has_model,
             "figure": material.figures["dissimilarity"],
             "outliers": None if results.outliers.empty else outliers,
@@ -435,6 +447,7 @@ _SECTIONS: tuple[Callable[[_Material], Section | None], ...] = (
     _reproducibility,
     _states,
     _routes,
+    _layers,
     _forks,
     _phases,
     _convergence,

@@ -70,6 +70,12 @@ class ObservationsSettings:
     log_columns: Texts = setting(
         (), "columns of the training log that join the metrics, by step; such as gradient_norm"
     )
+    layers: Texts = setting(
+        (),
+        "groups of layers whose metrics the model sees in place of the whole network's, each "
+        "metric of each group a column; attention, mlp, convolution, recurrent, embedding, early, "
+        "middle or late (thirds of the blocks), or a pattern on tensor names",
+    )
     max_checkpoints: int = setting(
         1000, "how many checkpoints of a run are used, from its first on", minimum=2
     )

@@ -27,7 +27,7 @@ pub use cancel::Cancel;
 pub use error::{Error, Place};
 pub use linalg::blas::{Flavour, flavour};
 pub use linalg::spectrum::{Spectrum, spectrum};
-pub use metrics::checkpoint_metrics::{MATRIX_COLUMNS, MatrixMetrics, Metrics};
+pub use metrics::checkpoint_metrics::{MATRIX_COLUMNS, MatrixMetrics, Metrics, WithMatrices};
 pub use run::{array_metrics, distances, layer_metrics, run_metrics};
 pub use tensors::checkpoint::{Checkpoint, Content, Source, Tensor, TensorInfo, Tensors};
 pub use tensors::matrix::{Bias, MatrixSpec, Selection, WeightMatrices};

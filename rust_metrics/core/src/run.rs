@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use crate::cancel::Cancel;
 use crate::error::Error;
 use crate::linalg::blas::SingleThreaded;
-use crate::metrics::checkpoint_metrics::{MatrixMetrics, Metrics, Wanted, metrics};
+use crate::metrics::checkpoint_metrics::{Metrics, Wanted, WithMatrices, metrics};
 use crate::metrics::distance::distance;
 use crate::tensors::checkpoint::Source;
 use crate::tensors::matrix::{Bias, Selection, WeightMatrices};
@@ -43,7 +43,7 @@ pub fn layer_metrics(
     tails: bool,
     threads: &Threads,
     cancel: &Cancel,
-) -> Result<Vec<Result<(Metrics, Vec<MatrixMetrics>), Error>>, Error> {
+) -> Result<Vec<Result<WithMatrices, Error>>, Error> {
     measure(sources, selection, Wanted { tails, matrices: true }, threads, cancel)
 }
 
@@ -53,7 +53,7 @@ fn measure(
     wanted: Wanted,
     threads: &Threads,
     cancel: &Cancel,
-) -> Result<Vec<Result<(Metrics, Vec<MatrixMetrics>), Error>>, Error> {
+) -> Result<Vec<Result<WithMatrices, Error>>, Error> {
     selection.validate()?;
     let _single_threaded = SingleThreaded::new();
     Ok(each(sources, threads, |source, parallel| {

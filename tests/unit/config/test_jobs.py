@@ -45,6 +45,21 @@ def test_files_of_runs_are_named_by_seed() -> None:
     assert joined.logs_to_join() == joined.training_logs() != []
 
 
+def test_layers_are_kept_of_checkpoints_unless_the_settings_say_no(tmp_path: Path) -> None:
+    jobs = jobs_of()
+    assert jobs.layers() == [f"<results>/x/runs/seed-{s}/layers.parquet" for s in (1, 3)]
+    assert "<results>/x/layer_changes.parquet" in jobs.analysis()
+    assert jobs.no_layers() == []
+    assert jobs.layers_to_join() == []
+    groups = jobs_of(observations={"layers": ["mlp"]})
+    assert groups.layers_to_join() == groups.layers() != []
+    assert not groups.can_place()
+    for without in (jobs_of(metrics={"layers": False}), jobs_of_file(tmp_path, PATHS)):
+        assert without.layers() == []
+        assert "<results>/x/layer_changes.parquet" not in without.analysis()
+        assert without.no_layers() == ["--no-layers"]
+
+
 def test_a_model_and_its_scores_for_every_kind_and_number_of_states() -> None:
     jobs = jobs_of(hmm={"model": ["gaussian", "autoregressive"], "n_states": "2-3"})
     names = ["states-2", "states-3", "autoregressive_states-2", "autoregressive_states-3"]

@@ -150,6 +150,9 @@ pub const MATRIX_COLUMNS: [&str; 14] = [
 /// not, or that was not asked for, is NaN.
 pub type MatrixMetrics = [f64; MATRIX_COLUMNS.len()];
 
+/// The metrics of a checkpoint, and those of each of its matrices.
+pub type WithMatrices = (Metrics, Vec<MatrixMetrics>);
+
 /// What is computed that takes time of its own.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
@@ -197,7 +200,7 @@ pub(crate) fn metrics(
     wanted: Wanted,
     parallel: bool,
     cancel: &Cancel,
-) -> Result<(Metrics, Vec<MatrixMetrics>), Error> {
+) -> Result<WithMatrices, Error> {
     let matrices: Vec<(&WeightMatrices<'_>, usize)> = weights
         .iter()
         .flat_map(|tensor| (0..tensor.n_blocks).map(move |block| (tensor, block)))
