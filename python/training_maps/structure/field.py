@@ -33,9 +33,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from training_maps.hmm.base import one_thread
 from training_maps.hmm.covariances import floored
 from training_maps.hmm.inference import log_likelihood
 from training_maps.hmm.k_means import k_means
@@ -43,6 +43,7 @@ from training_maps.hmm.missing_values import gaps_filled
 from training_maps.hmm.observations import Observations
 from training_maps.hmm.predictive import DEGREES, student_t
 from training_maps.utils.numbers import Floats
+from training_maps.utils.threads import one_thread
 
 # Anchors at most, and rows for each at least.
 _ANCHORS, _ROWS = 40, 20
@@ -133,13 +134,10 @@ class Steps:
     @classmethod
     def of(cls, runs: Sequence[Floats], memory: float) -> Steps:
         """The steps of runs (T, d) with NaN where an entry is missing; T is at least 2."""
-        from scipy.signal import lfilter
-
         filled = [gaps_filled(run, np.array([len(run)])) for run in runs]
-        places = [
-            lfilter([1 - memory], [1, -memory], run[:-1], axis=0, zi=memory * run[:1])[0]
-            for run in filled
-        ]
+        places = [run[:-1] for run in filled]
+        if memory:
+            places = [_averages(place, memory) for place in places]
         missing = np.vstack([np.isnan(run[1:]) for run in runs])
         change = np.vstack([np.diff(run, axis=0) for run in filled])
         lengths = [len(run) - 1 for run in runs]
@@ -187,15 +185,17 @@ class SmoothField:
         for learnt, judging in folds:
             self._learn(learnt)
             parts = self._residuals(judging)
+            recent = _recent(*parts)
             for noise in _NOISES:
-                found[noise] += float(_by_run(noise, *parts).sum())
+                found[noise] += float(_by_run(noise, recent, *parts).sum())
         self.noise = max(found, key=lambda noise: found[noise])
         self._learn(runs)
         return self
 
     def foretold(self, runs: Sequence[Floats]) -> Floats:
         """One-step-ahead predictive log density (M,) of each run (T, d), in nats."""
-        return _by_run(self.noise, *self._residuals(runs))
+        parts = self._residuals(runs)
+        return _by_run(self.noise, _recent(*parts), *parts)
 
     def _place(self, runs: Sequence[Floats]) -> None:
         """Principal components and anchors."""
@@ -363,14 +363,19 @@ def _own(squares: Floats, products: Floats) -> Floats:
 
 
 def _by_run(
-    noise: Noise, distance: Floats, log_determinant: Floats, seen: Floats, lengths: list[int]
+    noise: Noise,
+    recent: Floats,
+    distance: Floats,
+    log_determinant: Floats,
+    seen: Floats,
+    lengths: list[int],
 ) -> Floats:
-    """Log density (M,) of each run's steps; arguments as `SmoothField._residuals` gives them."""
+    """Log density (M,) of each run's steps; arguments as `_recent` and `_residuals` give them."""
     sizes: Floats = np.ones((1, 1))
     if noise.switching:
         sizes = np.array([_LEVELS])
     elif noise.swell:
-        sizes = (1 - noise.swell + noise.swell * _recent(distance, seen, lengths))[:, None]
+        sizes = (1 - noise.swell + noise.swell * recent)[:, None]
     density = student_t(
         distance[:, None] / sizes,
         log_determinant[:, None] + seen[:, None] * np.log(sizes),
@@ -386,13 +391,15 @@ def _by_run(
     return np.array([log_likelihood(np.array([len(run)]), equally, moves, run) for run in runs])
 
 
-def _recent(distance: Floats, seen: Floats, lengths: list[int]) -> Floats:
+def _recent(distance: Floats, log_determinant: Floats, seen: Floats, lengths: list[int]) -> Floats:
     """h_t (n,): the running average of the squared residuals before each step, 1 at first."""
-    from scipy.signal import lfilter
-
     squares = np.minimum(distance / np.maximum(seen, 1), _LARGEST)
-    found = []
-    for run in np.split(squares, np.cumsum(lengths)[:-1]):
-        averages = lfilter([1 - _KEPT], [1, -_KEPT], run, zi=np.array([_KEPT]))[0]
-        found.append(np.concatenate([[1.0], averages[:-1]]))
-    return np.concatenate(found)
+    before = np.roll(squares, 1)
+    before[np.cumsum(lengths) - lengths] = 1.0
+    runs = np.split(before[:, None], np.cumsum(lengths)[:-1])
+    return np.concatenate([_averages(run, _KEPT)[:, 0] for run in runs])
+
+
+def _averages(values: Floats, kept: float) -> Floats:
+    """Running averages (n, d) of values: of the last one this share is kept, from the first on."""
+    return pd.DataFrame(values).ewm(alpha=1 - kept, adjust=False).mean().to_numpy()
