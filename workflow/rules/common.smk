@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+from training_maps.config.few_runs import told_of_runs
 from training_maps.config.gpu_settings import told as told_of_gpus
 from training_maps.config.jobs import (
     FIGURES,
@@ -65,9 +66,12 @@ if workflow.is_main_process:
         print(from_the_future, file=sys.stderr)
 
     for experiment, jobs in JOBS.items():
-        chosen = told_of_gpus(experiment, jobs.settings, visible_gpus)
-        if chosen:
-            print(chosen, file=sys.stderr)
+        for told_now in (
+            told_of_runs(experiment, jobs.settings),
+            told_of_gpus(experiment, jobs.settings, visible_gpus),
+        ):
+            if told_now:
+                print(told_now, file=sys.stderr)
 
 # Through the environment, because where the data are changes no result.
 use_data_folder(CONFIG.data_dir)

@@ -11,7 +11,8 @@ from typing import Any
 from training_maps.analysis.sensitivity.variants import observed_metrics, variants_of
 from training_maps.config.schema import nearest
 from training_maps.hub.plan import hub_run
-from training_maps.runs.training_logs import LOG_NAMES
+from training_maps.runs.training_logs import LOG_NAMES, usual_threshold
+from training_maps.settings.sections import TIMES
 from training_maps.training.recipe import Recipe
 from training_maps.training.tasks import make_task
 from training_maps.utils.errors import InputError
@@ -132,7 +133,7 @@ def _log_columns(name: str, settings: Mapping[str, Any]) -> str | None:
         for column in settings["observations"]["log_columns"]
     }
     semantics = settings["semantics"]
-    if semantics["outcome"] != "table":
+    if semantics["outcome"] != "table" and semantics["column"] is not None:
         asked |= {f"semantics.column: {semantics['column']}": semantics["column"]}
     if settings["source"] == "training":
         for key, column in asked.items():
@@ -151,6 +152,13 @@ def _outcome(name: str, settings: Mapping[str, Any]) -> str | None:
         return (
             f"semantics.table is for semantics.outcome: table, and that is {semantics['outcome']}; "
             "change one of the two"
+        )
+    column, threshold = semantics["column"], semantics["threshold"]
+    is_time = semantics["outcome"] in TIMES and column is not None
+    if is_time and threshold is None and usual_threshold(column) is None:
+        return (
+            f"semantics.outcome: {semantics['outcome']} of {column} takes semantics.threshold; "
+            "without one, its final or best value can be the outcome"
         )
     return None
 

@@ -314,14 +314,16 @@ class Jobs:
         return [] if self.halves() else ["--no-halves"]
 
     def figures(self) -> list[str]:
-        """The files of figures that are asked for."""
+        """The files of figures that are asked for, and of their captions."""
         asked = self.settings["figures"]
-        return [
+        figures = [
             self.path(f"figures/{width}/{figure}.{suffix}")
             for width in asked["widths"]
             for figure in FIGURES
             for suffix in asked["formats"]
         ]
+        captions = [self.path(f"figures/captions.{suffix}") for suffix in ("txt", "tex")]
+        return [*figures, *captions]
 
     def everything(self) -> list[str]:
         """Every result: whichever of them is deleted is made again."""
@@ -344,14 +346,15 @@ def alike_in_figures(jobs: Mapping[str, Jobs]) -> dict[tuple[str, ...], list[str
 def figures_to_show(files: Iterable[str]) -> set[str]:
     """Of each figure's files the one that suits Snakemake's own report best.
 
-    A page's figure goes before a column's, PNG before SVG, and SVG before PDF.
+    A page's figure goes before a column's, PNG before SVG, and SVG before PDF. Captions are none.
     """
+    formats = [".png", ".svg", ".pdf"]
 
     def order(path: str) -> tuple[bool, int]:
-        return "/page/" not in path, [".png", ".svg", ".pdf"].index(PurePath(path).suffix)
+        return "/page/" not in path, formats.index(PurePath(path).suffix)
 
     first: dict[str, str] = {}
-    for path in sorted(files, key=order):
+    for path in sorted((file for file in files if PurePath(file).suffix in formats), key=order):
         first.setdefault(PurePath(path).stem, path)
     return set(first.values())
 

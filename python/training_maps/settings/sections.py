@@ -29,6 +29,8 @@ Aggregate = Literal["mean", "best"]
 CensoredPolicy = Literal["last_step", "drop", "tobit"]
 DetourRule = Literal["sign", "interval"]
 OutcomeKind = Literal["convergence_time", "first_crossing", "final", "best", "table"]
+# Outcomes that are times.
+TIMES = ("convergence_time", "first_crossing")
 Unreadable = Literal["stop", "skip"]
 Features = Literal["inverse_covariance", "posterior_gradient"]
 
@@ -268,19 +270,23 @@ class PhaseTransitionsSettings:
 class SemanticsSettings:
     """How states relate to convergence time, or to another outcome of the runs."""
 
-    outcome: OutcomeKind = setting(
-        "convergence_time",
+    outcome: OutcomeKind | None = setting(
+        None,
         "what is regressed on the shares of states; the time when a logged column passes the "
         "threshold (convergence_time, or first_crossing where it is no convergence), its last or "
-        "best value, or a column of a table of one's own",
+        "best value, or a column of a table of one's own; null is convergence_time where there is "
+        "a threshold, and final where there is none",
     )
-    column: Text = setting(
-        "eval_accuracy", "the column of the training log that tells convergence, or the outcome"
+    column: Text | None = setting(
+        None,
+        "the column of the training log that tells convergence, or the outcome; null is "
+        "eval_accuracy, and where a log has none its only column, or eval_loss",
     )
-    threshold: float = setting(
-        0.9,
+    threshold: float | None = setting(
+        None,
         "a run has converged at its first checkpoint beyond this; of accuracies, at least 0 and "
-        "less than 1",
+        "less than 1; null is 0.9 for accuracies, and for other columns none, so that nothing "
+        "converges",
     )
     direction: Literal["above", "below"] | None = setting(
         None,
@@ -325,7 +331,12 @@ class SemanticsSettings:
     together: ClassVar[dict[str, Any]] = {
         "allOf": [
             {
-                "if": {"properties": {"column": {"enum": ["eval_accuracy", "train_accuracy"]}}},
+                "if": {
+                    "properties": {
+                        "column": {"enum": [None, "eval_accuracy", "train_accuracy"]},
+                        "threshold": {"type": "number"},
+                    }
+                },
                 "then": {
                     "properties": {
                         "threshold": {"type": "number", "minimum": 0, "exclusiveMaximum": 1}

@@ -21,6 +21,7 @@ from training_maps.metrics import plugins
 from training_maps.metrics.compute import metrics_table, tensor_distances, tensor_metrics
 from training_maps.metrics.definitions import (
     DISTANCES,
+    LANDSCAPE,
     TAIL_EXPONENT,
     metric_columns,
     plugin_columns,
@@ -98,7 +99,7 @@ class Recorder:
         self.records = [Record(seed) for seed in seeds]
         self._logs = self._new_logs()
         self._selection: ParameterSelection | None = None
-        self._columns = metric_columns(recording.columns)
+        self._columns = metric_columns(recording.columns, training=recording.what == "metrics")
         # All runs' tensors at their first checkpoint and at the one before, for distances.
         self._start: Mapping[str, Any] | None = None
         self._previous: Mapping[str, Any] | None = None
@@ -146,8 +147,17 @@ class Recorder:
         if self.measures_distances:
             self._start, self._previous = start, previous
 
+    @property
+    def measures_landscape(self) -> bool:
+        """Whether metrics of the loss are among those that are recorded."""
+        return not set(LANDSCAPE).isdisjoint(self._columns)
+
     def record(
-        self, rows: list[int], measurements: list[dict[str, float]], tensors: Mapping[str, Any]
+        self,
+        rows: list[int],
+        measurements: list[dict[str, float]],
+        tensors: Mapping[str, Any],
+        landscape: Sequence[Mapping[str, float]] | None = None,
     ) -> None:
         """Record a checkpoint of the runs in `rows`.
 
@@ -155,13 +165,14 @@ class Recorder:
             rows: which of the runs, by their places in `records`.
             measurements: a line of the training log for each of them.
             tensors: arrays (n_runs, *shape) by name, of all runs, recorded or not.
+            landscape: metrics of the loss of each of all runs, if they are recorded.
 
         Raises:
             InputError: if metrics are recorded, a weight is not finite, and that is to stop.
         """
         own = [_of_run(tensors, row) for row in rows]
         if self._recording.what == "metrics":
-            self._record_metrics(rows, measurements, own)
+            self._record_metrics(rows, measurements, own, landscape or [{} for _ in self.records])
         for row, line, of_run in zip(rows, measurements, own, strict=True):
             record = self.records[row]
             if self._recording.what == "checkpoints":
@@ -181,6 +192,7 @@ class Recorder:
         rows: list[int],
         measurements: list[dict[str, float]],
         tensors: list[dict[str, np.ndarray]],
+        landscape: Sequence[Mapping[str, float]],
     ) -> None:
         """A row of metrics of each run whose table has not ended at a value that is not finite."""
         taken = [
@@ -208,7 +220,7 @@ class Recorder:
         for (row, step, of_run, values), apart in zip(finite, distances, strict=True):
             record = self.records[row]
             plugged = self._plugin_metrics(of_run, f"seed {record.seed}, step {step}")
-            record.metrics.append({"step": step, **values, **apart, **plugged})
+            record.metrics.append({"step": step, **values, **apart, **landscape[row], **plugged})
 
     def _distances(
         self, runs: list[tuple[int, dict[str, np.ndarray]]]

@@ -109,7 +109,9 @@ def test_further_analyses_are_made_where_they_are_asked_for(
 
 def test_figures_are_those_asked_for_and_everything_has_them() -> None:
     jobs = jobs_of(figures={"formats": ["pdf"], "widths": ["column"]})
-    assert jobs.figures() == [f"<results>/x/figures/column/{name}.pdf" for name in FIGURES]
+    captions = [f"<results>/x/figures/captions.{suffix}" for suffix in ("txt", "tex")]
+    drawn = [f"<results>/x/figures/column/{name}.pdf" for name in FIGURES]
+    assert jobs.figures() == [*drawn, *captions]
     whole = jobs.everything()
     assert set(jobs.figures() + jobs.analysis() + jobs.metrics()) < set(whole)
     assert len(set(whole)) == len(whole)
@@ -123,7 +125,8 @@ def test_experiments_are_grouped_by_the_figures_that_they_ask_for() -> None:
 
 def test_the_figure_to_show_is_the_widest_and_the_first_of_png_svg_and_pdf() -> None:
     files = [f"x/{w}/map.{e}" for w in ("column", "page") for e in ("pdf", "png", "svg")]
-    assert figures_to_show([*files, "x/column/a.pdf", "x/column/a.svg"]) == {
+    files += ["x/column/a.pdf", "x/column/a.svg", "x/captions.txt"]
+    assert figures_to_show(files) == {
         "x/page/map.png",
         "x/column/a.svg",
     }
