@@ -212,8 +212,9 @@ class Jobs:
 
         Not where the model sees groups of layers, which a run that is placed has not.
         """
-        of_whole = not self.settings["observations"]["layers"]
-        return self.has_model() and of_whole and len(self.settings["seeds"]) >= LEAST_RUNS
+        if not self.has_model() or self.settings["observations"]["layers"]:
+            return False
+        return len(self.settings["seeds"]) >= LEAST_RUNS
 
     def path(self, name: str) -> str:
         """A result of the experiment."""
