@@ -106,6 +106,16 @@ def add_inputs(parser: argparse.ArgumentParser, *names: str) -> None:
         parser.add_argument(f"--{name}", type=Path, required=True, metavar=metavar, help=meaning)
 
 
+def add_base(parser: argparse.ArgumentParser) -> None:
+    """Declare where the base of adapters is, which several commands read."""
+    parser.add_argument(
+        "--base",
+        metavar="PATH",
+        help="of adapters of LoRA, the checkpoint that they act beside, so that what counts is "
+        "both; auto for the one that adapter_config.json names (default: the adapter alone)",
+    )
+
+
 def add_options(parser: argparse.ArgumentParser, stage: str) -> None:
     """Declare an option for each setting that the stage is told."""
     for section, cls, only in STAGES[stage]:

@@ -93,6 +93,7 @@ def run_metrics(
     unreadable: UnreadablePolicy = MetricsSettings.unreadable,
     verify: bool = True,
     state_dict_key: str | None = None,
+    base: str | None = None,
     overrides: Overrides = NO_OVERRIDES,
 ) -> pd.DataFrame:
     """Metrics of every checkpoint of one run.
@@ -117,6 +118,8 @@ def run_metrics(
             as it is.
         state_dict_key: the key that torch files have the network's state dict under ("a.b" is b in
             a), where it is none of the usual ones.
+        base: of adapters of LoRA, the checkpoint that they act beside, so that metrics are of both;
+            "auto" for the one that `adapter_config.json` names. None for the adapter alone.
         overrides: patterns that say which tensors count, where the rules of
             `training_maps.metrics.parameters` do not.
 
@@ -138,6 +141,7 @@ def run_metrics(
         unreadable=unreadable,
         verify=verify,
         state_dict_key=state_dict_key,
+        base=base,
         overrides=overrides,
     )
     table = pd.DataFrame(found)
@@ -154,6 +158,7 @@ def run_metrics_columns(
     unreadable: UnreadablePolicy,
     verify: bool,
     state_dict_key: str | None,
+    base: str | None,
     overrides: Overrides,
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """What `run_metrics` gives, for a job of a run, to which importing pandas is most of its time.
@@ -181,6 +186,7 @@ def run_metrics_columns(
         unreadable=unreadable,
         verify=verify,
         state_dict_key=state_dict_key,
+        base=base,
         overrides=overrides,
     )
     attrs: dict[str, Any] = {}
