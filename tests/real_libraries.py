@@ -42,8 +42,8 @@ lightning 2.6.6      checkpoints with a Path among their hyperparameters are rea
                      step 9 of the checkpoint at step 10, and joins it with an offset of -1
 transformers 5.23.0  folders of checkpoints; trainer_state.json of the last one is the log
 peft 0.21.2          scale B A equals merged minus base, and with the base what merging leaves, to
-                     1e-6 (float32): LoRA, rsLoRA, patterns of ranks and alphas, GPT-2's turned layers,
-                     DoRA of both, modules_to_save
+                     1e-6 (float32): LoRA, rsLoRA, patterns of ranks and alphas, GPT-2's turned
+                     layers, DoRA of both, modules_to_save
 stable-baselines3 2.9.2  archives have each parameter bit for bit; monitor.csv has the returns
 keras 3.15.1 (torch)  weights an epoch, whole models and the history; attention, LSTM, norms
 flax 0.12.8          states of training in msgpack, bfloat16 too

@@ -23,6 +23,7 @@ from training_maps.result_tables import (
     DELAY_COLUMNS,
     DISSIMILARITY_COLUMNS,
     EARLY_WARNING_COLUMNS,
+    LAYER_CHANGE_COLUMNS,
     ONLY_WITH_A_MODEL,
     OUTCOME_COLUMNS,
     OUTLIER_COLUMNS,
@@ -130,6 +131,7 @@ class ExperimentResults:
         sensitivity: `sensitivity.json` as a dict; empty unless the experiment asked for it.
         early_warning: `early_warning.json` as a dict; empty unless the experiment asked for it.
         early_warnings: its table; empty unless the experiment asked for it.
+        layer_changes: how each layer changes at each transition; empty where layers are not kept.
         validation_seeds: seeds held out for model selection.
         notes: everything that earlier stages remarked, each note once.
     """
@@ -158,6 +160,7 @@ class ExperimentResults:
     sensitivity: dict[str, Any]
     early_warning: dict[str, Any]
     early_warnings: pd.DataFrame
+    layer_changes: pd.DataFrame
     validation_seeds: tuple[int, ...] = ()
     notes: tuple[Note, ...] = field(default=())
 
@@ -211,6 +214,7 @@ class ExperimentResults:
                 folder / "early_warning.json", _WARNING_KEYS, ("notes", "sentences")
             ),
             early_warnings=_read_optional(folder / "early_warning.csv", EARLY_WARNING_COLUMNS),
+            layer_changes=_read_optional(folder / "layer_changes.parquet", LAYER_CHANGE_COLUMNS),
             validation_seeds=validation_seeds,
             notes=_unique(notes, *(_notes_of(data, folder) for data in (training_map, regression))),
         )
@@ -221,6 +225,10 @@ class ExperimentResults:
         Their files may lie there from before, where an experiment no longer asks for halves.
         """
         return replace(self, structure={}, reproducibility={})
+
+    def without_layers(self) -> ExperimentResults:
+        """The same, as if no layers had been kept; their files may lie there from before."""
+        return replace(self, layer_changes=self.layer_changes.iloc[:0])
 
     @cached_property
     def seeds(self) -> list[int]:
@@ -310,6 +318,18 @@ class ExperimentResults:
         """States, and transitions by their two states, that fewer than half of the halves have."""
         shares = self.found_again("states") | self.found_again("transitions")
         return frozenset(part for part, share in shares.items() if share < FOUND_AGAIN)
+
+    @property
+    def drawn_map(self) -> dict[str, Any]:
+        """The map; its transitions with `n_fast`, `n_slow` and `differs`, where that is known."""
+        compared = self.forks.get("fast_and_slow")
+        if not compared:
+            return self.training_map
+        uses = {tuple(use["transition"]): use for use in compared["transitions"]}
+        none = {"n_fast": 0, "n_slow": 0, "differs": False}
+        found = self.training_map
+        rows = [{**t, **none, **uses.get((t["from"], t["to"]), {})} for t in found["transitions"]]
+        return {**found, "transitions": rows}
 
     @property
     def outlier_seeds(self) -> list[int]:

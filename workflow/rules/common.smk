@@ -100,6 +100,22 @@ def experiments_from(*sources):
     return [name for name, jobs in JOBS.items() if jobs.setting("source") in sources]
 
 
+def tables_of_metrics(rule_name):
+    """Two rules by their names: one whose outputs have the table of layers too, and one without."""
+    table = "<results>/{experiment}/runs/seed-{seed}/layers.parquet"
+    return {rule_name: {"layers": table}, f"{rule_name}_without_layers": {}}
+
+
+def with_layers(experiments, kept):
+    """Those of the experiments that keep the metrics of each matrix, or do not."""
+    return [name for name in experiments if JOBS[name].has_layers() == kept]
+
+
+def layers_option(wildcards, output):
+    """The option that names the table of layers, where there is one."""
+    return ["--layers", output.layers] if "layers" in output.keys() else []
+
+
 def ask(question, *about):
     """A function of the wildcards: what the experiment's jobs answer."""
 

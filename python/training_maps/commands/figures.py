@@ -27,6 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_options(parser, "figures")
     halves_argument(parser)
+    parser.add_argument(
+        "--no-layers", action="store_true",
+        help="pass over tables of layers from before (metrics.layers is false)",
+    )  # fmt: skip
     time_argument(parser)
 
 
@@ -40,6 +44,8 @@ def run(arguments: argparse.Namespace) -> None:
     results = ExperimentResults.read(arguments.results)
     if arguments.no_halves:
         results = results.without_halves()
+    if arguments.no_layers:
+        results = results.without_layers()
     for width in settings["widths"]:
         for name, draw in FIGURES.items():
             figure = draw(results, arguments.time, width)

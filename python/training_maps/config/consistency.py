@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from training_maps.analysis.sensitivity.variants import observed_metrics
+from training_maps.analysis.sensitivity.variants import observed_metrics, variants_of
 from training_maps.config.schema import nearest
 from training_maps.hub.plan import hub_run
 from training_maps.runs.training_logs import LOG_NAMES, usual_threshold
@@ -163,6 +163,28 @@ def _outcome(name: str, settings: Mapping[str, Any]) -> str | None:
     return None
 
 
+def _layers(name: str, settings: Mapping[str, Any]) -> str | None:
+    """Groups of layers that the model is to see, and that are not kept or a stage cannot see."""
+    if not settings["observations"]["layers"] or settings["source"] == "state_paths":
+        return None
+    if settings["source"] == "metrics":
+        return (
+            "observations.layers are groups of layers of checkpoints, and the metrics come from "
+            "tables; leave it empty"
+        )
+    if not settings["metrics"]["layers"]:
+        return (
+            "observations.layers needs the metrics of each matrix, and metrics.layers is false; "
+            "change one of the two"
+        )
+    if variants_of(settings) or (settings.get("early_warning") or {}).get("fractions"):
+        return (
+            "observations.layers cannot be together with sensitivity or early_warning, which see "
+            "the whole network's metrics; leave one of them out"
+        )
+    return None
+
+
 _CHECKS: tuple[Callable[[str, Mapping[str, Any]], str | None], ...] = (
     _name,
     _number_of_states,
@@ -171,4 +193,5 @@ _CHECKS: tuple[Callable[[str, Mapping[str, Any]], str | None], ...] = (
     _metrics,
     _log_columns,
     _outcome,
+    _layers,
 )

@@ -251,7 +251,9 @@ def _check_overrides(overrides: Mapping[str, Any], experiments: Mapping[str, Any
 def _check_columns(settings: Mapping[str, Any], where: str) -> None:
     """Refuse metrics that do not exist, before hours are spent on what they are metrics of."""
     try:
-        metric_columns(settings["metrics"]["columns"])
+        training = settings["training"] if settings["source"] == "training" else {}
+        during = bool(training.get("metrics_during_training"))
+        metric_columns(settings["metrics"]["columns"], training=during)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
 

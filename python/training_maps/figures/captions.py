@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from training_maps.figures.forks import timed_forks
+from training_maps.figures.layers import typical_run
 from training_maps.figures.loss_by_state import featured_runs, logged_curves, name_curves
 from training_maps.figures.metrics_by_state import telling_metric, why_telling
 from training_maps.figures.symbols import metric_symbol
@@ -78,6 +79,14 @@ def _map(results: ExperimentResults, time: Time) -> str:
     parts.append(
         "On an arrow are its number of runs and its probability at each checkpoint, where they fit."
     )
+    compared = results.forks.get("fast_and_slow")
+    if compared:
+        parts.append(
+            f"“Fast” and “slow” count the runs that take a transition before they converge, of "
+            f"{compared['n_fast']} that converge before the median {time} and {compared['n_slow']} "
+            "that do so after it or never; bold where the two differ (Fisher's exact test, "
+            "adjusted)."
+        )
     if any(t["to"] < t["from"] for t in results.training_map["transitions"]):
         parts.append("Dashed arrows return to an earlier state.")
     if results.delay_states:
@@ -163,6 +172,16 @@ def _selection(results: ExperimentResults, time: Time) -> str:
     )
 
 
+def _layers(results: ExperimentResults, time: Time) -> str:
+    if results.layer_changes.empty:
+        return f"The metrics of each layer were not kept of {_who(results)}."
+    return (
+        f"The layers of a typical run of {results.experiment} (seed {typical_run(results)}) over "
+        "time: the metrics that change most at transitions, each in standard deviations from the "
+        f"layer's mean in the run. The band on top is the run's states. {_COLOURS}"
+    )
+
+
 def _metrics(results: ExperimentResults, time: Time) -> str:
     metric = telling_metric(results)
     if metric is None:
@@ -219,6 +238,7 @@ _CAPTIONS: dict[str, Callable[[ExperimentResults, Time], str]] = {
     "training_map": _map,
     "forks": _forks,
     "model_selection": _selection,
+    "layers": _layers,
     "loss_by_state": _loss,
     "metrics_by_state": _metrics,
     "phase_transitions": _phases,

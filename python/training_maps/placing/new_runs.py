@@ -191,9 +191,9 @@ def measured(name: str, run: Run, where: Path, reading: Reading) -> NewRun:
 def measurable(metrics: Sequence[str]) -> list[str]:
     """Those of the metrics that a checkpoint has: this project's and installed packages'."""
     from training_maps.metrics import plugins
-    from training_maps.metrics.definitions import ALL_METRICS
+    from training_maps.metrics.definitions import ALL_METRICS, LANDSCAPE
 
-    known = {metric.column for metric in ALL_METRICS}
+    known = {metric.column for metric in ALL_METRICS} - set(LANDSCAPE)
     return [name for name in metrics if name in known or name in plugins.installed()]
 
 

@@ -21,6 +21,7 @@ from training_maps.model_selection.stability_sentences import (
 from training_maps.report import sections
 from training_maps.report.beside import beside_block
 from training_maps.report.headline import headline
+from training_maps.report.layers import layers_block
 from training_maps.report.notes import first_sentences, full_notes
 from training_maps.report.page_data import page_data, to_script
 from training_maps.report.page_figures import figures, maps, swatch
@@ -212,7 +213,7 @@ def _explore(material: _Material, notes: Sequence[Mapping[str, str]]) -> Section
 
 
 def _states(material: _Material) -> Section:
-    results, found = material.results, material.results.training_map
+    results, found = material.results, material.results.drawn_map
     first = results.first_visits(material.time)
     return Section(
         "states.html.j2",
@@ -226,6 +227,8 @@ def _states(material: _Material) -> Section:
             "has_model": results.has_model,
             "by_gradient": found.get("feature_ranking") == POSTERIOR_GRADIENT,
             "delay_states": results.delay_states,
+            "compared": results.forks.get("fast_and_slow"),
+            "significance": results.forks.get("significance"),
             "time": material.time,
         },
     )
@@ -266,6 +269,14 @@ def _forks(material: _Material) -> Section | None:
             "notes": results.forks["notes"],
         },
     )
+
+
+def _layers(material: _Material) -> Section | None:
+    found = layers_block(material.results, material.settings)
+    if not found:
+        return None
+    shows = {**found, "figure": material.figures["layers"]}
+    return Section("layers.html.j2", [("layers", "Which layers change")], shows)
 
 
 def _phases(material: _Material) -> Section | None:
@@ -433,6 +444,7 @@ _SECTIONS: tuple[Callable[[_Material], Section | None], ...] = (
     _reproducibility,
     _states,
     _routes,
+    _layers,
     _forks,
     _phases,
     _convergence,

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from training_maps.analysis.dissimilarity import trajectory_dissimilarity
 from training_maps.analysis.reproducibility.sentences import verdict_sentence
 from training_maps.model_selection.stability_sentences import same_candidate
 from training_maps.report.delays import delay_sizes
@@ -57,6 +56,8 @@ _HEADER = (
 
 def summarise(results: ExperimentResults) -> dict[str, Any]:
     """The summary of an experiment, ready for JSON; None stands for what is not defined."""
+    from training_maps.analysis.dissimilarity import trajectory_dissimilarity
+
     delays = results.delay_states
     return {
         "experiment": results.experiment,

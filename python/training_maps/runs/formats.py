@@ -14,6 +14,7 @@ A checkpoint is one of these:
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training_maps.runs import torch_format
-from training_maps.runs.checkpoints import Checkpoint, Run, file_state
+from training_maps.runs.checkpoints import Checkpoint, Run, file_state, find_run
 from training_maps.runs.derived_weights import (
     Derived,
     as_doubles,
@@ -291,6 +292,24 @@ def find_files(path: Path) -> Files:
     if path.name.endswith(INDEX):
         return _shards(path)
     return Files(_form(path), (path,))
+
+
+def find_checkpoints(source: str | os.PathLike[str]) -> Run:
+    """A run, as `find_run` finds it; or one checkpoint, a file or folder, as a run of its own.
+
+    Its step is the last number in its name, or 0 if there is none.
+
+    Raises:
+        InputError: if there is nothing of this name, or nothing in a folder.
+    """
+    path = Path(source)
+    is_one = path.is_file() and (path.suffix != ".json" or path.name.endswith(INDEX))
+    if path.is_dir():
+        is_one = any((path / name).is_file() for name in (*IN_FOLDER, *ADAPTERS))
+    if not is_one:
+        return find_run(path)
+    numbers = re.findall(r"\d+", path.stem if path.is_file() else path.name)
+    return Run(None, (Checkpoint(int(numbers[-1]) if numbers else 0, None, path),))
 
 
 def _form(path: Path) -> Form:

@@ -55,6 +55,11 @@ class MetricsSettings:
         "on a checkpoint that is missing, truncated, corrupt or changed; stop with an error, or "
         "skip it",
     )
+    layers: bool = setting(
+        True,
+        "keep the metrics of each weight matrix too, 120 bytes for each matrix and checkpoint, so "
+        "that the report says which layers change",
+    )
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,12 @@ class ObservationsSettings:
     metrics: Texts = setting((), "the metrics to use, by column; empty means all")
     log_columns: Texts = setting(
         (), "columns of the training log that join the metrics, by step; such as gradient_norm"
+    )
+    layers: Texts = setting(
+        (),
+        "groups of layers whose metrics the model sees in place of the whole network's, each "
+        "metric of each group a column; attention, mlp, convolution, recurrent, embedding, early, "
+        "middle or late (thirds of the blocks), or a pattern on tensor names",
     )
     max_checkpoints: int = setting(
         1000, "how many checkpoints of a run are used, from its first on", minimum=2

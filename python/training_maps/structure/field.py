@@ -133,21 +133,17 @@ class Steps:
     @classmethod
     def of(cls, runs: Sequence[Floats], memory: float) -> Steps:
         """The steps of runs (T, d) with NaN where an entry is missing; T is at least 2."""
-        from scipy.signal import lfilter
-
         filled = [gaps_filled(run, np.array([len(run)])) for run in runs]
-        places = [
-            lfilter([1 - memory], [1, -memory], run[:-1], axis=0, zi=memory * run[:1])[0]
-            for run in filled
-        ]
+        lengths = [len(run) - 1 for run in runs]
+        before = np.vstack([run[:-1] for run in filled])
+        first = np.array([run[0] for run in filled])
         missing = np.vstack([np.isnan(run[1:]) for run in runs])
         change = np.vstack([np.diff(run, axis=0) for run in filled])
-        lengths = [len(run) - 1 for run in runs]
         return cls(
-            before=np.vstack([run[:-1] for run in filled]),
+            before=before,
             change=np.where(missing, 0.0, change),
             missing=missing,
-            place=np.vstack(places),
+            place=_running_averages(before, lengths, memory, first),
             time=np.concatenate([np.arange(n) / max(n - 1, 1) for n in lengths]),
             lengths=lengths,
         )
@@ -388,11 +384,29 @@ def _by_run(
 
 def _recent(distance: Floats, seen: Floats, lengths: list[int]) -> Floats:
     """h_t (n,): the running average of the squared residuals before each step, 1 at first."""
-    from scipy.signal import lfilter
-
     squares = np.minimum(distance / np.maximum(seen, 1), _LARGEST)
-    found = []
-    for run in np.split(squares, np.cumsum(lengths)[:-1]):
-        averages = lfilter([1 - _KEPT], [1, -_KEPT], run, zi=np.array([_KEPT]))[0]
-        found.append(np.concatenate([[1.0], averages[:-1]]))
-    return np.concatenate(found)
+    recent = np.roll(_running_averages(squares, lengths, _KEPT, np.ones(len(lengths))), 1)
+    recent[np.cumsum([0, *lengths[:-1]])] = 1.0
+    return recent
+
+
+def _running_averages(rows: Floats, lengths: list[int], kept: float, before: Floats) -> Floats:
+    """Running averages of each run's rows: a share `kept` of the last average, else the new row.
+
+    All runs go on side by side; scipy.signal takes longer to import than all of this to compute.
+
+    Args:
+        rows: (n, ...) the runs' rows, one run after another.
+        lengths: (M,) rows of each run, at least 1.
+        kept: from 0 to below 1.
+        before: (M, ...) what each run's average is before its first row.
+
+    Returns:
+        (n, ...) the average after each row.
+    """
+    there = np.arange(max(lengths)) < np.array(lengths)[:, None]
+    averages = np.zeros((*there.shape, *rows.shape[1:]))
+    averages[there] = (1 - kept) * rows
+    for step in range(there.shape[1]):
+        averages[:, step] += kept * (averages[:, step - 1] if step else before)
+    return np.asarray(averages[there])

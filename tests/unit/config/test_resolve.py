@@ -332,3 +332,17 @@ def test_metrics_that_do_not_exist_are_refused_before_training(experiments, own)
     assert chosen["metrics"]["columns"] == ["paper"]
     with pytest.raises(InputError, match=r"mine: metrics\.columns: .*did you mean lambda_max"):
         resolve_file(experiments, own(text + "metrics: {columns: [lamda_max]}\n"))
+
+
+def test_metrics_of_the_loss_need_metrics_during_training():
+    schema = load_schema()
+    columns = {"columns": ["paper", "hessian_max"]}
+    asked = {"experiments": ["sparse_parities"], "metrics": columns}
+    during = {"metrics_during_training": True}
+    config = resolve({**asked, "training": during}, ROOT / "experiments", schema)
+    assert config.experiments["sparse_parities"]["metrics"]["columns"] == columns["columns"]
+    with pytest.raises(InputError, match=r"hessian_max takes .* set training\.metrics_during_tr"):
+        resolve(asked, ROOT / "experiments", schema)
+    asked["experiments"] = ["reference_sparse_parities"]
+    with pytest.raises(InputError):
+        resolve(asked, ROOT / "experiments", schema)

@@ -81,6 +81,12 @@ class Task:
         """
         return None
 
+    def augmentation_in_epoch(
+        self, generator: np.random.Generator, n: int, epoch: int
+    ) -> np.ndarray | None:
+        """As `augmentation`, where it depends on how many passes over the data came before."""
+        return self.augmentation(generator, n)
+
     def augment(self, inputs: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
         """A batch of training inputs, each changed as its row of `draws` says.
 
