@@ -127,6 +127,25 @@ def add_layers_output(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_no_halves(parser: argparse.ArgumentParser) -> None:
+    """Add `--no-halves` to a command's parser."""
+    parser.add_argument(
+        "--no-halves",
+        action="store_true",
+        help="pass over what halves of the runs said before (reproducibility.halves is 0)",
+    )
+
+
+def add_time(parser: argparse.ArgumentParser) -> None:
+    """Add `--time epoch|step` to a command's parser."""
+    parser.add_argument(
+        "--time",
+        choices=("epoch", "step"),
+        default="epoch",
+        help="time axis (default: epoch; steps are used where a run has no log of epochs)",
+    )
+
+
 def add_options(parser: argparse.ArgumentParser, stage: str) -> None:
     """Declare an option for each setting that the stage is told."""
     for section, cls, only in STAGES[stage]:
