@@ -27,7 +27,10 @@ FORMS = (
     "runs/derived_weights",
     "runs/formats",
     "runs/harmless_types",
+    "runs/hdf5_format",
     "runs/lora",
+    "runs/lora_base",
+    "runs/msgpack_format",
     "runs/other_formats",
     "runs/torch_format",
 )
