@@ -295,8 +295,15 @@ def render(reference: Path) -> str:
         verdicts=read_verdicts(reference),
         paper=PAPER,
         planned=paper["planned"],
+        beyond=_beyond(reference),
         twin_restarts=RESTARTS,
     )
+
+
+def _beyond(reference: Path) -> dict[str, Any]:
+    """What `tools.beyond` found in the runs that are not of the paper's settings."""
+    kept = reference / "beyond" / "results.json"
+    return read_json(kept) if kept.exists() else {}
 
 
 def not_tried(name: str, results: Mapping[str, Any]) -> list[str]:
