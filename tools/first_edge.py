@@ -28,8 +28,9 @@ def first_edge(results: Path) -> dict[str, Any]:
     Returns:
         `n_runs` that leave their first state; `rank_correlation` (Spearman's) of the change of L2,
         from the mean of the run's first stay to that of its second, in standard deviations of the
-        run's L2, with the time of convergence; its 95 % interval `low` to `high` and `p_value`; None where it is not defined. And `edges`, for each first transition its
-        states, number of runs, mean change and mean fraction of the time at convergence.
+        run's L2, with the time of convergence; its 95 % interval `low` to `high` and `p_value`;
+        None where it is not defined. And `edges`, for each first transition its states, number of
+        runs, mean change and mean fraction of the time at convergence.
     """
     table = changes(results)
     edges = [

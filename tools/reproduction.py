@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
+from tools.first_edge import first_edge
 from tools.second_opinions import RESTARTS, fit_twins, with_states
 from tools.verdicts import gain, shares, verdict
 from tools.verdicts import read as read_verdicts
@@ -105,6 +106,7 @@ def collect(results: Path) -> dict[str, Any]:
         "length": _length(results),
         "best_accuracy": _best_accuracy(results),
         "at_the_floor": _at_the_floor(results, summary["n_states"]),
+        "first_edge": first_edge(results),
         "six_states": with_states(results, SIX),
         "hmmlearn": fit_twins(results, sorted({summary["n_states"], SIX})),
         "forks": _forks(read_json(results / "forks.json"), tmap),
