@@ -108,6 +108,16 @@ def add_inputs(parser: argparse.ArgumentParser, *names: str) -> None:
         parser.add_argument(f"--{name}", type=Path, required=True, metavar=metavar, help=meaning)
 
 
+def add_base(parser: argparse.ArgumentParser) -> None:
+    """Declare where the base of adapters is, which several commands read."""
+    parser.add_argument(
+        "--base",
+        metavar="PATH",
+        help="of adapters of LoRA, the checkpoint that they act beside, so that what counts is "
+        "both; auto for the one that adapter_config.json names (default: the adapter alone)",
+    )
+
+
 def add_layers_output(parser: argparse.ArgumentParser) -> None:
     """Declare the option that names the table of layers."""
     parser.add_argument(
@@ -115,6 +125,25 @@ def add_layers_output(parser: argparse.ArgumentParser) -> None:
         help="output, if wanted: the metrics of each weight matrix by itself, a row for each "
         "checkpoint and matrix",
     )  # fmt: skip
+
+
+def add_no_halves(parser: argparse.ArgumentParser) -> None:
+    """Add `--no-halves` to a command's parser."""
+    parser.add_argument(
+        "--no-halves",
+        action="store_true",
+        help="pass over what halves of the runs said before (reproducibility.halves is 0)",
+    )
+
+
+def add_time(parser: argparse.ArgumentParser) -> None:
+    """Add `--time epoch|step` to a command's parser."""
+    parser.add_argument(
+        "--time",
+        choices=("epoch", "step"),
+        default="epoch",
+        help="time axis (default: epoch; steps are used where a run has no log of epochs)",
+    )
 
 
 def add_options(parser: argparse.ArgumentParser, stage: str) -> None:

@@ -152,9 +152,8 @@ class Jobs:
 
     def reading_options(self) -> list[str]:
         """What of a checkpoint's file is the network, and which of its tensors count, if said."""
-        key = self.settings.get("checkpoints", {}).get("state_dict_key")
-        overrides = Overrides.from_settings(self.settings["parameters"])
-        return (["--state-dict-key", key] if key else []) + overrides.to_arguments()
+        said = _given(self.settings.get("checkpoints"), "--", "state_dict_key", "base")
+        return said + Overrides.from_settings(self.settings["parameters"]).to_arguments()
 
     def table_options(self) -> list[str]:
         """Which existing tables there are, and which of their columns are which."""
@@ -212,8 +211,9 @@ class Jobs:
 
         Not where the model sees groups of layers, which a run that is placed has not.
         """
-        of_whole = not self.settings["observations"]["layers"]
-        return self.has_model() and of_whole and len(self.settings["seeds"]) >= LEAST_RUNS
+        if not self.has_model() or self.settings["observations"]["layers"]:
+            return False
+        return len(self.settings["seeds"]) >= LEAST_RUNS
 
     def path(self, name: str) -> str:
         """A result of the experiment."""

@@ -6,10 +6,12 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from training_maps.figures.dissimilarity import MOST_HEAT_RUNS
 from training_maps.figures.forks import timed_forks
 from training_maps.figures.layers import typical_run
 from training_maps.figures.loss_by_state import featured_runs, logged_curves, name_curves
 from training_maps.figures.metrics_by_state import telling_metric, why_telling
+from training_maps.figures.state_timelines import MOST_ROWS
 from training_maps.figures.symbols import metric_symbol
 from training_maps.results import ExperimentResults, Time
 from training_maps.utils.files import replace_when_whole
@@ -132,9 +134,10 @@ def _timelines(results: ExperimentResults, time: Time) -> str:
     converged = results.n_converged
     marks = f" A diamond marks where a run converges ({converged} of {results.n_runs} do)."
     outliers = numbered("seed", results.outlier_seeds) if results.outlier_seeds else ""
+    some = f" {MOST_ROWS:,} of the runs are drawn." if results.n_runs > MOST_ROWS else ""
     return (
         f"States of {_who(results)} over time, a row a run"
-        f"{'' if converged is None else ', the fastest on top'}. {_COLOURS}"
+        f"{'' if converged is None else ', the fastest on top'}.{some} {_COLOURS}"
         f"{marks if converged is not None else ''}"
         f"{f' A triangle marks an outlier run ({outliers}).' if outliers else ''}"
     )
@@ -225,11 +228,14 @@ def _regression(results: ExperimentResults, time: Time) -> str:
 
 
 def _dissimilarity(results: ExperimentResults, time: Time) -> str:
-    mean = float(results.dissimilarity["index"].mean()) if len(results.dissimilarity) else None
+    some = results.n_runs > MOST_HEAT_RUNS
+    table = results.dissimilarity_per_run if some else results.dissimilarity
+    mean = float(table["index"].mean()) if len(table) else None
+    drawn = f"{MOST_HEAT_RUNS:,} of the runs are drawn. " if some else ""
     return (
         f"Dissimilarity of {_who(results)}: the Wasserstein-1 distance between the shares of "
         "checkpoints that two runs have in each state, states |j − k| apart. Similar runs are "
-        f"neighbours. Mean over pairs: {decimal(mean)}."
+        f"neighbours. {drawn}Mean over pairs: {decimal(mean)}."
     )
 
 

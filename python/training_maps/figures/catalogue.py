@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from training_maps.figures.convergence_times import draw_convergence_times
-from training_maps.figures.dissimilarity import draw_dissimilarity
+from training_maps.figures.dissimilarity import MOST_HEAT_RUNS, draw_dissimilarity, drawn_pairs
 from training_maps.figures.forks import draw_forks
 from training_maps.figures.layers import draw_layers
 from training_maps.figures.loss_by_state import draw_loss_by_state
@@ -49,7 +49,11 @@ def _selection(results: ExperimentResults, time: Time, width: Width = "page") ->
 
 
 def _dissimilarity(results: ExperimentResults, time: Time, width: Width = "page") -> Figure:
-    return draw_dissimilarity(results.dissimilarity, outliers=results.outlier_seeds, width=width)
+    pairs = drawn_pairs(results)
+    means = results.dissimilarity_per_run
+    some = results.n_runs > MOST_HEAT_RUNS
+    of_all = (results.n_runs, float(means["index"].mean())) if some and len(means) else None
+    return draw_dissimilarity(pairs, outliers=results.outlier_seeds, of_all=of_all, width=width)
 
 
 def _regression(results: ExperimentResults, time: Time, width: Width = "page") -> Figure:

@@ -9,6 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from training_maps.analysis.dissimilarity import sample_sentence
 from training_maps.analysis.semantics.regression import TOBIT
 from training_maps.figures.forks import MOST_FORKS
 from training_maps.figures.loss_by_state import NO_CURVES, featured_runs, name_curves
@@ -205,6 +206,7 @@ def _explore(material: _Material, notes: Sequence[Mapping[str, str]]) -> Section
             "crossing": results.crossing,
             "has_metrics": has_metrics,
             "timelines": material.figures["state_timelines"],
+            "rows_of": sections.rows_of(len(data["runs"]), results.n_runs),
             "some_converge": not results.convergence.empty,
             "has_outliers": bool(results.outlier_seeds),
             "data_notes": data["notes"],
@@ -354,6 +356,7 @@ def _differences(material: _Material) -> Section:
         [("differences", "How differently runs train")],
         {
             "dissimilarity": material.summary["dissimilarity"],
+            "sample": sample_sentence(material.summary["sample_of_pairs"]),
             "has_model": results.has_model,
             "figure": material.figures["dissimilarity"],
             "outliers": None if results.outliers.empty else outliers,

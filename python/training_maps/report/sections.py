@@ -191,6 +191,11 @@ def outlier_rows(results: ExperimentResults) -> list[dict[str, Any]]:
     ]
 
 
+def rows_of(n_shown: int, n_runs: int) -> str:
+    """What the rows of the timelines are; "" if there is one for each run."""
+    return f"The states of {n_shown:,} of {n_runs:,} runs" if n_shown < n_runs else ""
+
+
 def distance_names(results: ExperimentResults) -> list[str]:
     """The ground distances that each run's mean distance is known by."""
     return [name for name in GROUND_DISTANCES if name in results.dissimilarity_per_run]

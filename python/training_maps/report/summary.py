@@ -56,7 +56,7 @@ _HEADER = (
 
 def summarise(results: ExperimentResults) -> dict[str, Any]:
     """The summary of an experiment, ready for JSON; None stands for what is not defined."""
-    from training_maps.analysis.dissimilarity import trajectory_dissimilarity
+    from training_maps.analysis.dissimilarity import sample_of_pairs, trajectory_dissimilarity
 
     delays = results.delay_states
     return {
@@ -67,7 +67,10 @@ def summarise(results: ExperimentResults) -> dict[str, Any]:
         "r_squared": results.regression.get("r_squared"),
         "p_value": results.regression.get("p_value"),
         "outcome": _outcome(results),
-        "dissimilarity": trajectory_dissimilarity(results.dissimilarity),
+        "dissimilarity": trajectory_dissimilarity(
+            results.dissimilarity, results.dissimilarity_per_run
+        ),
+        "sample_of_pairs": sample_of_pairs(results.dissimilarity),
         "linear": not results.forking,
         "forking": results.forking and not (results.forks and not results.forks["forks"]),
         "forks": _forks(results),

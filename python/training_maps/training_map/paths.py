@@ -148,12 +148,15 @@ def path_times(
     length = float(ordered["step"].max())
     stays["fraction"] = stays["step"] / length if length > 0 else 0.0
     stays["epoch"] = np.nan
+    of_seed = stays.groupby("seed").indices
+    entered, epochs = stays["step"].to_numpy(), stays["epoch"].to_numpy(copy=True)
     for seed, log in (logs or {}).items():
-        here = stays["seed"] == seed
+        here = of_seed.get(seed, [])
         known = log.sort_values("step")
-        stays.loc[here, "epoch"] = np.interp(
-            stays.loc[here, "step"], known["step"].to_numpy(float), known["epoch"].to_numpy(float)
+        epochs[here] = np.interp(
+            entered[here], known["step"].to_numpy(float), known["epoch"].to_numpy(float)
         )
+    stays["epoch"] = epochs
     return stays[list(RUN_PATH_COLUMNS)]
 
 
