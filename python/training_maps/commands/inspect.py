@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from training_maps.config.arguments import add_base
 from training_maps.metrics.parameters import Overrides
 from training_maps.metrics.parameters import add_arguments as add_pattern_arguments
 from training_maps.utils.errors import InputError
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where torch files have the network's state dict, such as weights or ema.model "
         "(default: whichever of the usual keys is there)",
     )
+    add_base(parser)
     add_pattern_arguments(parser)
 
 
@@ -51,11 +53,11 @@ def run(arguments: argparse.Namespace) -> None:
     overrides = Overrides.from_arguments(arguments)
     for given in arguments.checkpoint:
         path = _first(given) if "{seed}" in str(given) else given
-        opened = CheckpointReader(arguments.state_dict_key).open(path)
+        opened = CheckpointReader(arguments.state_dict_key, arguments.base).open(path)
         tensors = opened.description
         modules = modules_beside(path)
         print(f"{path}\n\n{selection_text(decide(tensors, path, overrides, modules))}\n")
-        for how, number in Counter(weight.how for weight in opened.derived).items():
+        for how, number in Counter(weight.how for weight in opened.made).items():
             print(f"made of parts: {_counted(number, 'tensor')}, {how}\n")
         select_parameters(tensors, path, overrides, modules)
 

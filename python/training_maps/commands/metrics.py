@@ -12,7 +12,12 @@ import logging
 import time
 from pathlib import Path
 
-from training_maps.config.arguments import add_layers_output, add_options, read_options
+from training_maps.config.arguments import (
+    add_base,
+    add_layers_output,
+    add_options,
+    read_options,
+)
 from training_maps.metrics.parameters import Overrides
 from training_maps.metrics.parameters import add_arguments as add_parameter_arguments
 from training_maps.utils.files import made_by, write_table
@@ -36,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where torch files have the network's state dict, such as weights or ema.model "
         "(default: whichever of the usual keys is there)",
     )
+    add_base(parser)
     parser.add_argument(
         "--threads", type=int, metavar="N", help="number of threads (default: all cores allowed)"
     )
@@ -67,6 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
             threads=arguments.threads,
             verify=not arguments.no_verify,
             state_dict_key=arguments.state_dict_key,
+            base=arguments.base,
             overrides=Overrides.from_arguments(arguments),
             **read_options(arguments, "metrics"),
         )

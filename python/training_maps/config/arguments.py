@@ -108,6 +108,16 @@ def add_inputs(parser: argparse.ArgumentParser, *names: str) -> None:
         parser.add_argument(f"--{name}", type=Path, required=True, metavar=metavar, help=meaning)
 
 
+def add_base(parser: argparse.ArgumentParser) -> None:
+    """Declare where the base of adapters is, which several commands read."""
+    parser.add_argument(
+        "--base",
+        metavar="PATH",
+        help="of adapters of LoRA, the checkpoint that they act beside, so that what counts is "
+        "both; auto for the one that adapter_config.json names (default: the adapter alone)",
+    )
+
+
 def add_layers_output(parser: argparse.ArgumentParser) -> None:
     """Declare the option that names the table of layers."""
     parser.add_argument(

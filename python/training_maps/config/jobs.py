@@ -152,9 +152,8 @@ class Jobs:
 
     def reading_options(self) -> list[str]:
         """What of a checkpoint's file is the network, and which of its tensors count, if said."""
-        key = self.settings.get("checkpoints", {}).get("state_dict_key")
-        overrides = Overrides.from_settings(self.settings["parameters"])
-        return (["--state-dict-key", key] if key else []) + overrides.to_arguments()
+        said = _given(self.settings.get("checkpoints"), "--", "state_dict_key", "base")
+        return said + Overrides.from_settings(self.settings["parameters"]).to_arguments()
 
     def table_options(self) -> list[str]:
         """Which existing tables there are, and which of their columns are which."""

@@ -103,6 +103,7 @@ def run_metrics(
     unreadable: UnreadablePolicy = MetricsSettings.unreadable,
     verify: bool = True,
     state_dict_key: str | None = None,
+    base: str | None = None,
     overrides: Overrides = NO_OVERRIDES,
 ) -> pd.DataFrame:
     """Metrics of every checkpoint of one run.
@@ -127,6 +128,8 @@ def run_metrics(
             as it is.
         state_dict_key: the key that torch files have the network's state dict under ("a.b" is b in
             a), where it is none of the usual ones.
+        base: of adapters of LoRA, the checkpoint that they act beside, so that metrics are of both;
+            "auto" for the one that `adapter_config.json` names. None for the adapter alone.
         overrides: patterns that say which tensors count, where the rules of
             `training_maps.metrics.parameters` do not.
 
@@ -148,6 +151,7 @@ def run_metrics(
         unreadable=unreadable,
         verify=verify,
         state_dict_key=state_dict_key,
+        base=base,
         overrides=overrides,
     )
     table = pd.DataFrame(found.metrics)
@@ -164,6 +168,7 @@ def layer_metrics(
     unreadable: UnreadablePolicy = MetricsSettings.unreadable,
     verify: bool = True,
     state_dict_key: str | None = None,
+    base: str | None = None,
     overrides: Overrides = NO_OVERRIDES,
 ) -> pd.DataFrame:
     """Metrics of every weight matrix by itself, of one checkpoint or of every one of a run.
@@ -173,7 +178,8 @@ def layer_metrics(
             `training_maps.runs.formats`, whose step is the last number in its name, else 0.
         columns: names of `definitions.MATRIX_COLUMNS`; naming none stands for all of them. Without
             `tail_exponent` small matrices take less time.
-        threads, non_finite, unreadable, verify, state_dict_key, overrides: as of `run_metrics`.
+        threads, non_finite, unreadable, verify, state_dict_key, base, overrides: as of
+            `run_metrics`.
 
     Returns:
         One row for each checkpoint and matrix, by ascending step: `step`, the `tensor` it is in,
@@ -204,6 +210,7 @@ def layer_metrics(
         unreadable=unreadable,
         verify=verify,
         state_dict_key=state_dict_key,
+        base=base,
         overrides=overrides,
     )
     assert found.layers is not None, "they are asked for"
@@ -237,6 +244,7 @@ def measured_tables(
     unreadable: UnreadablePolicy,
     verify: bool,
     state_dict_key: str | None,
+    base: str | None = None,
     overrides: Overrides,
 ) -> MeasuredTables:
     """What `run_metrics` gives, for a job of a run, to which importing pandas is most of its time.
@@ -269,6 +277,7 @@ def measured_tables(
         unreadable=unreadable,
         verify=verify,
         state_dict_key=state_dict_key,
+        base=base,
         overrides=overrides,
     )
     attrs: dict[str, Any] = {}

@@ -76,6 +76,7 @@ def measure_run(
     unreadable: UnreadablePolicy,
     verify: bool,
     state_dict_key: str | None,
+    base: str | None = None,
     overrides: Overrides = NO_OVERRIDES,
 ) -> Measured:
     """Measure every checkpoint of `run`; see `metrics.run_metrics`.
@@ -91,6 +92,7 @@ def measure_run(
         unreadable: what to do about a checkpoint that cannot be read.
         verify: whether to compare files with the manifest.
         state_dict_key: where torch files have the network's state dict.
+        base: of adapters, the checkpoint that they act beside (`runs.lora_base`).
         overrides: patterns that say which tensors count.
 
     Raises:
@@ -106,7 +108,7 @@ def measure_run(
         threads,
         non_finite,
         unreadable,
-        CheckpointReader(state_dict_key),
+        CheckpointReader(state_dict_key, base),
         overrides,
     )
     progress = Progress(len(run.checkpoints), "checkpoint", f"metrics of {_of(run)}")

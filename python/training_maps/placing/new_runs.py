@@ -57,6 +57,7 @@ class Reading:
         state_dict_key: where torch's checkpoints have the network.
         overrides: which tensors count.
         unreadable: what to do about a checkpoint that cannot be read.
+        base: of adapters, the checkpoint that they act beside.
     """
 
     metrics: tuple[str, ...]
@@ -65,6 +66,7 @@ class Reading:
     state_dict_key: str | None = None
     overrides: Overrides | None = None
     unreadable: Unreadable = "stop"
+    base: str | None = None
 
 
 def find_new_runs(path: str, reading: Reading) -> Iterator[NewRun]:
@@ -180,6 +182,7 @@ def measured(name: str, run: Run, where: Path, reading: Reading) -> NewRun:
             unreadable=reading.unreadable,
             verify=False,
             state_dict_key=reading.state_dict_key,
+            base=reading.base,
             overrides=reading.overrides or NO_OVERRIDES,
         )
     return NewRun(name, table, None, _diverged(table))
