@@ -66,11 +66,11 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="take every n-th checkpoint")
     arguments = parser.parse_args()
     runs = sorted(arguments.results.glob("runs/seed-*/checkpoints"), key=lambda at: seed_of(at))
-    progress = Progress("progress measures", "runs", len(runs))
+    progress = Progress(len(runs), "run", "progress measures")
     tables = []
     for done, folder in enumerate(runs, start=1):
         tables.append(of_run(folder, arguments.every))
-        progress.report(done)
+        progress.update(done)
     with replace_when_whole(arguments.output / "progress.parquet") as aside:
         pd.concat(tables, ignore_index=True).to_parquet(aside, compression="zstd", index=False)
 
