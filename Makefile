@@ -96,8 +96,8 @@ format: setup ## format all sources
 docs: setup ## build the documentation (site/)
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
-bench: setup ## measure what we claim about speed (benchmarks/)
-	$(BIN)/python -m benchmarks
+bench: setup ## measure what we claim about speed, in at most two hours; PARTS="metrics hmm" alone (benchmarks/)
+	$(BIN)/python -m benchmarks $(PARTS)
 
 wheel: setup ## build a wheel (dist/) for machines with torch but without Rust; docs/gpu.md
 	rm -rf dist

@@ -150,7 +150,12 @@ def main(arguments: Sequence[str]) -> None:
     if what in ("all", "stages"):
         n_runs, n_checkpoints = map(int, arguments[1:3]) if len(arguments) > 2 else (1000, 200)
         print(f"{n_runs} runs of {n_checkpoints} checkpoints, 14 metrics:\n")
-        print_table(["stage", "seconds", "MB", "MB written"], stages(n_runs, n_checkpoints))
+        rows = stages(n_runs, n_checkpoints)
+        seconds, memory, written = zip(*(map(float, row[1:]) for row in rows), strict=True)
+        rows.append(
+            ("all stages", f"{sum(seconds):.0f}", f"{max(memory):.0f}", f"{sum(written):.0f}")
+        )
+        print_table(["stage", "seconds", "MB", "MB written"], rows)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Writes what is made of the settings' declarations: config.yaml's listing, the docs' tables.
+"""Writes what is made of the settings' declarations: config.yaml's listing of every key.
 
 Run:  python -m tools.config_listing --write   (without --write it says whether all is up to date)
 
-Both stand between two lines that say so; what is outside of these is written by hand.
+It stands between two lines that say so; what is outside of these is written by hand. The docs show
+config.yaml itself (docs/configuration.md).
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ ROOT = Path(__file__).parents[1]
 #: The files with a part that is made here, and that part's first and last line.
 PLACES = {
     "config.yaml": ("# ---- every key, with its default ----", "# ---- end of all keys ----"),
-    "docs/configuration.md": ("<!-- every key: begin -->", "<!-- every key: end -->"),
 }
 _COMMENT_AT = 32  # the column of comments in config.yaml, where what is set is not longer
 _WIDTH = 110
+#: Limits that a comment tells; that a count is no less than 0 or 1, it does not.
+_LIMITS = {"exclusiveMinimum", "maximum", "exclusiveMaximum"}
 
 
 def listing() -> str:
@@ -60,10 +62,12 @@ def _commented(setting: str, meaning: str) -> Iterator[str]:
 
 
 def _meaning(schema: Mapping[str, Any]) -> str:
-    """What a key means, with the choices there are."""
+    """What a key means, with its choices or limits, where these do not go without saying."""
     meaning = str(schema["description"])
     choices = [str(choice) for choice in schema.get("enum", ()) if choice is not None]
-    return meaning if all(c in meaning for c in choices) else f"{meaning}: {', '.join(choices)}"
+    if not all(choice in meaning for choice in choices):
+        return f"{meaning}: {', '.join(choices)}"
+    return f"{meaning} ({expectation(schema)})" if _LIMITS & schema.keys() else meaning
 
 
 def _yaml(value: Any) -> str:
@@ -71,32 +75,6 @@ def _yaml(value: Any) -> str:
     return (
         yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("\n...\n").strip()
     )
-
-
-def table() -> str:
-    """The same for the docs: a table a section."""
-    single, sections = [], []
-    for name, schema in fields_schema(SettingsOfRuns)["properties"].items():
-        if "properties" not in schema:
-            single.append(_row(name, schema))
-            continue
-        rows = [_row(key, part) for key, part in schema["properties"].items()]
-        sentence = f"{schema['description'][:1].upper()}{schema['description'][1:]}."
-        sections.append("\n".join([f"### {name}\n\n{sentence}\n\n{_HEAD}", *rows]))
-    return "\n\n".join(["\n".join([_HEAD, *single]), *sections])
-
-
-_HEAD = "| key | default | may be | meaning |\n|---|---|---|---|"
-
-
-def _row(key: str, schema: Mapping[str, Any]) -> str:
-    cells = [
-        f"`{key}`",
-        f"`{_yaml(schema['default'])}`",
-        expectation(schema),
-        schema["description"],
-    ]
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def with_part(text: str, part: str, first: str, last: str) -> str:
@@ -110,7 +88,7 @@ def with_part(text: str, part: str, first: str, last: str) -> str:
 
 def files() -> dict[Path, str]:
     """Each of `PLACES` as it should be."""
-    parts = {"config.yaml": listing(), "docs/configuration.md": table()}
+    parts = {"config.yaml": listing()}
     return {
         ROOT / name: with_part((ROOT / name).read_text(encoding="utf-8"), parts[name], *lines)
         for name, lines in PLACES.items()
@@ -118,9 +96,9 @@ def files() -> dict[Path, str]:
 
 
 def main() -> int:
-    """Write both files, or say which of them is not up to date."""
+    """Write the file, or say that it is not up to date."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--write", action="store_true", help="write the files")
+    parser.add_argument("--write", action="store_true", help="write the file")
     write = parser.parse_args().write
     old = {path: text for path, text in files().items() if path.read_text("utf-8") != text}
     for path, text in old.items():

@@ -5,7 +5,7 @@
     python -m tools.verdicts                                            # all: make reproduction
 
 takes the verdicts from the results, keeps them in `reference/{name}/verdicts.json`, and writes the
-tables of docs/choices.md between their markers. docs/reproduction.md reads the same files
+tables of reference/verdicts.md between their markers. docs/reproduction.md reads the same files
 (`tools.reproduction`).
 """
 
@@ -22,7 +22,7 @@ from training_maps.utils.wording import kind_of_model
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "reference"
-PAGE = ROOT / "docs" / "choices.md"
+PAGE = REFERENCE / "verdicts.md"
 # The tables of the page, by the name in their markers.
 TABLES = ("verdicts", "agreement")
 FILE = "verdicts.json"

@@ -35,6 +35,22 @@ def run_metrics(
     `tails` asks for `tail_exponent`, which takes a while on small matrices.
     """
 
+# The columns of what `layer_metrics` gives of each matrix.
+MATRIX_COLUMNS: tuple[str, ...]
+
+def layer_metrics(
+    sources: Sequence[_Source],
+    matrices: Sequence[_Matrix],
+    biases: Sequence[str],
+    threads: int,
+    tails: bool = True,
+) -> list[tuple[list[tuple[str, float]], NDArray[np.float64]] | CheckpointFailure]:
+    """What `run_metrics` gives, each with the metrics of every matrix.
+
+    Those are (n_matrices, n_columns): a row for each block of the first tensor, then of the next; a
+    tail's exponent that there is not is NaN.
+    """
+
 def distances(
     sources: Sequence[_Source],
     pairs: Sequence[tuple[int, int]],

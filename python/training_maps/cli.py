@@ -30,6 +30,7 @@ STAGES = {
     "hub": "compute the metrics of one run's checkpoints on the Hugging Face hub",
     "inspect": "show which tensors of a checkpoint count, and as what",
     "describe_model": "write which tensor of a network is what, by its modules' types",
+    "layers": "print the metrics of each weight matrix, or WeightWatcher's table of layers",
     "metrics": "compute the metrics of one run's checkpoints",
     "observations": "z-score the runs' metrics and split the seeds",
     "hmm": "fit hidden Markov models with one number of states",
@@ -38,6 +39,7 @@ STAGES = {
     "map": "select the model; write the training map and each run's path",
     "state_paths": "write the training map of runs whose states are known",
     "convert": "convert a training map to GraphML or DOT",
+    "layer_changes": "say which layers change at each transition of the map",
     "forks": "say how runs split at each fork of the map, and whether it tells when they converge",
     "phase_transitions": "find when runs memorise and generalise, and in which states they do",
     "reproducibility": "say what halves of the runs agree on, and so other seeds would show",
@@ -57,7 +59,16 @@ STAGES = {
     "watch": "follow runs while they train, and place them on an existing map",
 }
 # What people type; the workflow's rules call the others.
-_FOR_PEOPLE = ("open", "inspect", "describe_model", "place", "summary", "convert", "spread")
+_FOR_PEOPLE = (
+    "open",
+    "inspect",
+    "describe_model",
+    "layers",
+    "place",
+    "summary",
+    "convert",
+    "spread",
+)
 
 logger = logging.getLogger("training_maps")
 

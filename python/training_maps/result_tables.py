@@ -92,6 +92,18 @@ PHASE_COLUMNS = {
     "state_after": "Int64",
     "entered_step": "Int64",
 }
+#: layer_changes.parquet
+LAYER_CHANGE_COLUMNS = {
+    "from": "int64",
+    "to": "int64",
+    "tensor": "str",
+    "kind": "str",
+    "depth": "str",
+    "metric": "str",
+    "change": "float64",
+    "deviation": "float64",
+    "n_uses": "int64",
+}
 #: early_warning.csv
 EARLY_WARNING_COLUMNS = {
     "fraction": "float64",

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.support.synthetic_layers import layers_of_run
 from tests.support.synthetic_results import write_results
 from training_maps import cli
 from training_maps.utils.files import write_table
@@ -43,6 +44,9 @@ COMMANDS = {
     "dissimilarity": ("--state-paths state_paths.csv --training-map training_map.json "
                       "--output out/dissimilarity.csv --per-run out/dissimilarity_per_run.csv",
                       ["state_paths.csv", "training_map.json"]),
+    "layer_changes": ("--state-paths state_paths.csv --runs runs "
+                      "--output out/layer_changes.parquet",
+                      ["state_paths.csv", "runs/seed-3/layers.parquet"]),
     "outliers": ("--state-paths state_paths.csv --output out/outliers.csv", ["state_paths.csv"]),
     "spread": ("--state-paths state_paths.csv other_paths.csv --permutations 9 --output out/s.json",
                ["other_paths.csv"]),
@@ -86,6 +90,8 @@ def whole(tmp_path_factory):
         for metric in ("l1", "l2", "trace"):
             table[metric] = 4.0 * late + draw.normal(0, 0.3, 30)
         write_table(table, folder / f"runs/seed-{seed}/metrics.parquet")
+        layers = layers_of_run(late, table["step"], seed)
+        write_table(layers, folder / f"runs/seed-{seed}/layers.parquet")
         history.append(table.assign(seed=seed))
     pd.concat(history).to_csv(folder / "history.csv", index=False)
     with contextlib.chdir(folder):

@@ -1,4 +1,4 @@
-"""What is made of the settings' declarations is up to date: config.yaml, and the docs' tables."""
+"""What is made of the settings' declarations is up to date: config.yaml, which the docs show."""
 
 import pytest
 from tools.config_listing import ROOT, files, with_part
@@ -8,6 +8,12 @@ from tools.config_listing import ROOT, files, with_part
 def test_the_listing_of_all_keys_is_up_to_date(path):
     advice = f"{path.relative_to(ROOT)}: run python -m tools.config_listing --write"
     assert path.read_text(encoding="utf-8") == files()[path], advice
+
+
+def test_the_docs_show_the_listing():
+    assert '```yaml\n--8<-- "config.yaml"\n```' in (ROOT / "docs/configuration.md").read_text(
+        "utf-8"
+    )
 
 
 def test_what_is_written_by_hand_stays():

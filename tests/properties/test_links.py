@@ -54,6 +54,18 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert {target: problem for target, problem in found.items() if problem} == {}
 
 
+def test_the_report_s_sections_are_headings_of_its_page() -> None:
+    """Of the same names, so that a reader finds what a section says."""
+    titles: set[str] = set()
+    for template in (ROOT / "python/training_maps/report/html").glob("*.html.j2"):
+        if template.name != "comparison.html.j2":
+            titles.update(re.findall(r"<h2[^>]*>([^<{]+)</h2>", template.read_text("utf-8")))
+    page = (ROOT / "docs/reading_a_report.md").read_text("utf-8")
+    headings = set(re.findall(r"^## (.+)$", page, flags=re.M))
+    assert len(titles) > 12
+    assert {title for title in titles if f"*{title}*" not in page} <= headings
+
+
 def test_broken_links_are_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(

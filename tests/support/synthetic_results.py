@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from tests.support.half_fits import half_of, observed
+from training_maps.analysis.fast_and_slow import fast_and_slow
 from training_maps.analysis.forks import explain_forks
 from training_maps.analysis.outliers import outlier_runs
 from training_maps.analysis.phases.transitions import find_phase_transitions
@@ -387,9 +388,9 @@ def _write_forks_and_phases(
         for seed in paths["seed"].unique()
         if (file := folder / "runs" / f"seed-{seed}" / "training_log.parquet").exists()
     }
-    write_json(
-        explain_forks(paths, convergence, n_permutations=99).to_dict(), folder / "forks.json"
-    )
+    forks = explain_forks(paths, convergence, n_permutations=99).to_dict()
+    compared = None if convergence is None else fast_and_slow(paths, convergence)
+    write_json({**forks, "fast_and_slow": compared and compared.to_dict()}, folder / "forks.json")
     write_table(path_times(paths, logs), folder / "run_paths.csv")
     phases = find_phase_transitions(paths, logs)
     write_table(phases.table, folder / "phase_transitions.csv")

@@ -268,3 +268,16 @@ def test_whatever_a_file_holds_instead_it_is_named(folder: Path, name: str) -> N
             told.append((f"{path.stem}.json: {key} is not", str(error)))
     assert told
     assert all(expected in error for expected, error in told)
+
+
+def test_of_too_many_runs_outliers_and_an_even_choice_are_drawn(folder: Path) -> None:
+    results = ExperimentResults.read(folder)
+    order = results.seeds_by_convergence()
+    assert results.drawn_seeds(10) == results.drawn_seeds(99) == order
+    results.outliers.loc[:, "is_outlier"] = results.outliers["seed"] == order[4]
+    results.__dict__.pop("outlier_seeds")
+    assert results.drawn_seeds(3) == [order[0], order[4], order[-1]]
+    assert results.drawn_seeds(1) == [order[4]]
+    results.outliers.loc[:, "is_outlier"] = True
+    results.__dict__.pop("outlier_seeds")
+    assert len(results.drawn_seeds(4)) == 4

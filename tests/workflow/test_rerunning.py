@@ -8,7 +8,8 @@ import pytest
 SEMANTICS = {"semantics": 1, "forks": 1, "reproducibility": 1, "calibrate": 1}
 # One leaves out one of the six runs, and so does the other.
 HALVES = {"half": 2, "structure": 1, "reproducibility": 1}
-MAP = {"map": 1, "dissimilarity": 1, "outliers": 1, "phase_transitions": 1, **SEMANTICS}
+OF_PATHS = {"dissimilarity": 1, "outliers": 1, "phase_transitions": 1, "layer_changes": 1}
+MAP = {"map": 1, **OF_PATHS, **SEMANTICS}
 LAST = {"summary": 1, "figures": 1, "report": 1, "compare": 1}
 FROM_HMM = {"hmm": 3, **MAP, **LAST}
 FROM_OBSERVATIONS = {"observations": 1, **HALVES, **FROM_HMM}
@@ -36,6 +37,7 @@ def test_a_second_run_does_nothing(finished):
         ("reproducibility={halves: 0}", LAST),
         ("semantics={threshold: 0.8}", {**SEMANTICS, **LAST}),
         ("observations={validation_share: 0.4}", FROM_OBSERVATIONS),
+        ("metrics={layers: false}", LAST),  # the metrics stay as they are
         ("training={learning_rate: 0.05}", EVERYTHING),
         ("training={task_settings: {hidden_size: 8}}", EVERYTHING),
     ],

@@ -37,11 +37,18 @@ def test_every_file_is_there_and_has_its_columns(finished):
         assert not table[columns].isna().to_numpy().any(), name
     assert len(pd.read_csv(results / "phase_transitions.csv")) == 2 * 6
     assert json.loads((results / "phase_transitions.json").read_text())["n_runs"] == 6
+    changes = pd.read_parquet(results / "layer_changes.parquet")
+    edges = json.loads((results / "training_map.json").read_text())["transitions"]
+    changed = zip(changes["from"], changes["to"], strict=True)
+    assert set(changed) == {(edge["from"], edge["to"]) for edge in edges}
     assert json.loads((results / "forks.json").read_text())["n_runs"] == 6
     for seed in range(6):
         run = results / "runs" / f"seed-{seed}"
         metrics = pd.read_parquet(run / "metrics.parquet")
         assert list(metrics.columns) == ["step", *METRIC_COLUMNS]
+        layers = pd.read_parquet(run / "layers.parquet")
+        of_checkpoints = layers.groupby("step")[["l1", "lambda_max"]].mean().reset_index(drop=True)
+        pd.testing.assert_frame_equal(of_checkpoints, metrics[["l1", "lambda_max"]], rtol=1e-12)
         log = pd.read_parquet(run / "training_log.parquet")
         manifest = json.loads((run / "checkpoints.json").read_text())
         steps = [checkpoint["step"] for checkpoint in manifest["checkpoints"]]

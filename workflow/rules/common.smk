@@ -6,6 +6,8 @@ import re
 import sys
 from pathlib import Path
 
+from training_maps.cli import main as run_stage
+from training_maps.config.few_runs import told_of_runs
 from training_maps.config.gpu_settings import told as told_of_gpus
 from training_maps.config.jobs import (
     FIGURES,
@@ -65,9 +67,12 @@ if workflow.is_main_process:
         print(from_the_future, file=sys.stderr)
 
     for experiment, jobs in JOBS.items():
-        chosen = told_of_gpus(experiment, jobs.settings, visible_gpus)
-        if chosen:
-            print(chosen, file=sys.stderr)
+        for told_now in (
+            told_of_runs(experiment, jobs.settings),
+            told_of_gpus(experiment, jobs.settings, visible_gpus),
+        ):
+            if told_now:
+                print(told_now, file=sys.stderr)
 
 # Through the environment, because where the data are changes no result.
 use_data_folder(CONFIG.data_dir)
@@ -94,6 +99,22 @@ wildcard_constraints:
 def experiments_from(*sources):
     """The experiments whose runs come from one of the sources."""
     return [name for name, jobs in JOBS.items() if jobs.setting("source") in sources]
+
+
+def tables_of_metrics(rule_name):
+    """Two rules by their names: one whose outputs have the table of layers too, and one without."""
+    table = "<results>/{experiment}/runs/seed-{seed}/layers.parquet"
+    return {rule_name: {"layers": table}, f"{rule_name}_without_layers": {}}
+
+
+def with_layers(experiments, kept):
+    """Those of the experiments that keep the metrics of each matrix, or do not."""
+    return [name for name in experiments if JOBS[name].has_layers() == kept]
+
+
+def layers_option(wildcards, output):
+    """The option that names the table of layers, where there is one."""
+    return ["--layers", output.layers] if "layers" in output.keys() else []
 
 
 def ask(question, *about):
@@ -216,7 +237,7 @@ def show_summaries():
     """After a run, also one that had nothing to do, print what was found and where the reports are."""
     files = [f"{CONFIG.results}/{name}/summary.json" for name in EXPERIMENTS]
     if all(Path(file).is_file() for file in files):
-        shell("training-maps summary --show {files:q}")
+        run_stage(["summary", "--show", *files])
 
 
 quieten(when_nothing=show_summaries)

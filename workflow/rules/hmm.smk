@@ -6,6 +6,7 @@ rule observations:
     input:
         ask(Jobs.metrics),
         ask(Jobs.logs_to_join),
+        ask(Jobs.layers_to_join),
     output:
         "<results>/{experiment}/observations.parquet",
     log:

@@ -25,29 +25,36 @@ rule collect:
         " --output {output:q} --log {log:q}"
 
 
-rule metrics:
-    input:
-        manifest="<results>/{experiment}/runs/seed-{seed}/checkpoints.json",
-        checkpoints=ask_of_run(checkpoints_to_use),
-    output:
-        "<results>/{experiment}/runs/seed-{seed}/metrics.parquet",
-    log:
-        "<results>/{experiment}/logs/metrics/seed-{seed}.log",
-    benchmark:
-        "<results>/{experiment}/benchmarks/metrics/seed-{seed}.jsonl"
-    wildcard_constraints:
-        experiment=any_of(with_checkpoints),
-    # Before further training, so that checkpoints that are not kept do not pile up.
-    priority: 1
-    threads: 1
-    resources:
-        mem_mb=memory_for_metrics,
-    params:
-        own_metrics=ask(Jobs.own_metrics),
-        reading=ask(Jobs.reading_options),
-        settings=told("metrics"),
-        code=stage_digest("metrics", rust=RUST),
-    shell:
-        "training-maps metrics --checkpoints {input.manifest:q}"
-        " {params.settings:q} {params.reading:q}"
-        " --threads {threads} --output {output:q} --log {log:q}"
+# A rule's outputs are the same whatever its wildcards, so those who keep no layers have another rule.
+for name, layers in tables_of_metrics("metrics").items():
+
+    rule:
+        name:
+            name
+        input:
+            manifest="<results>/{experiment}/runs/seed-{seed}/checkpoints.json",
+            checkpoints=ask_of_run(checkpoints_to_use),
+        output:
+            **layers,
+            metrics="<results>/{experiment}/runs/seed-{seed}/metrics.parquet",
+        log:
+            "<results>/{experiment}/logs/metrics/seed-{seed}.log",
+        benchmark:
+            "<results>/{experiment}/benchmarks/metrics/seed-{seed}.jsonl"
+        wildcard_constraints:
+            experiment=any_of(with_layers(with_checkpoints, bool(layers))),
+        # Before further training, so that checkpoints that are not kept do not pile up.
+        priority: 1
+        threads: 1
+        resources:
+            mem_mb=memory_for_metrics,
+        params:
+            own_metrics=ask(Jobs.own_metrics),
+            reading=ask(Jobs.reading_options),
+            settings=told("metrics"),
+            layers=layers_option,
+            code=stage_digest("metrics", rust=RUST),
+        shell:
+            "training-maps metrics --checkpoints {input.manifest:q}"
+            " {params.settings:q} {params.reading:q} --threads {threads}"
+            " --output {output.metrics:q} {params.layers:q} --log {log:q}"

@@ -35,6 +35,7 @@ for number, (files, experiments) in enumerate(alike_in_figures(JOBS).items()):
             "<results>/{experiment}/summary.json",
             ask(Jobs.training_logs),
             ask(Jobs.metrics),
+            ask(Jobs.layers),
         output:
             in_report(files),
         log:
@@ -50,10 +51,11 @@ for number, (files, experiments) in enumerate(alike_in_figures(JOBS).items()):
             time=ask(Jobs.setting, "training", "unit"),
             settings=told("figures"),
             no_halves=ask(Jobs.no_halves),
+            no_layers=ask(Jobs.no_layers),
             code=stage_digest("figures"),
         shell:
             "training-maps figures --results {params.results:q} --time {params.time}"
-            " {params.settings:q} {params.no_halves:q}"
+            " {params.settings:q} {params.no_halves:q} {params.no_layers:q}"
             " --output {params.figures:q} --log {log:q}"
 
 
@@ -62,6 +64,7 @@ rule report:
         ask(Jobs.analysis),
         "<results>/{experiment}/summary.json",
         ask(Jobs.training_logs),
+        ask(Jobs.layers),
         beside=analysis_beside,
     output:
         "<results>/{experiment}/report.html",

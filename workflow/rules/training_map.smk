@@ -104,6 +104,27 @@ rule outliers:
         "training-maps outliers --state-paths {input.paths:q} --output {output:q} --log {log:q}"
 
 
+rule layer_changes:
+    input:
+        paths="<results>/{experiment}/state_paths.csv",
+        layers=ask(Jobs.layers),
+    output:
+        "<results>/{experiment}/layer_changes.parquet",
+    log:
+        "<results>/{experiment}/logs/layer_changes.log",
+    benchmark:
+        "<results>/{experiment}/benchmarks/layer_changes.jsonl"
+    wildcard_constraints:
+        experiment=any_of(with_layers(EXPERIMENTS, True)),
+    threads: 1
+    params:
+        runs=ask(Jobs.runs_folder),
+        code=stage_digest("layer_changes"),
+    shell:
+        "training-maps layer_changes --state-paths {input.paths:q} --runs {params.runs:q}"
+        " --output {output:q} --log {log:q}"
+
+
 rule forks:
     input:
         paths="<results>/{experiment}/state_paths.csv",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from training_maps.analysis.dissimilarity import dissimilarity
+from training_maps.analysis.dissimilarity import exact_means
 from training_maps.training_map.paths import check_state_paths
 from training_maps.utils.errors import InputError
 from training_maps.utils.wording import plural
@@ -89,7 +89,7 @@ def equally_spread(
     Args:
         paths_a: state paths of the first group: `seed`, `step`, `state`.
         paths_b: of the second.
-        ground_distance: "index" or "discrete"; see `dissimilarity`.
+        ground_distance: "index" or "discrete"; see `analysis.dissimilarity`.
         n_permutations: how many; all that there are, if they are no more.
         random_state: their seed.
 
@@ -129,15 +129,11 @@ def equally_spread(
 def _pseudo_values(state_paths: pd.DataFrame, ground_distance: str) -> np.ndarray:
     """Jackknife pseudo-values of a group's mean dissimilarity, (n_runs,)."""
     state_paths = check_state_paths(state_paths)
-    table = dissimilarity(state_paths)
-    seeds = np.unique(state_paths["seed"])
-    n = len(seeds)
+    n = state_paths["seed"].nunique()
     if n < FEWEST_RUNS:
         raise InputError(f"a group has {plural(n, 'run')}; expected at least {FEWEST_RUNS}")
-    sums = np.zeros(n)
-    for end in ("seed_a", "seed_b"):
-        np.add.at(sums, np.searchsorted(seeds, table[end]), table[ground_distance].to_numpy())
-    total = float(table[ground_distance].sum())
+    sums = exact_means(state_paths)[ground_distance].to_numpy() * (n - 1)
+    total = float(sums.sum()) / 2
     whole = total / (n * (n - 1) / 2)
     without = (total - sums) / ((n - 1) * (n - 2) / 2)
     return n * whole - (n - 1) * without

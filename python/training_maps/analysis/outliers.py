@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from training_maps.result_tables import OUTLIER_COLUMNS, typed
+from training_maps.stats.optimal_transport import mean_apart
 from training_maps.training_map.paths import check_state_paths, state_shares
 
 # Fewer runs have no rest that one of them could differ from.
@@ -27,6 +28,7 @@ LEAST_DIFFERENCE = 0.1
 # Of the fewest runs one is an outlier if it is this many times as far from each of the others as
 # these are from each other: four runs have no usual excess, for two of the four would be "usual".
 TIMES_AS_FAR = 6
+_RUNS_AT_ONCE = 1000
 
 
 def outlier_runs(state_paths: pd.DataFrame) -> pd.DataFrame:
@@ -59,14 +61,11 @@ def outlier_runs(state_paths: pd.DataFrame) -> pd.DataFrame:
     """
     state_paths = check_state_paths(state_paths)
     shares = state_shares(state_paths)
-    apart = _total_variation(shares.to_numpy())
-    n_runs = len(shares)
-    others = n_runs - 1
     table = pd.DataFrame(
         {
             "seed": shares.index.to_numpy(),
-            "mean_dissimilarity": apart.sum(axis=1) / others if others else np.full(1, np.nan),
-            "is_outlier": _far_from_company(_total_variation(order_shares(state_paths))),
+            "mean_dissimilarity": mean_apart(shares.to_numpy()) / 2,
+            "is_outlier": _far_from_company(order_shares(state_paths)),
         }
     )
     return typed(table, OUTLIER_COLUMNS)
@@ -96,26 +95,32 @@ def order_shares(state_paths: pd.DataFrame) -> np.ndarray:
     return np.array(rows)
 
 
-def _total_variation(shares: np.ndarray) -> np.ndarray:
-    """Between all rows of (n, k), as (n, n)."""
-    from scipy.spatial.distance import cdist
-
-    return cdist(shares, shares, "cityblock") / 2
-
-
-def _far_from_company(distances: np.ndarray) -> np.ndarray:
-    """Which of n runs are outliers, (n,), by the distances between them, (n, n)."""
-    n_runs = len(distances)
+def _far_from_company(shares: np.ndarray) -> np.ndarray:
+    """Which of n runs are outliers, (n,), by their order shares (n, k)."""
+    n_runs = len(shares)
     if n_runs < FEWEST_RUNS:
         return np.zeros(n_runs, dtype=bool)
     if n_runs == FEWEST_RUNS:
-        return _unlike_three_others(distances)
+        return _unlike_three_others(_total_variation(shares, shares))
     company = max(1, int(LARGEST_GROUP * n_runs))
-    # Sorted, each row begins with the run's distance from itself.
-    isolation = np.sort(distances, axis=1)[:, company]
+    # Distances of so many runs at a time, so that memory does not grow with the square of the runs.
+    isolation = np.concatenate(
+        [
+            # Sorted, each row begins with the run's distance from itself.
+            np.partition(_total_variation(some, shares), company, axis=1)[:, company]
+            for some in np.array_split(shares, -(-n_runs // _RUNS_AT_ONCE))
+        ]
+    )
     middle = np.median(isolation)
     usual = np.median((isolation - middle)[isolation >= middle])
     return isolation - middle > max(EXCESSES * usual, LEAST_DIFFERENCE)
+
+
+def _total_variation(some: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Between all rows of (m, k) and of (n, k), as (m, n)."""
+    from scipy.spatial.distance import cdist
+
+    return cdist(some, others, "cityblock") / 2
 
 
 def _unlike_three_others(distances: np.ndarray) -> np.ndarray:

@@ -30,6 +30,8 @@ def run(arguments: argparse.Namespace) -> None:
     from training_maps.analysis.dissimilarity import (
         dissimilarity,
         mean_per_run,
+        sample_of_pairs,
+        sample_sentence,
         trajectory_dissimilarity,
     )
     from training_maps.training_map.map import TrainingMap
@@ -37,8 +39,11 @@ def run(arguments: argparse.Namespace) -> None:
     training_map = TrainingMap.from_json(arguments.training_map, arguments.state_paths)
     table = dissimilarity(training_map.paths, training_map.means)
     write_table(table, arguments.output)
-    write_table(mean_per_run(table), arguments.per_run)
-    means = trajectory_dissimilarity(table)
+    per_run = mean_per_run(table, training_map.paths)
+    write_table(per_run, arguments.per_run)
+    if said := sample_sentence(sample_of_pairs(table)):
+        logger.info("%s", said)
+    means = trajectory_dissimilarity(table, per_run)
     logger.info(
         "trajectory dissimilarity: %s",
         ", ".join(

@@ -11,8 +11,8 @@ import argparse
 import logging
 from pathlib import Path
 
-from training_maps.config.arguments import add_options, read_options
-from training_maps.results import ExperimentResults, halves_argument, time_argument
+from training_maps.config.arguments import add_no_halves, add_options, add_time, read_options
+from training_maps.results import ExperimentResults
 
 logger = logging.getLogger("training_maps")
 
@@ -26,8 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, required=True, metavar="FOLDER", help="where the figures go"
     )
     add_options(parser, "figures")
-    halves_argument(parser)
-    time_argument(parser)
+    add_no_halves(parser)
+    parser.add_argument(
+        "--no-layers", action="store_true",
+        help="pass over tables of layers from before (metrics.layers is false)",
+    )  # fmt: skip
+    add_time(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -40,6 +44,8 @@ def run(arguments: argparse.Namespace) -> None:
     results = ExperimentResults.read(arguments.results)
     if arguments.no_halves:
         results = results.without_halves()
+    if arguments.no_layers:
+        results = results.without_layers()
     for width in settings["widths"]:
         for name, draw in FIGURES.items():
             figure = draw(results, arguments.time, width)

@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the forks and the times of all paths."""
+    from training_maps.analysis.fast_and_slow import fast_and_slow
     from training_maps.analysis.forks import explain_forks
     from training_maps.runs.training_logs import find_training_logs
     from training_maps.training_map.paths import path_times, read_state_paths
@@ -67,7 +68,11 @@ def run(arguments: argparse.Namespace) -> None:
     )
     with_epochs = {seed: log for seed, log in logs.items() if _has_epochs(log)}
     write_table(path_times(paths, with_epochs), arguments.run_paths)
-    write_json({**forks.to_dict(), "made_by": made_by(**settings)}, arguments.output)
+    compared = None
+    if convergence is not None:
+        compared = fast_and_slow(paths, convergence, significance=settings["significance"])
+    found = {**forks.to_dict(), "fast_and_slow": compared and compared.to_dict()}
+    write_json({**found, "made_by": made_by(**settings)}, arguments.output)
     if not forks.forks:
         logger.info("no fork: as far as they go, all runs enter the same states in the same order")
     for fork in forks.forks:

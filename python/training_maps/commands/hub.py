@@ -11,7 +11,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from training_maps.config.arguments import add_options, read_options
+from training_maps.config.arguments import add_layers_output, add_options, read_options
 from training_maps.hub.plan import PRESETS, hub_run
 from training_maps.metrics.parameters import Overrides
 from training_maps.metrics.parameters import add_arguments as add_parameter_arguments
@@ -58,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, required=True, metavar="PARQUET",
         help="output: a row a checkpoint",
     )  # fmt: skip
+    add_layers_output(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -81,8 +82,9 @@ def run(arguments: argparse.Namespace) -> None:
     )
     with only_writer(arguments.output.parent, [arguments.seed]):
         table = measure_hub_run(
-            of_hub, arguments.output, arguments.scratch, metric_settings, threads=arguments.threads
-        )
+            of_hub, arguments.output, arguments.scratch, metric_settings,
+            layers=arguments.layers, threads=arguments.threads,
+        )  # fmt: skip
     made = made_by(
         seed=arguments.seed,
         repository=of_hub.repository,

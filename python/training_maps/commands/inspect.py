@@ -14,8 +14,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from training_maps.config.arguments import add_base
 from training_maps.metrics.parameters import Overrides
 from training_maps.metrics.parameters import add_arguments as add_pattern_arguments
+from training_maps.utils.errors import InputError
+from training_maps.utils.wording import plural
 
 if TYPE_CHECKING:
     from training_maps.metrics.parameters import Decision, ParameterSelection
@@ -28,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         metavar="CHECKPOINT",
-        help="a .safetensors file, torch's .pt or .bin, an index of shards, or a folder with these",
+        help="a .safetensors file, torch's .pt or .bin, an index of shards, or a folder with "
+        "these; or a pattern with {seed} and {step}, of which the first is shown",
     )
     parser.add_argument(
         "--state-dict-key",
@@ -36,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where torch files have the network's state dict, such as weights or ema.model "
         "(default: whichever of the usual keys is there)",
     )
+    add_base(parser)
     add_pattern_arguments(parser)
 
 
@@ -46,14 +51,34 @@ def run(arguments: argparse.Namespace) -> None:
     from training_maps.runs.formats import CheckpointReader
 
     overrides = Overrides.from_arguments(arguments)
-    for path in arguments.checkpoint:
-        opened = CheckpointReader(arguments.state_dict_key).open(path)
+    for given in arguments.checkpoint:
+        path = _first(given) if "{seed}" in str(given) else given
+        opened = CheckpointReader(arguments.state_dict_key, arguments.base).open(path)
         tensors = opened.description
         modules = modules_beside(path)
         print(f"{path}\n\n{selection_text(decide(tensors, path, overrides, modules))}\n")
-        for how, number in Counter(weight.how for weight in opened.derived).items():
+        for how, number in Counter(weight.how for weight in opened.made).items():
             print(f"made of parts: {_counted(number, 'tensor')}, {how}\n")
         select_parameters(tensors, path, overrides, modules)
+
+
+def _first(pattern: Path) -> Path:
+    """The first checkpoint of the first run that a pattern finds; says how many runs there are.
+
+    Raises:
+        InputError: if it finds none.
+    """
+    from training_maps.config.few_runs import what_runs_show
+    from training_maps.runs.discovery import Pattern, find_runs
+
+    found = Pattern.read(str(pattern))
+    runs = find_runs(found)
+    if not runs:
+        raise InputError(f"there are no checkpoints; {found.explain_missing()}")
+    numbers = sorted({len(checkpoints) for checkpoints in runs.values()})
+    each = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+    print(f"{plural(len(runs), 'run')} of {each} checkpoints. {what_runs_show(len(runs))}\n")
+    return next(iter(runs[min(runs)].values()))
 
 
 def selection_text(selection: ParameterSelection) -> str:

@@ -12,7 +12,12 @@ import logging
 import time
 from pathlib import Path
 
-from training_maps.config.arguments import add_options, read_options
+from training_maps.config.arguments import (
+    add_base,
+    add_layers_output,
+    add_options,
+    read_options,
+)
 from training_maps.metrics.parameters import Overrides
 from training_maps.metrics.parameters import add_arguments as add_parameter_arguments
 from training_maps.utils.files import made_by, write_table
@@ -36,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where torch files have the network's state dict, such as weights or ema.model "
         "(default: whichever of the usual keys is there)",
     )
+    add_base(parser)
     parser.add_argument(
         "--threads", type=int, metavar="N", help="number of threads (default: all cores allowed)"
     )
@@ -49,28 +55,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, required=True, metavar="PARQUET",
         help="output: a row a checkpoint",
     )  # fmt: skip
+    add_layers_output(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the run's table of metrics."""
-    from training_maps.metrics.compute import run_metrics_columns
+    from training_maps.metrics.compute import measured_tables
     from training_maps.runs.checkpoints import find_run
     from training_maps.utils.interrupts import ends_soon_after_interrupt
 
     start = time.perf_counter()
+    measured = find_run(arguments.checkpoints)
     with ends_soon_after_interrupt():
-        table, attrs = run_metrics_columns(
-            arguments.checkpoints,
+        found = measured_tables(
+            measured,
+            layers=arguments.layers is not None,
             threads=arguments.threads,
             verify=not arguments.no_verify,
             state_dict_key=arguments.state_dict_key,
+            base=arguments.base,
             overrides=Overrides.from_arguments(arguments),
             **read_options(arguments, "metrics"),
         )
     seconds = time.perf_counter() - start
-    seed = find_run(arguments.checkpoints).seed
-    cut, left_out = attrs.get("non_finite"), attrs.get("unreadable", [])
+    seed, table = measured.seed, found.metrics
+    cut, left_out = found.attrs.get("non_finite"), found.attrs.get("unreadable", [])
     made = made_by(seed=seed, non_finite=cut, unreadable=left_out)
+    if found.layers is not None:
+        write_table(found.layers, arguments.layers, made_by(seed=seed))
     write_table(table, arguments.output, made)
     name = arguments.checkpoints if seed is None else f"seed {seed}"
     logger.info(

@@ -16,6 +16,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from training_maps.config.arguments import add_base
 from training_maps.metrics.parameters import Overrides
 from training_maps.metrics.parameters import add_arguments as add_pattern_arguments
 from training_maps.utils.errors import InputError
@@ -61,6 +62,7 @@ def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
         "--state-dict-key", metavar="KEY",
         help="where torch files have the network's state dict (default: the usual keys)",
     )  # fmt: skip
+    add_base(parser)
     add_pattern_arguments(parser)
 
 
@@ -83,6 +85,7 @@ def reading_of(
         arguments.state_dict_key,
         Overrides.from_arguments(arguments),
         "skip" if skip_unreadable else "stop",
+        arguments.base,
     )
 
 

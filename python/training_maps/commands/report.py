@@ -11,7 +11,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from training_maps.results import ExperimentResults, time_argument
+from training_maps.config.arguments import add_time
+from training_maps.results import ExperimentResults
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import replace_when_whole
 
@@ -24,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--results", type=Path, required=True, metavar="FOLDER", help="an experiment's results"
     )
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the page")
-    time_argument(parser)
+    add_time(parser)
     parser.add_argument(
         "--experiment",
         metavar="NAME",

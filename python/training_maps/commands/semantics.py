@@ -1,7 +1,8 @@
 """Relate the time that runs spend in states to when they converge; find what delays them.
 
 A run converges at its first checkpoint whose evaluation accuracy is greater than the threshold.
-Other columns of the log, and other outcomes than convergence time, can be asked for; without
+Other columns of the log, and other outcomes than convergence time, can be asked for: a return or a
+perplexity has a last and a best value, and converges only where a threshold is given. Without
 training logs, the outcome can be a column of a table of your own.
 """
 
@@ -16,8 +17,15 @@ from typing import TYPE_CHECKING
 
 from training_maps.config.arguments import add_inputs, add_options, read_options
 from training_maps.result_tables import OUTCOME_COLUMNS
-from training_maps.runs.training_logs import check_log
-from training_maps.settings.sections import SemanticsSettings
+from training_maps.runs.training_logs import (
+    ACCURACY,
+    Direction,
+    check_log,
+    usual_column,
+    usual_direction,
+    usual_threshold,
+)
+from training_maps.settings.sections import TIMES, SemanticsSettings
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, read_table, write_json, write_table
 
@@ -25,7 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from training_maps.analysis.semantics.foretelling import Foretelling
-    from training_maps.analysis.semantics.outcomes import Direction, Outcome
+    from training_maps.analysis.semantics.outcomes import Outcome
     from training_maps.analysis.semantics.regression import Regression
 
 logger = logging.getLogger("training_maps")
@@ -54,7 +62,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write convergence times, outcomes, coefficients and the regression's summary."""
-    from training_maps.analysis.semantics.outcomes import convergence_times, usual_direction
     from training_maps.analysis.semantics.regression import Regression, regress
     from training_maps.analysis.semantics.sentences import unequal_length_notes
     from training_maps.training_map.paths import read_state_paths, state_shares
@@ -64,12 +71,10 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError("--outcome table and --table FILE COLUMN must be given together")
     paths = read_state_paths(arguments.state_paths)
     shares = state_shares(paths)
-    direction = told.direction or usual_direction(told.column)
-    logs = {}
-    if arguments.runs is not None:
-        logs = read_logs(arguments.runs, shares.index, told.column, told.outcome)
-    convergence = convergence_times(logs, told.threshold, told.column, direction)
-    outcome = _outcome(told, shares.index, logs, convergence, direction)
+    logs = {} if arguments.runs is None else read_logs(arguments.runs, shares.index, told)
+    told, logs, unnamed = resolve(told, logs)
+    convergence = _convergence(told, logs)
+    outcome = _outcome(told, shares.index, logs, convergence)
     if outcome is None:
         regression = Regression(
             n_runs=0,
@@ -77,7 +82,7 @@ def run(arguments: argparse.Namespace) -> None:
             significance=told.significance,
             censored=told.censored,
             detour_rule=told.detour_rule,
-            reason="There is no training log, so it is not known when runs converge.",
+            reason=unnamed or "There is no training log, so it is not known when runs converge.",
         )
     else:
         regression = regress(
@@ -101,12 +106,56 @@ def run(arguments: argparse.Namespace) -> None:
     _tell(regression)
 
 
+def resolve(
+    told: SemanticsSettings, logs: dict[int, pd.DataFrame]
+) -> tuple[SemanticsSettings, dict[int, pd.DataFrame], str | None]:
+    """What is null in the settings, by what the logs have.
+
+    Returns:
+        The settings; the logs that the outcome is of, none where they do not have its column; and
+        where nobody says which column that is, a sentence that asks.
+
+    Raises:
+        InputError: if a time is asked for of a column without a threshold.
+    """
+    there = [set(log.columns) for log in logs.values()]
+    first = next(iter(logs.values()), ())
+    common = [str(name) for name in first if all(name in names for names in there)]
+    column = told.column or usual_column(common)
+    if column is None and logs:
+        names = ", ".join(name for name in common if name not in ("step", "epoch"))
+        unnamed = f"Nobody says what the outcome is: semantics.column, one of {names}."
+        return replace(told, outcome=told.outcome or "final"), {}, unnamed
+    column = column or ACCURACY
+    threshold = usual_threshold(column) if told.threshold is None else told.threshold
+    outcome = told.outcome or ("final" if threshold is None else "convergence_time")
+    if outcome in TIMES and threshold is None:
+        raise InputError(
+            f"--outcome {outcome} of {column} takes a --threshold (semantics.threshold); without "
+            "one, its final or best value can be the outcome"
+        )
+    kept = logs if column in common else {}  # with a table of one's own
+    return replace(told, column=column, threshold=threshold, outcome=outcome), kept, None
+
+
+def _convergence(told: SemanticsSettings, logs: dict[int, pd.DataFrame]) -> pd.DataFrame:
+    """When each run converges; no rows where nothing tells that."""
+    from training_maps.analysis.semantics.outcomes import convergence_times
+
+    if told.column is None or told.threshold is None:
+        return convergence_times({}, 0.0)
+    return convergence_times(logs, told.threshold, told.column, _direction(told))
+
+
+def _direction(told: SemanticsSettings) -> Direction:
+    return told.direction or usual_direction(told.column or ACCURACY)
+
+
 def _outcome(
     told: SemanticsSettings,
     seeds: pd.Index,
     logs: dict[int, pd.DataFrame],
     convergence: pd.DataFrame,
-    direction: Direction,
 ) -> Outcome | None:
     """The outcome that was asked for; None if it takes training logs and there are none."""
     from training_maps.analysis.semantics.outcomes import table_outcome, time_outcome, value_outcome
@@ -114,12 +163,13 @@ def _outcome(
     if told.table is not None:
         path, column = told.table["path"], told.table["column"]
         return table_outcome(path, column, [int(seed) for seed in seeds], told.direction)
-    if not logs:
+    if not logs or told.column is None:
         return None
     if told.outcome in ("final", "best"):
-        return value_outcome(logs, told.column, direction, told.outcome)
+        return value_outcome(logs, told.column, _direction(told), told.outcome)
+    assert told.threshold is not None
     kind = told.outcome  # a time, as the others are dealt with
-    return time_outcome(convergence, told.column, told.threshold, direction, kind)  # type: ignore[arg-type]
+    return time_outcome(convergence, told.column, told.threshold, _direction(told), kind)  # type: ignore[arg-type]
 
 
 def _of_paths(
@@ -149,24 +199,20 @@ def _of_paths(
     return delays(paths, outcome, convergence.set_index("seed")["step"]), foretold
 
 
-def read_logs(
-    runs: Path, seeds: Iterable[int], column: str, outcome: str
-) -> dict[int, pd.DataFrame]:
+def read_logs(runs: Path, seeds: Iterable[int], told: SemanticsSettings) -> dict[int, pd.DataFrame]:
     """Training log of each seed, from `seed-{seed}/training_log.parquet` in the folder `runs`.
 
-    With `outcome` "table", logs that lack `column` count as no logs.
+    With `outcome` "table" they need not have the column that tells convergence.
 
     Raises:
         InputError: if a log is missing, empty or lacks a column; the message names seed and file.
     """
+    column = () if told.column is None or told.outcome == "table" else (told.column,)
     logs = {}
     for seed in seeds:
         path = runs / f"seed-{seed}" / "training_log.parquet"
         try:
-            log = read_table(path, ("step", "epoch"))
-            if column not in log and outcome == "table":
-                return {}
-            log = read_table(path, ("step", "epoch", column))
+            log = read_table(path, ("step", "epoch", *column))
         except InputError as error:
             raise InputError(f"training log of seed {seed}: {error}") from error
         check_log(log, f"training log of seed {seed}: {path}")
@@ -192,13 +238,11 @@ def _write_regression(
     regression: Regression,
     foretold: Foretelling,
 ) -> None:
-    from training_maps.analysis.semantics.outcomes import usual_direction
-
     about = {
         "outcome": None if outcome is None else outcome.to_dict(),
         "threshold": told.threshold,
         "column": told.column,
-        "direction": told.direction or usual_direction(told.column),
+        "direction": _direction(told),
         "foretelling": foretold.to_dict(),
         "made_by": made_by(**asdict(told)),
     }
@@ -213,11 +257,12 @@ def _tell(regression: Regression) -> None:
     else:
         detours = ", ".join(map(str, regression.detour_states)) or "none"
         logger.info(
-            "%s: R² %.3f, p %.2g; the paper's detours: %s",
+            "%s: R² %.3f, p %.2g%s",
             regression.method,
             regression.r_squared,
             regression.p_value,
-            detours,
+            # A state that makes runs late is a detour; other outcomes have none.
+            "" if regression.n_converged is None else f"; the paper's detours: {detours}",
         )
         for sentence in regression.coefficients[["state", "explanation"]].itertuples(index=False):
             logger.info("state %d: %s", *sentence)

@@ -10,7 +10,8 @@ import argparse
 import logging
 from pathlib import Path
 
-from training_maps.results import ExperimentResults, halves_argument
+from training_maps.config.arguments import add_no_halves
+from training_maps.results import ExperimentResults
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import write_json
 
@@ -22,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--results", type=Path, metavar="FOLDER", help="an experiment's results")
     parser.add_argument("--experiment", metavar="NAME", help="its name; default: as the map says")
     parser.add_argument("--output", type=Path, metavar="FILE", help="the summary")
-    halves_argument(parser)
+    add_no_halves(parser)
     parser.add_argument(
         "--show", type=Path, nargs="+", metavar="FILE", help="print these summaries instead"
     )

@@ -55,6 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--columns", nargs="*", default=[], metavar="METRIC",
         help="with --metrics: the metrics to compute (see training-maps metrics)",
     )  # fmt: skip
+    parser.add_argument(
+        "--layers", action="store_true",
+        help="with --metrics: keep those of each weight matrix too, in layers.parquet",
+    )  # fmt: skip
     add_parameter_arguments(parser)
     parser.add_argument("--runs", type=Path, required=True, help="folder of all runs")
 
@@ -77,6 +81,7 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.non_finite,
         tuple(arguments.columns),
         Overrides.from_arguments(arguments),
+        arguments.layers,
     )
     with one_gpu(arguments.device):
         train(

@@ -42,6 +42,8 @@ INPUTS = {
 # section says.
 _OF_HALVES = ("restarts", "random_state")
 _AS_ALL_RUNS = tuple(key for key in defaults_of(FitSettings) if key not in _OF_HALVES)
+# Whether layers are kept is said by the file that they are written to.
+_OF_CHECKPOINTS = ("non_finite", "columns", "unreadable")
 _OF_BEGINNINGS = (
     "restarts",
     "covariance_floor",
@@ -52,8 +54,8 @@ _OF_BEGINNINGS = (
 )
 #: By stage: section of the config, the class that has the keys, and which of them (empty: all).
 STAGES: dict[str, tuple[tuple[str, type, tuple[str, ...]], ...]] = {
-    "metrics": (("metrics", MetricsSettings, ()),),
-    "hub": (("metrics", MetricsSettings, ()),),
+    "metrics": (("metrics", MetricsSettings, _OF_CHECKPOINTS),),
+    "hub": (("metrics", MetricsSettings, _OF_CHECKPOINTS),),
     "observations": (
         ("observations", ObservationsSettings, ()),
         ("metrics", MetricsSettings, ("non_finite",)),
@@ -104,6 +106,44 @@ def add_inputs(parser: argparse.ArgumentParser, *names: str) -> None:
     for name in names:
         metavar, meaning = INPUTS[name]
         parser.add_argument(f"--{name}", type=Path, required=True, metavar=metavar, help=meaning)
+
+
+def add_base(parser: argparse.ArgumentParser) -> None:
+    """Declare where the base of adapters is, which several commands read."""
+    parser.add_argument(
+        "--base",
+        metavar="PATH",
+        help="of adapters of LoRA, the checkpoint that they act beside, so that what counts is "
+        "both; auto for the one that adapter_config.json names (default: the adapter alone)",
+    )
+
+
+def add_layers_output(parser: argparse.ArgumentParser) -> None:
+    """Declare the option that names the table of layers."""
+    parser.add_argument(
+        "--layers", type=Path, metavar="PARQUET",
+        help="output, if wanted: the metrics of each weight matrix by itself, a row for each "
+        "checkpoint and matrix",
+    )  # fmt: skip
+
+
+def add_no_halves(parser: argparse.ArgumentParser) -> None:
+    """Add `--no-halves` to a command's parser."""
+    parser.add_argument(
+        "--no-halves",
+        action="store_true",
+        help="pass over what halves of the runs said before (reproducibility.halves is 0)",
+    )
+
+
+def add_time(parser: argparse.ArgumentParser) -> None:
+    """Add `--time epoch|step` to a command's parser."""
+    parser.add_argument(
+        "--time",
+        choices=("epoch", "step"),
+        default="epoch",
+        help="time axis (default: epoch; steps are used where a run has no log of epochs)",
+    )
 
 
 def add_options(parser: argparse.ArgumentParser, stage: str) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from training_maps.analysis.sensitivity.variants import observed_metrics
+from training_maps.analysis.sensitivity.variants import observed_metrics, variants_of
 from training_maps.config.schema import nearest
 from training_maps.hub.plan import hub_run
-from training_maps.runs.training_logs import LOG_NAMES
+from training_maps.runs.training_logs import LOG_NAMES, usual_threshold
+from training_maps.settings.sections import TIMES
 from training_maps.training.recipe import Recipe
 from training_maps.training.tasks import make_task
 from training_maps.utils.errors import InputError
@@ -132,7 +133,7 @@ def _log_columns(name: str, settings: Mapping[str, Any]) -> str | None:
         for column in settings["observations"]["log_columns"]
     }
     semantics = settings["semantics"]
-    if semantics["outcome"] != "table":
+    if semantics["outcome"] != "table" and semantics["column"] is not None:
         asked |= {f"semantics.column: {semantics['column']}": semantics["column"]}
     if settings["source"] == "training":
         for key, column in asked.items():
@@ -152,6 +153,35 @@ def _outcome(name: str, settings: Mapping[str, Any]) -> str | None:
             f"semantics.table is for semantics.outcome: table, and that is {semantics['outcome']}; "
             "change one of the two"
         )
+    column, threshold = semantics["column"], semantics["threshold"]
+    is_time = semantics["outcome"] in TIMES and column is not None
+    if is_time and threshold is None and usual_threshold(column) is None:
+        return (
+            f"semantics.outcome: {semantics['outcome']} of {column} takes semantics.threshold; "
+            "without one, its final or best value can be the outcome"
+        )
+    return None
+
+
+def _layers(name: str, settings: Mapping[str, Any]) -> str | None:
+    """Groups of layers that the model is to see, and that are not kept or a stage cannot see."""
+    if settings["source"] == "state_paths" or not settings["observations"]["layers"]:
+        return None
+    if settings["source"] == "metrics":
+        return (
+            "observations.layers are groups of layers of checkpoints, and the metrics come from "
+            "tables; leave it empty"
+        )
+    if not settings["metrics"]["layers"]:
+        return (
+            "observations.layers needs the metrics of each matrix, and metrics.layers is false; "
+            "change one of the two"
+        )
+    if variants_of(settings) or (settings.get("early_warning") or {}).get("fractions"):
+        return (
+            "observations.layers cannot be together with sensitivity or early_warning, which see "
+            "the whole network's metrics; leave one of them out"
+        )
     return None
 
 
@@ -163,4 +193,5 @@ _CHECKS: tuple[Callable[[str, Mapping[str, Any]], str | None], ...] = (
     _metrics,
     _log_columns,
     _outcome,
+    _layers,
 )

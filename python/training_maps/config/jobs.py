@@ -50,6 +50,7 @@ FIGURES = {
     "training_map": "Training map",
     "forks": "Forks",
     "model_selection": "Model selection",
+    "layers": "Layers over time",
     "loss_by_state": "Loss and accuracy by state",
     "metrics_by_state": "A metric and the loss by state",
     "phase_transitions": "Memorisation and generalisation",
@@ -151,9 +152,8 @@ class Jobs:
 
     def reading_options(self) -> list[str]:
         """What of a checkpoint's file is the network, and which of its tensors count, if said."""
-        key = self.settings.get("checkpoints", {}).get("state_dict_key")
-        overrides = Overrides.from_settings(self.settings["parameters"])
-        return (["--state-dict-key", key] if key else []) + overrides.to_arguments()
+        said = _given(self.settings.get("checkpoints"), "--", "state_dict_key", "base")
+        return said + Overrides.from_settings(self.settings["parameters"]).to_arguments()
 
     def table_options(self) -> list[str]:
         """Which existing tables there are, and which of their columns are which."""
@@ -207,8 +207,13 @@ class Jobs:
         return bool(self.settings["source"] != "state_paths")
 
     def can_place(self) -> bool:
-        """Whether new runs can be placed on the map: there is a model, and runs to compare with."""
-        return self.has_model() and len(self.settings["seeds"]) >= LEAST_RUNS
+        """Whether new runs can be placed on the map: there is a model, and runs to compare with.
+
+        Not where the model sees groups of layers, which a run that is placed has not.
+        """
+        if not self.has_model() or self.settings["observations"]["layers"]:
+            return False
+        return len(self.settings["seeds"]) >= LEAST_RUNS
 
     def path(self, name: str) -> str:
         """A result of the experiment."""
@@ -223,6 +228,15 @@ class Jobs:
         """Every run's table of metrics; none where state paths are given."""
         return self.of_runs("metrics.parquet") if self.has_model() else []
 
+    def has_layers(self) -> bool:
+        """Whether the metrics of each weight matrix are kept: tables from elsewhere have none."""
+        measured = self.settings["source"] in ("training", "checkpoints", "hub")
+        return bool(measured and self.settings["metrics"]["layers"])
+
+    def layers(self) -> list[str]:
+        """Every run's table of layers, where they are kept."""
+        return self.of_runs("layers.parquet") if self.has_layers() else []
+
     def training_logs(self) -> list[str]:
         """Every run's training log; none where existing runs have none."""
         return self.of_runs("training_log.parquet") if has_training_log(self.settings) else []
@@ -230,6 +244,10 @@ class Jobs:
     def logs_to_join(self) -> list[str]:
         """The training logs, if columns of theirs join the observations."""
         return self.training_logs() if self.settings["observations"]["log_columns"] else []
+
+    def layers_to_join(self) -> list[str]:
+        """The tables of layers, if the model sees groups of layers."""
+        return self.layers() if self.settings["observations"]["layers"] else []
 
     def outcome_table(self) -> list[str]:
         """The table of one's own that the outcome of the regression is in, if it is."""
@@ -278,30 +296,38 @@ class Jobs:
             names += ["placing.npz"]
         if self.halves():
             names += ["structure.json", "reproducibility.json"]
+        if self.has_layers():
+            names += ["layer_changes.parquet"]
         if self.variants():
             names += ["sensitivity.csv", "sensitivity.json"]
         if self.settings.get("early_warning", {}).get("fractions"):
             names += ["early_warning.csv", "early_warning.json"]
         return [self.path(name) for name in names]
 
+    def no_layers(self) -> list[str]:
+        """The option that passes over tables of layers from before, where none are kept."""
+        return [] if self.has_layers() else ["--no-layers"]
+
     def no_halves(self) -> list[str]:
         """The option that passes over files of halves from before, where none are asked for."""
         return [] if self.halves() else ["--no-halves"]
 
     def figures(self) -> list[str]:
-        """The files of figures that are asked for."""
+        """The files of figures that are asked for, and of their captions."""
         asked = self.settings["figures"]
-        return [
+        figures = [
             self.path(f"figures/{width}/{figure}.{suffix}")
             for width in asked["widths"]
             for figure in FIGURES
             for suffix in asked["formats"]
         ]
+        captions = [self.path(f"figures/captions.{suffix}") for suffix in ("txt", "tex")]
+        return [*figures, *captions]
 
     def everything(self) -> list[str]:
         """Every result: whichever of them is deleted is made again."""
         pages = [self.path(name) for name in ("summary.json", "report.html")]
-        return [*pages, *self.figures(), *self.analysis(), *self.metrics()]
+        return [*pages, *self.figures(), *self.analysis(), *self.metrics(), *self.layers()]
 
 
 def alike_in_figures(jobs: Mapping[str, Jobs]) -> dict[tuple[str, ...], list[str]]:
@@ -319,14 +345,15 @@ def alike_in_figures(jobs: Mapping[str, Jobs]) -> dict[tuple[str, ...], list[str
 def figures_to_show(files: Iterable[str]) -> set[str]:
     """Of each figure's files the one that suits Snakemake's own report best.
 
-    A page's figure goes before a column's, PNG before SVG, and SVG before PDF.
+    A page's figure goes before a column's, PNG before SVG, and SVG before PDF. Captions are none.
     """
+    formats = [".png", ".svg", ".pdf"]
 
     def order(path: str) -> tuple[bool, int]:
-        return "/page/" not in path, [".png", ".svg", ".pdf"].index(PurePath(path).suffix)
+        return "/page/" not in path, formats.index(PurePath(path).suffix)
 
     first: dict[str, str] = {}
-    for path in sorted(files, key=order):
+    for path in sorted((file for file in files if PurePath(file).suffix in formats), key=order):
         first.setdefault(PurePath(path).stem, path)
     return set(first.values())
 

@@ -251,7 +251,10 @@ def _check_overrides(overrides: Mapping[str, Any], experiments: Mapping[str, Any
 def _check_columns(settings: Mapping[str, Any], where: str) -> None:
     """Refuse metrics that do not exist, before hours are spent on what they are metrics of."""
     try:
-        metric_columns(settings["metrics"]["columns"])
+        source = settings["source"]
+        during = source == "training" and settings["training"]["metrics_during_training"]
+        measured = source in ("training", "checkpoints", "hub")
+        metric_columns(settings["metrics"]["columns"], training=during or not measured)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
 

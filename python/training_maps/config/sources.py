@@ -11,11 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from training_maps.config.schema import nearest
 from training_maps.runs.discovery import Pattern, find_runs
 from training_maps.utils.errors import InputError, shown
 from training_maps.utils.seeds import format_seeds, parse_seeds
+
+if TYPE_CHECKING:
+    from training_maps.runs.tables.runs import LoggedRun
 
 ALL_SEEDS = "all"
 
@@ -39,6 +43,8 @@ _MEASURING = ("columns", "unreadable")
 # The one key of `training` that runs from elsewhere take: the time that figures show.
 _TRAINING_KEYS_OF_ALL = ("unit",)
 _TAKE_ALL_SEEDS = ("checkpoints", "metrics", "state_paths")
+# Event files of a run of more bytes than this are not read by a dry run.
+_LARGE = 8_000_000
 # The section that says where a source's runs are, and an example of its path.
 _NEEDED = {
     "checkpoints": ("checkpoints", "runs/seed{seed}/step_{step}.safetensors"),
@@ -308,7 +314,7 @@ def _check_checkpoints(settings: Mapping[str, Any], where: str) -> None:
 def _check_columns(settings: Mapping[str, Any], where: str) -> None:
     """Refuse columns that the first run's table does not have.
 
-    Event files are large, and what is in them is seen when they are read.
+    What is in event files of more than `_LARGE` bytes is seen when they are read.
 
     Raises:
         InputError: naming the key, the table and the nearest column.
@@ -316,6 +322,7 @@ def _check_columns(settings: Mapping[str, Any], where: str) -> None:
     from training_maps.runs.tables.event_files import event_files
     from training_maps.runs.tables.runs import known_column, read_runs, table_files
 
+    of_log = _of_log(settings)
     for section in ("tables", "training_log"):
         asked = settings.get(section, {})
         # A log without a path of its own is in the tables of metrics, with their columns.
@@ -331,7 +338,10 @@ def _check_columns(settings: Mapping[str, Any], where: str) -> None:
         if asked.get("epoch"):
             columns[f"{section}.epoch"] = asked["epoch"]
         first = settings["seeds"][:1]
-        if not path or not columns or not first or event_files(table_files(path, first)[0]):
+        joined = of_log if section == "training_log" else {}
+        if not path or not (columns or joined) or not first:
+            continue
+        if sum(file.stat().st_size for file in event_files(table_files(path, first)[0])) > _LARGE:
             continue
         try:
             (run,) = read_runs(path, first, seed=table.get("seed"), step=table.get("step"))
@@ -342,3 +352,36 @@ def _check_columns(settings: Mapping[str, Any], where: str) -> None:
                 known_column(run.sheet, column, key)
             except InputError as error:
                 raise InputError(f"{where}: {error}") from error
+        known = _kept_of_log(run, asked.get("columns") or {}) if joined else ()
+        for key, column in joined.items():
+            if column not in known:
+                raise InputError(
+                    f"{where}: {key}: the training log has no column {column}"
+                    f"{nearest(column, known)}; it has {', '.join(known) or 'none'}"
+                )
+
+
+def _of_log(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The columns of the training log that settings ask for, by key."""
+    if not has_training_log(settings):
+        return {}
+    asked = {
+        f"observations.log_columns: {column}": column
+        for column in settings.get("observations", {}).get("log_columns", ())
+    }
+    semantics = settings["semantics"]
+    column = semantics.get("column")
+    if column is not None and semantics["outcome"] != "table":
+        asked[f"semantics.column: {column}"] = column
+    return asked
+
+
+def _kept_of_log(run: LoggedRun, mapped: Mapping[str, str]) -> list[str]:
+    """What the columns of a run's log are called once it is read: see `read_logs`."""
+    taken = {*mapped.values(), run.step_column}
+    own = [
+        name
+        for name, column in run.sheet.columns.items()
+        if name not in taken and column.has_numbers and column.n_texts == 0
+    ]
+    return sorted({*mapped, *own})

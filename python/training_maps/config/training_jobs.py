@@ -53,8 +53,10 @@ class TrainingJobs:
 
     def records(self, seeds: Sequence[int]) -> list[str]:
         """What a job writes of its networks and keeps: manifests of checkpoints, or metrics."""
-        during = self.settings["metrics_during_training"]
-        return self.jobs.of_runs("metrics.parquet" if during else "checkpoints.json", seeds)
+        if not self.settings["metrics_during_training"]:
+            return self.jobs.of_runs("checkpoints.json", seeds)
+        layers = self.jobs.of_runs("layers.parquet", seeds) if self.jobs.has_layers() else []
+        return [*self.jobs.of_runs("metrics.parquet", seeds), *layers]
 
     def passing_records(self, seeds: Sequence[int]) -> list[str]:
         """The folders of checkpoints that are removed once they are measured."""
@@ -76,6 +78,7 @@ class TrainingJobs:
         return [
             *["--metrics", "--non-finite", metrics["non_finite"]],
             *(["--columns", *metrics["columns"]] if metrics["columns"] else []),
+            *(["--layers"] if self.jobs.has_layers() else []),
             *Overrides.from_settings(self.jobs.settings["parameters"]).to_arguments(),
         ]
 

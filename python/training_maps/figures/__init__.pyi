@@ -2,6 +2,7 @@ from .catalogue import FIGURES as FIGURES
 from .convergence_times import draw_convergence_times as draw_convergence_times
 from .dissimilarity import draw_dissimilarity as draw_dissimilarity
 from .forks import draw_forks as draw_forks
+from .layers import draw_layers as draw_layers
 from .loss_by_state import draw_loss_by_state as draw_loss_by_state
 from .map.drawing import draw_training_map as draw_training_map
 from .metrics_by_state import draw_metrics_by_state as draw_metrics_by_state

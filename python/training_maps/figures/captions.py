@@ -6,9 +6,12 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from training_maps.figures.dissimilarity import MOST_HEAT_RUNS
 from training_maps.figures.forks import timed_forks
-from training_maps.figures.loss_by_state import featured_runs
+from training_maps.figures.layers import typical_run
+from training_maps.figures.loss_by_state import featured_runs, logged_curves, name_curves
 from training_maps.figures.metrics_by_state import telling_metric, why_telling
+from training_maps.figures.state_timelines import MOST_ROWS
 from training_maps.figures.symbols import metric_symbol
 from training_maps.results import ExperimentResults, Time
 from training_maps.utils.files import replace_when_whole
@@ -78,6 +81,14 @@ def _map(results: ExperimentResults, time: Time) -> str:
     parts.append(
         "On an arrow are its number of runs and its probability at each checkpoint, where they fit."
     )
+    compared = results.forks.get("fast_and_slow")
+    if compared:
+        parts.append(
+            f"“Fast” and “slow” count the runs that take a transition before they converge, of "
+            f"{compared['n_fast']} that converge before the median {time} and {compared['n_slow']} "
+            "that do so after it or never; bold where the two differ (Fisher's exact test, "
+            "adjusted)."
+        )
     if any(t["to"] < t["from"] for t in results.training_map["transitions"]):
         parts.append("Dashed arrows return to an earlier state.")
     if results.delay_states:
@@ -97,26 +108,36 @@ def _overview(results: ExperimentResults, time: Time) -> str:
     if not featured_runs(results):
         return _map(results, time)
     return (
-        f"{_map(results, time)} Below, loss and accuracy of runs: {_featured(results)}; solid "
-        f"lines are evaluation, dashed lines training. {_COLOURS}"
+        f"{_map(results, time)} Below, {listing(logged_curves(results))} of runs: "
+        f"{_featured(results)}{_lines(results, '; solid lines')}. {_COLOURS}"
     )
 
 
 def _loss(results: ExperimentResults, time: Time) -> str:
     crossing = f" ({results.crossing})" if results.crossing else ""
-    return (
-        f"Loss and accuracy over time of runs of {_who(results)}: {_featured(results)}. Solid "
-        "lines are evaluation, dashed lines training; dotted lines mark when a run "
-        f"converges{crossing}. {_COLOURS}"
+    marks = (
+        "" if results.convergence.empty else f" Dotted lines mark when a run converges{crossing}."
     )
+    return (
+        f"{name_curves(results)} over time of runs of {_who(results)}: {_featured(results)}"
+        f"{_lines(results, '. Solid lines')}.{marks} {_COLOURS}"
+    )
+
+
+def _lines(results: ExperimentResults, begin: str) -> str:
+    """Which lines are which, where losses or accuracies are drawn."""
+    drawn = {"loss", "accuracy"} & set(logged_curves(results))
+    return f"{begin} are evaluation, dashed lines training" if drawn else ""
 
 
 def _timelines(results: ExperimentResults, time: Time) -> str:
     converged = results.n_converged
     marks = f" A diamond marks where a run converges ({converged} of {results.n_runs} do)."
     outliers = numbered("seed", results.outlier_seeds) if results.outlier_seeds else ""
+    some = f" {MOST_ROWS:,} of the runs are drawn." if results.n_runs > MOST_ROWS else ""
     return (
-        f"States of {_who(results)} over time, a row a run, the fastest on top. {_COLOURS}"
+        f"States of {_who(results)} over time, a row a run"
+        f"{'' if converged is None else ', the fastest on top'}.{some} {_COLOURS}"
         f"{marks if converged is not None else ''}"
         f"{f' A triangle marks an outlier run ({outliers}).' if outliers else ''}"
     )
@@ -151,6 +172,16 @@ def _selection(results: ExperimentResults, time: Time) -> str:
         f"Choice of the number of states of {plural(results.n_runs, 'run')} of "
         f"{results.experiment}. A ring marks what was chosen; bars are two bootstrap standard "
         f"errors of the difference to it. {sentence}"
+    )
+
+
+def _layers(results: ExperimentResults, time: Time) -> str:
+    if results.layer_changes.empty:
+        return f"The metrics of each layer were not kept of {_who(results)}."
+    return (
+        f"The layers of a typical run of {results.experiment} (seed {typical_run(results)}) over "
+        "time: the metrics that change most at transitions, each in standard deviations from the "
+        f"layer's mean in the run. The band on top is the run's states. {_COLOURS}"
     )
 
 
@@ -197,11 +228,14 @@ def _regression(results: ExperimentResults, time: Time) -> str:
 
 
 def _dissimilarity(results: ExperimentResults, time: Time) -> str:
-    mean = float(results.dissimilarity["index"].mean()) if len(results.dissimilarity) else None
+    some = results.n_runs > MOST_HEAT_RUNS
+    table = results.dissimilarity_per_run if some else results.dissimilarity
+    mean = float(table["index"].mean()) if len(table) else None
+    drawn = f"{MOST_HEAT_RUNS:,} of the runs are drawn. " if some else ""
     return (
         f"Dissimilarity of {_who(results)}: the Wasserstein-1 distance between the shares of "
         "checkpoints that two runs have in each state, states |j − k| apart. Similar runs are "
-        f"neighbours. Mean over pairs: {decimal(mean)}."
+        f"neighbours. {drawn}Mean over pairs: {decimal(mean)}."
     )
 
 
@@ -210,6 +244,7 @@ _CAPTIONS: dict[str, Callable[[ExperimentResults, Time], str]] = {
     "training_map": _map,
     "forks": _forks,
     "model_selection": _selection,
+    "layers": _layers,
     "loss_by_state": _loss,
     "metrics_by_state": _metrics,
     "phase_transitions": _phases,

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from training_maps.figures.convergence_times import draw_convergence_times
-from training_maps.figures.dissimilarity import draw_dissimilarity
+from training_maps.figures.dissimilarity import MOST_HEAT_RUNS, draw_dissimilarity, drawn_pairs
 from training_maps.figures.forks import draw_forks
+from training_maps.figures.layers import draw_layers
 from training_maps.figures.loss_by_state import draw_loss_by_state
 from training_maps.figures.map.drawing import draw_training_map
 from training_maps.figures.metrics_by_state import draw_metrics_by_state
@@ -34,7 +35,7 @@ class DrawFigure(Protocol):
 def _map(results: ExperimentResults, time: Time, width: Width = "page") -> Figure:
     time = results.time_axis(time)
     return draw_training_map(
-        results.training_map,
+        results.drawn_map,
         delay_states=results.delay_states,
         faint=results.rarely_found,
         first_visits=results.first_visits(time),
@@ -48,7 +49,11 @@ def _selection(results: ExperimentResults, time: Time, width: Width = "page") ->
 
 
 def _dissimilarity(results: ExperimentResults, time: Time, width: Width = "page") -> Figure:
-    return draw_dissimilarity(results.dissimilarity, outliers=results.outlier_seeds, width=width)
+    pairs = drawn_pairs(results)
+    means = results.dissimilarity_per_run
+    some = results.n_runs > MOST_HEAT_RUNS
+    of_all = (results.n_runs, float(means["index"].mean())) if some and len(means) else None
+    return draw_dissimilarity(pairs, outliers=results.outlier_seeds, of_all=of_all, width=width)
 
 
 def _regression(results: ExperimentResults, time: Time, width: Width = "page") -> Figure:
@@ -70,6 +75,7 @@ FIGURES: dict[str, DrawFigure] = {
     "training_map": _map,
     "forks": _timed(draw_forks),
     "model_selection": _selection,
+    "layers": _timed(draw_layers),
     "loss_by_state": _timed(draw_loss_by_state),
     "metrics_by_state": _timed(draw_metrics_by_state),
     "phase_transitions": _timed(draw_phase_transitions),

@@ -19,6 +19,8 @@ from training_maps.figures.style import (
     new_figure,
     styled,
 )
+from training_maps.results import ExperimentResults
+from training_maps.stats.optimal_transport import line_cost
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +32,8 @@ GROUND_DISTANCES = {
 }
 _MOST_LABELS = 45
 _MOST_VECTOR_RUNS = 50
+#: Cells of more runs would be smaller than a screen or a printer shows.
+MOST_HEAT_RUNS = 500
 
 
 def distance_matrix(dissimilarity: pd.DataFrame, column: str) -> tuple[list[int], np.ndarray]:
@@ -40,6 +44,25 @@ def distance_matrix(dissimilarity: pd.DataFrame, column: str) -> tuple[list[int]
     for a, b, distance in dissimilarity[["seed_a", "seed_b", column]].itertuples(index=False):
         matrix[at[int(a)], at[int(b)]] = matrix[at[int(b)], at[int(a)]] = distance
     return seeds, matrix
+
+
+def drawn_pairs(results: ExperimentResults) -> pd.DataFrame:
+    """The pairs that are drawn, `seed_a, seed_b, index`: of many runs, those of some of them.
+
+    A table of very many runs lacks most pairs, so theirs are computed.
+    """
+    import pandas as pd
+
+    seeds = results.drawn_seeds(MOST_HEAT_RUNS)
+    if len(seeds) == results.n_runs:
+        return results.dissimilarity
+    paths = results.state_paths
+    counts = pd.crosstab(paths["seed"], paths["state"]).loc[sorted(seeds)]
+    shares = counts.div(counts.sum(axis=1), axis=0).to_numpy()
+    a, b = np.triu_indices(len(seeds), k=1)
+    distances = line_cost(shares[a] - shares[b], counts.columns.to_numpy())
+    ascending = counts.index.to_numpy()
+    return pd.DataFrame({"seed_a": ascending[a], "seed_b": ascending[b], "index": distances})
 
 
 def order_by_similarity(matrix: np.ndarray) -> np.ndarray:
@@ -59,6 +82,7 @@ def draw_dissimilarity(
     column: str = "index",
     *,
     outliers: Collection[int] = (),
+    of_all: tuple[int, float] | None = None,
     width: Width = "page",
 ) -> Figure:
     """Draw the distances between all pairs of runs, similar runs next to each other.
@@ -67,6 +91,7 @@ def draw_dissimilarity(
         dissimilarity: `seed_a, seed_b` and the distances, one row a pair.
         column: ground distance: "index", "discrete" or "means".
         outliers: seeds of the outlier runs, which a triangle marks.
+        of_all: if these are some of the runs: how many there are, and the mean over all pairs.
         width: "page" or "column".
 
     Returns:
@@ -97,14 +122,19 @@ def draw_dissimilarity(
     label = distance if width == "page" else distance.replace(", ", ",\n")
     bar = figure.colorbar(mesh, ax=ax, shrink=0.8, label=label)
     bar.outline.set_visible(False)
-    mean = float(dissimilarity[column].mean())
-    ax.set_title(f"mean over {len(dissimilarity):,} pairs: {mean:.3f}")
+    ax.set_title(_title(float(dissimilarity[column].mean()), len(dissimilarity), seeds, of_all))
     ax.set_xlabel("seed")
     ax.set_ylabel("seed")
     _label_seeds(ax, [str(seeds[i]) for i in order], width)
     mark_outliers(ax, [row + 0.5 for row, i in enumerate(order) if seeds[i] in outliers])
     legend_below(figure, [ax], 1)
     return figure
+
+
+def _title(mean: float, n_pairs: int, seeds: list[int], of_all: tuple[int, float] | None) -> str:
+    if of_all is None:
+        return f"mean over {n_pairs:,} pairs: {mean:.3f}"
+    return f"{len(seeds):,} of {of_all[0]:,} runs; mean over all pairs: {of_all[1]:.3f}"
 
 
 def _label_seeds(ax: Axes, labels: list[str], width: Width) -> None:

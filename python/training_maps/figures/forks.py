@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from training_maps.figures.style import (
     GREY,
     INK,
+    MOST_VECTOR_DOTS,
     Width,
     figure_that_says,
     legend_below,
@@ -132,6 +133,7 @@ def _draw_branch(
                 edgecolors=_edge(colour) if converged else colour,
                 linewidths=0.4 if converged else 1.0,
                 gid=f"branch-{fork}-{branch['to']}" + ("" if converged else "-never"),
+                rasterized=results.n_runs > MOST_VECTOR_DOTS,
                 label="run" if converged else "run that never converges (its last step)",
                 zorder=3,
             )

@@ -1,4 +1,4 @@
-"""Loss and accuracy of a fast, a median and a slow run, coloured by state."""
+"""Loss, accuracy and outcome of a fast, a median and a slow run, coloured by state."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from training_maps.figures.style import (
     styled,
 )
 from training_maps.results import ExperimentResults, Time
+from training_maps.runs.training_logs import LOG_NAMES
+from training_maps.utils.wording import listing
 
 _DASHES = (0, (2.5, 1.2))
 # Ratio of largest to smallest loss from which a logarithmic axis shows more.
@@ -30,28 +32,56 @@ _MOST_DECADE_LABELS = 5
 
 
 def featured_runs(results: ExperimentResults) -> list[tuple[str, int]]:
-    """The fastest, the median and the slowest run that has a log: pairs of name and seed."""
+    """The fastest, the median and the slowest run that has a log: pairs of name and seed.
+
+    Where the outcome is no time, the best, the median and the worst.
+    """
     seeds = [seed for seed in results.seeds_by_convergence() if seed in results.logs]
-    if results.convergence.empty or len(seeds) == 1:
-        return [("run", seed) for seed in seeds[:3]]
+    names = ("fast", "median", "slow")
+    if results.convergence.empty:
+        ranked = [seed for seed in results.seeds_by_outcome() if seed in results.logs]
+        names = ("best", "median", "worst")
+        if not ranked:
+            return [("run", seed) for seed in seeds[:3]]
+        seeds = ranked
+    if len(seeds) < 2:
+        return [("run", seed) for seed in seeds]
     if len(seeds) == 2:
-        return [("fast", seeds[0]), ("slow", seeds[1])]
-    if not seeds:
-        return []
-    return [("fast", seeds[0]), ("median", seeds[(len(seeds) - 1) // 2]), ("slow", seeds[-1])]
+        return [(names[0], seeds[0]), (names[2], seeds[1])]
+    return list(zip(names, (seeds[0], seeds[(len(seeds) - 1) // 2], seeds[-1]), strict=True))
 
 
 def logged_curves(results: ExperimentResults) -> list[str]:
-    """Which of "loss" and "accuracy" some run has a log of."""
+    """Which of "loss" and "accuracy" some run has a log of, and the column of the outcome."""
+    outcome = results.crossing_column
+    kinds = ["loss", "accuracy", *([] if outcome in LOG_NAMES else [outcome])]
     return [
         what
-        for what in ("loss", "accuracy")
+        for what in kinds
         if any(
             log[column].notna().any()
             for log in results.logs.values()
-            for column in (f"train_{what}", f"eval_{what}")
+            for column in curve_columns(what)
+            if column in log
         )
     ]
+
+
+def curve_columns(what: str) -> list[str]:
+    """The columns of a kind of curve: training's first, and that of evaluation or the outcome."""
+    return [f"train_{what}", f"eval_{what}"] if what in ("loss", "accuracy") else [what]
+
+
+def name_curves(results: ExperimentResults) -> str:
+    """What the curves are of, as a heading: "Loss and accuracy"."""
+    named = listing(logged_curves(results)) or "loss and accuracy"
+    return named[0].upper() + named[1:]
+
+
+NO_CURVES = (
+    "There are no curves: no log of training has a loss, an accuracy, or an outcome that "
+    "semantics.column names."
+)
 
 
 @styled
@@ -70,14 +100,13 @@ def draw_loss_by_state(
         width: "page" or "column".
 
     Returns:
-        The figure; upper axes hold losses, lower axes accuracies (if both are logged), a column a
-        run.
+        The figure; upper axes hold losses, lower axes accuracies and the outcome (those that are
+        logged), a column a run.
     """
     time = results.time_axis(time)
     runs, curves = featured_runs(results), logged_curves(results)
     if not runs or not curves:
-        sentence = "There are no logs of loss or accuracy, so there are no curves."
-        return figure_that_says(sentence, width)
+        return figure_that_says(NO_CURVES, width)
     figure = new_figure(width, 0.3 + curves_height(curves, width))
     draw_curves(figure, results, time, width)
     state_legend(figure, results.states)
@@ -110,7 +139,8 @@ def draw_curves(figure: Figure, results: ExperimentResults, time: Time, width: W
         Line2D([], [], color=INK, linestyle=_DASHES, linewidth=0.8, label="training"),
     ]
     lines = [line for line, name in zip(lines, ("eval", "train"), strict=True) if name in drawn]
-    figure.legend(handles=lines, loc="outside lower center", ncols=2)
+    if lines:
+        figure.legend(handles=lines, loc="outside lower center", ncols=2)
 
 
 def _title(results: ExperimentResults, name: str, seed: int, time: Time, width: Width) -> str:
@@ -122,7 +152,7 @@ def _title(results: ExperimentResults, name: str, seed: int, time: Time, width: 
 
 
 def _draw_run(ax: Axes, results: ExperimentResults, seed: int, time: Time, what: str) -> set[str]:
-    """Draw a run's curves of "loss" or "accuracy"; returns which, of "train" and "eval"."""
+    """Draw a run's curves of one kind; returns which, of "train" and "eval"."""
     log = results.logs[seed]
     times = results.times(seed, log["step"].to_numpy(), time)
     rows = results.state_paths[results.state_paths["seed"] == seed]
@@ -130,18 +160,21 @@ def _draw_run(ax: Axes, results: ExperimentResults, seed: int, time: Time, what:
     at = np.searchsorted(rows["step"].to_numpy(), log["step"].to_numpy(), side="right") - 1
     states = rows["state"].to_numpy()[np.clip(at, 0, None)]
     drawn = set()
-    for part, style, line_width in (("train", _DASHES, 0.8), ("eval", "-", 1.5)):
-        column = f"{part}_{what}"
+    for column in curve_columns(what):
+        part = "train" if column == f"train_{what}" else "eval"
+        style, line_width = (_DASHES, 0.8) if part == "train" else ("-", 1.5)
+        if column not in log:
+            continue
         points = np.column_stack([times, log[column].to_numpy(float)])
         logged = ~np.isnan(points[:, 1])  # not every step has a value of every column
         if logged.any():
             line = coloured_line(points[logged], states[logged], style, line_width, column)
             ax.add_collection(line)
-            drawn.add(part)
+            drawn.add(part if column in LOG_NAMES else "")
     reached = results.convergence_time(seed, time)
     if reached is not None and reached[1]:
         ax.axvline(reached[0], color=GREY, linewidth=0.7, linestyle=":", zorder=0)
-    crosses = results.crossing_column in (f"train_{what}", f"eval_{what}")
+    crosses = results.crossing_column in curve_columns(what)
     if results.threshold is not None and crosses:
         ax.axhline(results.threshold, color=GREY, linewidth=0.7, linestyle=":", zorder=0)
     ax.autoscale_view()

@@ -39,7 +39,7 @@ def draw_overview(
     delays = frozenset(results.delay_states)
     first_visits = results.first_visits(time)
     drawing = plan_map(
-        results.training_map, inches, None, delays, first_visits, time, results.rarely_found
+        results.drawn_map, inches, None, delays, first_visits, time, results.rarely_found
     )
     curves = logged_curves(results)
     if not curves or not featured_runs(results):

@@ -15,6 +15,7 @@ from training_maps.figures.style import (
     ACCENT,
     GREY,
     INK,
+    MOST_VECTOR_DOTS,
     Width,
     figure_that_says,
     ink_on_state,
@@ -133,6 +134,7 @@ def _draw_predictions(ax: Axes, runs: pd.DataFrame, results: ExperimentResults) 
                 markeredgecolor=_BLUE,
                 markeredgewidth=0.8,
                 linestyle="none",
+                rasterized=len(runs) > MOST_VECTOR_DOTS,
                 label=label,
             )
     for row in runs[runs["seed"].isin(results.outlier_seeds)].to_dict("records"):

@@ -31,10 +31,16 @@ _NO_DATE: dict[str, dict[str, None]] = {
 
 
 def settle(figure: Figure) -> None:
-    """Fix the layout of a figure, which would be found again for each format it is saved in."""
+    """Fix the layout of a figure: saving would draw all of it once more in each format to find it.
+
+    Nothing is drawn here, and nothing changes where the layout is fixed already.
+    """
     with mpl.rc_context(_SAVING):  # type: ignore[arg-type]
-        figure.draw_without_rendering()
-        figure.set_layout_engine(None)
+        FigureCanvasAgg(figure)
+        engine = figure.get_layout_engine()
+        if engine is not None:
+            engine.execute(figure)
+            figure.set_layout_engine(None)
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
@@ -67,7 +73,7 @@ def inline_svg(figure: Figure, prefix: str, label: str, titles: Mapping[str, str
     """The figure as an `<svg>` element for a page that holds several.
 
     Args:
-        figure: what to draw.
+        figure: what to draw; its layout is fixed thereby.
         prefix: put before every id, so that figures of one page do not share clip paths.
         label: one sentence for screen readers.
         titles: text to show when pointing at a part, by the part's `gid`.
@@ -79,7 +85,7 @@ def inline_svg(figure: Figure, prefix: str, label: str, titles: Mapping[str, str
     ElementTree.register_namespace("", namespace)
     ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
     buffer = io.BytesIO()
-    FigureCanvasAgg(figure)
+    settle(figure)
     with mpl.rc_context(_SAVING):  # type: ignore[arg-type]
         figure.savefig(buffer, format="svg", metadata=_NO_DATE["svg"])
     root = ElementTree.fromstring(buffer.getvalue())

@@ -21,6 +21,8 @@ from training_maps.results import ExperimentResults, Time
 
 # More bars than this are drawn as an image inside the SVG or PDF.
 MOST_VECTOR_BARS = 3000
+#: Of more runs, so many are drawn.
+MOST_ROWS = 1000
 _MOST_ROW_LABELS = 45
 
 
@@ -57,9 +59,11 @@ def draw_state_timelines(
         The figure. Rows have gids `run-{seed}`.
     """
     time = results.time_axis(time)
-    seeds = results.seeds_by_convergence()
+    seeds = results.drawn_seeds(MOST_ROWS)
     figure = new_figure(width, _height(seeds))
     ax = figure.subplots()
+    if len(seeds) < results.n_runs:
+        ax.set_title(f"{len(seeds):,} of {results.n_runs:,} runs")
     _draw_runs(ax, results, seeds, time)
     _label_rows(ax, seeds)
     state_legend(figure, results.states)
@@ -83,7 +87,7 @@ def draw_two_colourings(
         time: time axis, "epoch" or "step".
     """
     time = other.time_axis(results.time_axis(time))
-    seeds = results.seeds_by_convergence()
+    seeds = results.drawn_seeds(MOST_ROWS)
     figure = new_figure("page", _height(seeds))
     sides = figure.subplots(1, 2, sharey=True)
     for ax, of_side, title in zip(sides, (results, other), titles, strict=True):
@@ -119,7 +123,8 @@ def _draw_runs(ax: Axes, results: ExperimentResults, seeds: list[int], time: Tim
         )
         collection.set_gid(f"run-{seed}")
     _mark_convergence(ax, results, seeds, time)
-    outliers = [y for y, seed in enumerate(seeds) if seed in results.outlier_seeds]
+    outlying = set(results.outlier_seeds)
+    outliers = [y for y, seed in enumerate(seeds) if seed in outlying]
     mark_outliers(ax, outliers, 4.5 if len(seeds) <= 50 else 3.0)
     ax.set_xlabel(time)
     ax.margins(x=0)

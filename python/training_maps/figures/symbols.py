@@ -9,10 +9,14 @@ LONGEST_NAME = 44
 
 
 def metric_symbol(column: str) -> str:
-    """Symbol of a metric column, e.g. "μ(w)" for `mean_w`; at most `LONGEST` characters."""
-    symbol = _symbols().get(column, column)
-    if column in _symbols():
-        symbol = symbol.replace("_max", "ₘₐₓ")
+    """Symbol of a metric column, "μ(w)" for `mean_w`, "L2 mlp" for `l2@mlp`.
+
+    It has at most `LONGEST` characters.
+    """
+    metric, of, group = column.partition("@")
+    symbol = _symbols().get(metric, column)
+    if metric in _symbols():
+        symbol = symbol.replace("_max", "ₘₐₓ") + (f" {group}" if of else "")
     return symbol if len(symbol) <= LONGEST else symbol[: LONGEST - 1] + "…"
 
 

@@ -18,17 +18,21 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from training_maps.hub.plan import HubRun
 from training_maps.hub.prefetch import Downloads
-from training_maps.metrics.compute import run_metrics
+from training_maps.metrics.compute import measured_tables
 from training_maps.metrics.definitions import DISTANCES, FROM_PREVIOUS, FROM_START
+from training_maps.metrics.layers import LAYER_COLUMNS
 from training_maps.metrics.parameters import NO_OVERRIDES, Overrides, select_parameters
-from training_maps.runs.checkpoints import MANIFEST, Checkpoint, Run, write_manifest
+from training_maps.runs.checkpoints import MANIFEST, Checkpoint, Run, find_run, write_manifest
 from training_maps.runs.formats import describe
 from training_maps.settings.sections import MetricsSettings
 from training_maps.utils.code_digest import stage_digest
 from training_maps.utils.errors import InputError, UnreadableCheckpoint
-from training_maps.utils.files import read_table, table_metadata, write_table
+from training_maps.utils.files import made_by, read_table, table_metadata, write_table
 from training_maps.utils.progress import Progress
 
 if TYPE_CHECKING:
@@ -60,6 +64,7 @@ class _Finished:
         unreadable: step and reason of each checkpoint that was left out.
         selection: a digest of which tensors count, the same in all checkpoints.
         columns: of the table, if a checkpoint has been measured.
+        layers: the columns of its table of layers, by step, where those are kept.
         non_finite: the first checkpoint that is not finite, which ends the table.
     """
 
@@ -68,6 +73,7 @@ class _Finished:
     unreadable: list[dict[str, Any]] = field(default_factory=list)
     selection: str | None = None
     columns: list[str] = field(default_factory=list)
+    layers: dict[int, dict[str, NDArray[Any]]] = field(default_factory=dict)
     non_finite: dict[str, Any] | None = None
 
 
@@ -77,6 +83,7 @@ def measure_hub_run(
     scratch: str | os.PathLike[str],
     settings: MetricSettings = MetricSettings(),
     *,
+    layers: str | os.PathLike[str] | None = None,
     threads: int | None = None,
 ) -> pd.DataFrame:
     """Metrics of every checkpoint of a run on the hub.
@@ -89,6 +96,8 @@ def measure_hub_run(
             distances between checkpoints are among the columns), and nothing of them in the end.
         settings: as of `metrics.run_metrics`. A checkpoint that the hub does not have counts as
             unreadable.
+        layers: the Parquet file that the metrics of each matrix are written to, if wanted; what
+            there is of them so far is kept beside `output`.
         threads: as of `metrics.run_metrics`.
 
     Returns:
@@ -99,7 +108,7 @@ def measure_hub_run(
         InputError: naming repository, revision, seed and step, if a checkpoint cannot be had after
             several tries, cannot be read, or has other tensors than the first.
     """
-    partial = _Partial(run, Path(output), settings)
+    partial = _Partial(run, Path(output), settings, layers is not None)
     finished = partial.read()
     left = [step for step in run.steps if step not in finished.rows]
     if len(left) < len(run.steps):
@@ -108,7 +117,7 @@ def measure_hub_run(
     with Downloads(run, Path(scratch) / f"hub-seed-{run.seed}", left) as downloads:
         for done, step in enumerate(left, start=len(run.steps) - len(left) + 1):
             try:
-                _measure(run, step, downloads, finished, settings, threads)
+                _measure(run, step, downloads, finished, settings, layers is not None, threads)
             except UnreadableCheckpoint as error:
                 if settings.unreadable == "stop":
                     raise
@@ -120,12 +129,17 @@ def measure_hub_run(
             progress.update(done, f"step {step}")
     if not finished.rows and finished.unreadable:
         raise InputError(f"none of the run's checkpoints; {finished.unreadable[0]['reason']}")
+    if layers is not None:
+        steps = [step for step in run.steps if step in finished.layers]
+        columns = _joined([finished.layers[step] for step in steps])
+        write_table(columns, layers, made_by(seed=run.seed))
     return _table(run, finished)
 
 
 def forget(output: str | os.PathLike[str]) -> None:
     """Remove the rows kept beside `output`, which has them all."""
-    _partial_path(Path(output)).unlink(missing_ok=True)
+    for path in (_partial_path(Path(output)), _partial_path(Path(output), "-layers")):
+        path.unlink(missing_ok=True)
 
 
 def _table(run: HubRun, finished: _Finished) -> pd.DataFrame:
@@ -149,6 +163,7 @@ def _measure(
     downloads: Downloads,
     finished: _Finished,
     settings: MetricSettings,
+    layers: bool,
     threads: int | None,
 ) -> None:
     """Add the row of one checkpoint to what is finished."""
@@ -164,21 +179,27 @@ def _measure(
             "is one network, so check repository, revision and steps"
         )
     finished.selection = digest
-    table = run_metrics(
-        _manifest(run, [*_compared(step, finished, settings), step], downloads),
+    found = measured_tables(
+        find_run(_manifest(run, [*_compared(step, finished, settings), step], downloads)),
         columns=settings.columns,
+        layers=layers,
         overrides=settings.overrides,
         threads=threads,
         non_finite=settings.non_finite,
+        unreadable="stop",
         verify=False,
         state_dict_key=settings.state_dict_key,
     )
-    finished.columns = [str(column) for column in table]
-    if cut := table.attrs.get("non_finite"):
+    finished.columns = list(found.metrics)
+    if cut := found.attrs.get("non_finite"):
         finished.non_finite = dict(cut)
         return
-    row = table.drop(columns="step").iloc[-1]
-    finished.rows[step] = {str(column): float(value) for column, value in row.items()}
+    finished.rows[step] = {
+        column: float(values[-1]) for column, values in found.metrics.items() if column != "step"
+    }
+    if found.layers is not None:
+        own = found.layers["step"] == step
+        finished.layers[step] = {name: values[own] for name, values in found.layers.items()}
     finished.commits[step] = downloaded.commit
     downloads.keep([*_compared(step + 1, finished, settings)])
 
@@ -206,14 +227,15 @@ class _Partial:
     They are used only where the same code measures the same tensors of the same checkpoints.
     """
 
-    def __init__(self, run: HubRun, output: Path, settings: MetricSettings) -> None:
+    def __init__(self, run: HubRun, output: Path, settings: MetricSettings, layers: bool) -> None:
         self.path = _partial_path(output)
+        self._layers = _partial_path(output, "-layers") if layers else None
         # With distances, a row depends on the rows before it.
         self._in_order = run.steps if set(DISTANCES) & set(settings.columns) else None
         what = {**asdict(run), **asdict(settings), "steps": self._in_order}
         for choice in ("endpoint", "non_finite", "unreadable"):
             del what[choice]  # no row depends on it
-        self._identity = json.loads(json.dumps({**what, "code": _code()}))
+        self._identity = json.loads(json.dumps({**what, "layers": layers, "code": _code()}))
 
     def read(self) -> _Finished:
         """What is finished; nothing if there is no table, or one of something else."""
@@ -222,6 +244,7 @@ class _Partial:
         try:
             metadata = table_metadata(self.path)
             table = read_table(self.path, ["step"])
+            layers = _by_step(self._layers) if self._layers else {}
         except (InputError, OSError, ValueError) as error:
             logger.warning("%s; the run is measured again", error)
             return _Finished()
@@ -229,10 +252,12 @@ class _Partial:
             logger.info("%s is of other settings or code: the run is measured again", self.path)
             return _Finished()
         rows = {int(row.pop("step")): row for row in table.to_dict("records")}
+        if self._layers:
+            rows = {step: row for step, row in rows.items() if step in layers}
         if self._in_order is not None:
             rows = {step: rows[step] for step in takewhile(rows.__contains__, self._in_order)}
         commits = {int(step): commit for step, commit in metadata["commits"].items()}
-        return _Finished(_plain(rows), commits, selection=metadata["selection"])
+        return _Finished(_plain(rows), commits, selection=metadata["selection"], layers=layers)
 
     def write(self, finished: _Finished) -> None:
         """Keep what is finished; whole or not at all."""
@@ -244,11 +269,30 @@ class _Partial:
             "commits": finished.commits,
             "selection": finished.selection,
         }
+        if self._layers:  # first: a row counts as finished only if its layers are there
+            write_table(_joined(list(finished.layers.values())), self._layers)
         write_table(pd.DataFrame(rows), self.path, metadata)
 
 
-def _partial_path(output: Path) -> Path:
-    return output.with_name(f".unfinished-{output.stem}.parquet")
+def _partial_path(output: Path, of: str = "") -> Path:
+    return output.with_name(f".unfinished-{output.stem}{of}.parquet")
+
+
+def _by_step(path: Path) -> dict[int, dict[str, NDArray[Any]]]:
+    """A table of layers by its columns, for each step."""
+    groups = read_table(path, LAYER_COLUMNS).groupby("step", sort=False)
+    return {
+        int(str(step)): {
+            str(column): rows[column].to_numpy(dtype=str if column in ("tensor", "kind") else None)
+            for column in rows
+        }
+        for step, rows in groups
+    }
+
+
+def _joined(tables: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Tables of the same columns, one behind the other."""
+    return {column: np.concatenate([table[column] for table in tables]) for column in tables[0]}
 
 
 def _plain(rows: Mapping[int, Mapping[Any, Any]]) -> dict[int, dict[str, float]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,13 +16,22 @@ from training_maps.metrics.definitions import (
     DISTANCES,
     FROM_PREVIOUS,
     FROM_START,
+    MATRIX_COLUMNS,
     METRIC_COLUMNS,
+    TAIL_EXPONENT,
     metric_columns,
     plugin_columns,
 )
-from training_maps.metrics.measurement import NonFinitePolicy, UnreadablePolicy, measure_run
+from training_maps.metrics.layers import LAYER_COLUMNS, layer_columns, layers_of
+from training_maps.metrics.measurement import (
+    NonFinitePolicy,
+    UnreadablePolicy,
+    measure_run,
+    measure_sources,
+)
 from training_maps.metrics.parameters import NO_OVERRIDES, Overrides, ParameterSelection
-from training_maps.runs.checkpoints import find_run
+from training_maps.runs.checkpoints import Run, find_run
+from training_maps.runs.formats import find_checkpoints
 from training_maps.settings.sections import MetricsSettings
 from training_maps.utils.errors import InputError
 
@@ -76,7 +86,7 @@ def checkpoint_metrics(
             [_as_matrices(_as_floats(f"weights[{i}]", a)) for i, a in enumerate(weights)],
             [_as_floats(f"biases[{i}]", a) for i, a in enumerate(biases)],
             _threads(threads),
-            "tail_exponent" in names,
+            TAIL_EXPONENT in names,
         )
     except ValueError as error:
         raise InputError(str(error)) from error
@@ -93,6 +103,7 @@ def run_metrics(
     unreadable: UnreadablePolicy = MetricsSettings.unreadable,
     verify: bool = True,
     state_dict_key: str | None = None,
+    base: str | None = None,
     overrides: Overrides = NO_OVERRIDES,
 ) -> pd.DataFrame:
     """Metrics of every checkpoint of one run.
@@ -117,6 +128,8 @@ def run_metrics(
             as it is.
         state_dict_key: the key that torch files have the network's state dict under ("a.b" is b in
             a), where it is none of the usual ones.
+        base: of adapters of LoRA, the checkpoint that they act beside, so that metrics are of both;
+            "auto" for the one that `adapter_config.json` names. None for the adapter alone.
         overrides: patterns that say which tensors count, where the rules of
             `training_maps.metrics.parameters` do not.
 
@@ -130,36 +143,117 @@ def run_metrics(
     """
     import pandas as pd
 
-    found, attrs = run_metrics_columns(
-        source,
+    found = measured_tables(
+        find_run(source),
         columns=columns,
         threads=threads,
         non_finite=non_finite,
         unreadable=unreadable,
         verify=verify,
         state_dict_key=state_dict_key,
+        base=base,
         overrides=overrides,
     )
-    table = pd.DataFrame(found)
-    table.attrs.update(attrs)
+    table = pd.DataFrame(found.metrics)
+    table.attrs.update(found.attrs)
     return table
 
 
-def run_metrics_columns(
+def layer_metrics(
     source: str | os.PathLike[str],
     *,
+    columns: Sequence[str] = (),
+    threads: int | None = None,
+    non_finite: NonFinitePolicy = MetricsSettings.non_finite,
+    unreadable: UnreadablePolicy = MetricsSettings.unreadable,
+    verify: bool = True,
+    state_dict_key: str | None = None,
+    base: str | None = None,
+    overrides: Overrides = NO_OVERRIDES,
+) -> pd.DataFrame:
+    """Metrics of every weight matrix by itself, of one checkpoint or of every one of a run.
+
+    Args:
+        source: a run, as `run_metrics` takes it; or one checkpoint in any form of
+            `training_maps.runs.formats`, whose step is the last number in its name, else 0.
+        columns: names of `definitions.MATRIX_COLUMNS`; naming none stands for all of them. Without
+            `tail_exponent` small matrices take less time.
+        threads, non_finite, unreadable, verify, state_dict_key, base, overrides: as of
+            `run_metrics`.
+
+    Returns:
+        One row for each checkpoint and matrix, by ascending step: `step`, the `tensor` it is in,
+        its place there (`block`: a head, say), the `kind` of layer (a key of `layers.KINDS`), its
+        `rows` and `cols`, and the columns. Each is what its formula says of this one W_k; the mean
+        over a checkpoint's rows is the checkpoint's metric, but of `median_w`, `var_w` and, where
+        matrices differ in size, `mean_w`, which are of all weights as one set. NaN stands for a
+        tail exponent that a matrix has not.
+
+    Raises:
+        InputError: if a column is unknown; and as `run_metrics`.
+    """
+    import pandas as pd
+
+    unknown = [column for column in columns if column not in MATRIX_COLUMNS]
+    if unknown:
+        raise InputError(
+            f"columns: {unknown[0]} is no metric of one matrix; those are "
+            f"{', '.join(MATRIX_COLUMNS)}"
+        )
+    chosen = tuple(columns) or MATRIX_COLUMNS
+    found = measured_tables(
+        find_checkpoints(source),
+        columns=[column for column in chosen if column == TAIL_EXPONENT],
+        layers=True,
+        threads=threads,
+        non_finite=non_finite,
+        unreadable=unreadable,
+        verify=verify,
+        state_dict_key=state_dict_key,
+        base=base,
+        overrides=overrides,
+    )
+    assert found.layers is not None, "they are asked for"
+    table = pd.DataFrame({name: found.layers[name] for name in (*LAYER_COLUMNS, *chosen)})
+    table.attrs.update(found.attrs)
+    return table
+
+
+@dataclass(frozen=True)
+class MeasuredTables:
+    """What was measured of a run, as tables by their columns.
+
+    Attributes:
+        metrics: `step` and the metrics, (n_checkpoints,) each.
+        layers: the columns of `layers.layer_columns`; None unless they were asked for.
+        attrs: as of the table that `run_metrics` returns.
+    """
+
+    metrics: dict[str, NDArray[Any]]
+    layers: dict[str, NDArray[Any]] | None
+    attrs: dict[str, Any]
+
+
+def measured_tables(
+    run: Run,
+    *,
     columns: Sequence[str],
+    layers: bool = False,
     threads: int | None,
     non_finite: NonFinitePolicy,
     unreadable: UnreadablePolicy,
     verify: bool,
     state_dict_key: str | None,
+    base: str | None = None,
     overrides: Overrides,
-) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+) -> MeasuredTables:
     """What `run_metrics` gives, for a job of a run, to which importing pandas is most of its time.
 
-    Returns:
-        The table's columns by name, (n_checkpoints,) each; and its `attrs`.
+    Args:
+        run: the run.
+        layers: whether the table of layers is wanted too.
+        columns, threads, non_finite, unreadable, verify, state_dict_key, overrides: as of
+            `run_metrics`.
 
     Raises:
         InputError: as `run_metrics`.
@@ -171,16 +265,19 @@ def run_metrics_columns(
         if policy not in known:
             raise InputError(f"{name}: {policy!r} is not one of {', '.join(known)}")
     names = metric_columns(columns)
+    tails = TAIL_EXPONENT in names
     found = measure_run(
-        find_run(source),
+        run,
         [column for column in names if column in DISTANCES],
         plugin_columns(names),
-        tails="tail_exponent" in names,
+        tails=tails,
+        matrices=layers,
         threads=_threads(threads),
         non_finite=non_finite,
         unreadable=unreadable,
         verify=verify,
         state_dict_key=state_dict_key,
+        base=base,
         overrides=overrides,
     )
     attrs: dict[str, Any] = {}
@@ -188,7 +285,11 @@ def run_metrics_columns(
         attrs["non_finite"] = found.non_finite
     if found.unreadable:
         attrs["unreadable"] = found.unreadable
-    return _columns_of(found.rows, found.selection, names), attrs
+    of_layers = None
+    if layers:
+        steps = [int(row["step"]) for row in found.rows]
+        of_layers = layer_columns(steps, found.matrices, layers_of(found.selection), tails=tails)
+    return MeasuredTables(_columns_of(found.rows, found.selection, names), of_layers, attrs)
 
 
 def _source(
@@ -199,41 +300,54 @@ def _source(
     return None, {name: _typed(name, tensors[name]) for name in names}
 
 
+class MeasuredNetwork(NamedTuple):
+    """The metrics of a network in memory.
+
+    Attributes:
+        metrics: value by column; None if a value is not finite.
+        culprit: then the name of the tensor, or None if it is a metric that overflows.
+        matrices: those of each matrix, (n_matrices, n_columns), if they were asked for.
+    """
+
+    metrics: dict[str, float] | None
+    culprit: str | None = None
+    matrices: NDArray[np.float64] | None = None
+
+
 def tensor_metrics(
     networks: Sequence[Mapping[str, NDArray[Any]]],
     selection: ParameterSelection,
     *,
     tails: bool = True,
+    matrices: bool = False,
     threads: int | None = None,
-) -> list[tuple[dict[str, float] | None, str | None]]:
+) -> list[MeasuredNetwork]:
     """Metrics of networks whose tensors are in memory: those that their files would give.
 
     Args:
         networks: of each one, every tensor by name.
         selection: which of them count, and as what.
         tails: whether to compute `tail_exponent`.
+        matrices: whether the metrics of each matrix are wanted too.
         threads: number of threads, which share the networks; None for as many as the process may
             use.
 
     Returns:
-        For each network value by column, and None; or, if a value is not finite, None and the name
-        of the tensor (None if it is a metric that overflows).
+        What was measured of each network.
     """
-    from training_maps._rust_metrics import run_metrics as measure_files
-
-    outcomes = measure_files(
+    outcomes = measure_sources(
         [_source(tensors, selection) for tensors in networks],
-        selection.matrices,
-        selection.biases,
+        selection,
         _threads(threads),
         tails,
+        matrices,
     )
-    found: list[tuple[dict[str, float] | None, str | None]] = []
+    found = []
     for outcome in outcomes:
-        if isinstance(outcome, list):
-            found.append((dict(outcome), None))
+        if isinstance(outcome, tuple):
+            found.append(MeasuredNetwork(dict(outcome[0]), None, outcome[1]))
         elif outcome.kind == "non_finite":
-            found.append((None, outcome.tensor))
+            found.append(MeasuredNetwork(None, outcome.tensor))
         else:
             raise InputError(outcome.message)
     return found

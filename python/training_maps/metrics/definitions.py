@@ -17,6 +17,9 @@ FROM_START, FROM_PREVIOUS = "distance_from_start", "distance_from_previous"
 
 DISTANCES = (FROM_START, FROM_PREVIOUS)
 
+# Computed where it is asked for, as it takes a while on small matrices.
+TAIL_EXPONENT = "tail_exponent"
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -108,7 +111,7 @@ EXTRA_METRICS: tuple[Metric, ...] = (
         "how many directions a matrix uses, each counted by its share",
     ),
     Metric(
-        "tail_exponent",
+        TAIL_EXPONENT,
         "α",
         r"$\alpha$",
         "mean, over the W_k with at least 20 singular values that are not 0, of the exponent alpha "
@@ -134,7 +137,42 @@ EXTRA_METRICS: tuple[Metric, ...] = (
     ),
 )
 
-ALL_METRICS: tuple[Metric, ...] = (*METRICS, *EXTRA_METRICS)
+# Metrics of a network's loss, which take its data: computed while training, if asked for.
+LANDSCAPE_METRICS: tuple[Metric, ...] = (
+    Metric(
+        "hessian_max",
+        "max H",
+        r"$\max H$",
+        "largest eigenvalue of the loss's Hessian (16 steps of Lanczos' method)",
+        "sharpness: how fast the slope changes along the most curved direction",
+    ),
+    Metric(
+        "hessian_trace",
+        "tr H",
+        "tr $H$",
+        "trace of the loss's Hessian, by 8 random vectors (Hutchinson 1990)",
+        "sharpness summed over all directions",
+    ),
+    Metric(
+        "gradient_norm",
+        "|g|",
+        r"$|g|$",
+        "Euclidean norm of the loss's gradient g",
+        "how steep the ground is",
+    ),
+    Metric(
+        "gradient_noise_scale",
+        "tr S/|g|²",
+        r"tr $S/|g|^2$",
+        "trace of the covariance S of a single example's gradient, over |g|² (McCandlish et al. "
+        "2018)",
+        "how large a batch must be for its gradient to be mostly signal",
+    ),
+)
+
+LANDSCAPE: tuple[str, ...] = tuple(metric.column for metric in LANDSCAPE_METRICS)
+
+ALL_METRICS: tuple[Metric, ...] = (*METRICS, *EXTRA_METRICS, *LANDSCAPE_METRICS)
 
 METRIC_COLUMNS: tuple[str, ...] = tuple(metric.column for metric in METRICS)
 
@@ -145,16 +183,24 @@ PAPER = "paper"
 
 BIAS_COLUMNS: tuple[str, ...] = ("mean_b", "median_b", "var_b")
 
+# What each weight matrix has by itself: all but what is of biases or of two checkpoints.
+MATRIX_COLUMNS: tuple[str, ...] = tuple(
+    column for column in _COLUMNS if column not in (*BIAS_COLUMNS, *DISTANCES, *LANDSCAPE)
+)
 
-def metric_columns(names: Sequence[str]) -> tuple[str, ...]:
+
+def metric_columns(names: Sequence[str], *, training: bool = False) -> tuple[str, ...]:
     """The columns that a list of names stands for, in the order of the list.
 
     Args:
-        names: of `METRICS`, `EXTRA_METRICS` and `plugins.installed()`; "paper" for all of
-            `METRICS`, as does no name.
+        names: of `ALL_METRICS` and `plugins.installed()`; "paper" for all of `METRICS`, as does
+            no name.
+        training: whether they are computed while training, which alone has the data that
+            `LANDSCAPE_METRICS` take.
 
     Raises:
-        InputError: if a name is unknown, with the nearest that is known, or is there twice.
+        InputError: if a name is unknown, with the nearest that is known, is there twice, or takes
+            data that are not there.
     """
     known = (*_COLUMNS, *_plugin_names(names))
     columns: list[str] = []
@@ -165,6 +211,12 @@ def metric_columns(names: Sequence[str]) -> tuple[str, ...]:
             raise InputError(
                 f"metrics.columns: there is no metric {name}{hint}; the metrics are "
                 f"{', '.join(known)}, and {PAPER} stands for the first {len(METRICS)}"
+            )
+        if name in LANDSCAPE and not training:
+            raise InputError(
+                f"metrics.columns: {name} takes the network's loss and its training data, so it is "
+                "computed while training: set training.metrics_during_training to true. Of "
+                "checkpoints alone it cannot be had"
             )
         columns += METRIC_COLUMNS if name == PAPER else (name,)
     twice = {column for column in columns if columns.count(column) > 1}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from training_maps.metrics.definitions import BIAS_COLUMNS
+from training_maps.metrics.definitions import BIAS_COLUMNS, MATRIX_COLUMNS
 from training_maps.metrics.parameters import ParameterSelection
 from training_maps.runs.formats import OpenCheckpoint
 
@@ -79,18 +79,25 @@ class _Failure:
 
 
 def factored_metrics(
-    opened: OpenCheckpoint, selection: ParameterSelection, threads: int, *, tails: bool
-) -> list[tuple[str, float]] | CheckpointFailure | None:
+    opened: OpenCheckpoint,
+    selection: ParameterSelection,
+    threads: int,
+    *,
+    tails: bool,
+    matrices: bool = False,
+) -> tuple[list[tuple[str, float]], Floats | None] | CheckpointFailure | None:
     """The metrics of a checkpoint with products of thin factors among its weights.
 
     Returns:
-        Column and value of each, or what is not finite, as the extension gives them; None if no
+        Column and value of each; with `matrices` those of each matrix, (n_matrices, n_columns), in
+        the order of the selection; or what is not finite, as the extension gives them. None if no
         weight is such a product.
     """
     from training_maps._rust_metrics import array_metrics
 
     made = {weight.name: weight for weight in opened.derived if weight.scale is not None}
-    products, others = [], []
+    products: dict[str, LowRank] = {}
+    others = []
     for matrix in selection.matrices:
         weight = made.get(matrix.tensor)
         if weight is None or weight.scale is None or matrix.n_blocks > 1:
@@ -102,16 +109,19 @@ def factored_metrics(
             return None
         if not (np.isfinite(b).all() and np.isfinite(a).all()):
             return _failure(matrix.tensor)
-        products.append(product)
+        products[matrix.tensor] = product
     if not products:
         return None
-    values = dict(zip(names := [m.tensor for m in others], _wholes(opened, names), strict=True))
-    blocks = [
-        block
-        for matrix in others
-        for block in values[matrix.tensor].reshape(matrix.n_blocks, matrix.rows, matrix.cols)
-    ]
-    biases = [bias.reshape(-1) for bias in _wholes(opened, selection.biases)]
+    values = dict(
+        zip(names := [m.tensor for m in others], whole_tensors(opened, names), strict=True)
+    )
+    weights: list[LowRank | Floats] = []
+    for matrix in selection.matrices:
+        if matrix.tensor in products:
+            weights.append(products[matrix.tensor])
+        else:
+            weights += list(values[matrix.tensor].reshape(matrix[1:]))
+    biases = [bias.reshape(-1) for bias in whole_tensors(opened, selection.biases)]
     for name, one in (*values.items(), *zip(selection.biases, biases, strict=True)):
         if not np.isfinite(one).all():
             return _failure(name)
@@ -119,7 +129,11 @@ def factored_metrics(
     def measure(weights: Sequence[Floats], biases: Sequence[Floats]) -> dict[str, float]:
         return dict(array_metrics(list(weights), list(biases), threads, tails))
 
-    return list(low_rank_metrics(products, blocks, biases, measure).items())
+    found, each = low_rank_metrics(weights, biases, measure, matrices=matrices)
+    if not matrices:
+        return list(found.items()), None
+    rows = [[one.get(column, np.nan) for column in MATRIX_COLUMNS] for one in each]
+    return list(found.items()), np.array(rows)
 
 
 def _failure(tensor: str) -> CheckpointFailure:
@@ -127,7 +141,7 @@ def _failure(tensor: str) -> CheckpointFailure:
     return _Failure(tensor, message)  # type: ignore[return-value]
 
 
-def _wholes(opened: OpenCheckpoint, names: Sequence[str]) -> list[Floats]:
+def whole_tensors(opened: OpenCheckpoint, names: Sequence[str]) -> list[Floats]:
     """The named tensors in float64, those too that are made of parts."""
     made = {weight.name: weight for weight in opened.derived}
     return [
@@ -139,41 +153,45 @@ def _wholes(opened: OpenCheckpoint, names: Sequence[str]) -> list[Floats]:
 
 
 def low_rank_metrics(
-    products: Sequence[LowRank],
-    others: Sequence[Floats],
+    weights: Sequence[LowRank | Floats],
     biases: Sequence[Floats],
     measure: Callable[[Sequence[Floats], Sequence[Floats]], dict[str, float]],
-) -> dict[str, float]:
-    """What `measure` would give of all weights if the products were formed.
+    *,
+    matrices: bool = False,
+) -> tuple[dict[str, float], list[dict[str, float]]]:
+    """What `measure` would give of all weights if the products among them were formed.
 
     Args:
-        products: the weights that are given by factors.
-        others: the other weight matrices, (rows, cols) each.
+        weights: the weight matrices, (rows, cols) each, or products that have such a shape.
         biases: the biases.
         measure: the metrics of matrices and biases in memory, by column.
+        matrices: whether mean, median and variance of each product's weights are wanted too.
 
     Returns:
-        Value by column, as the extension gives them.
+        Value by column, as the extension gives them; and the same of each matrix by itself.
     """
-    sums: dict[str, list[float]] = {}
-    for product in products:
-        for column, value in _of_one(product, measure).items():
-            sums.setdefault(column, []).append(value)
-    for matrix in others:
-        for column, value in measure([matrix], []).items():
-            sums.setdefault(column, []).append(value)
-    found = {column: float(np.mean(values)) for column, values in sums.items()}
+    each = []
+    for weight in weights:
+        if isinstance(weight, LowRank):
+            one = _of_one(weight, measure)
+            each.append(one | (_of_all(weight.rows) if matrices else {}))
+        else:
+            each.append(measure([weight], []))
+    columns = dict.fromkeys(column for one in each for column in one)
+    found = {
+        column: float(np.mean([one[column] for one in each if column in one])) for column in columns
+    }
 
     def chunks() -> Iterator[Floats]:
-        for product in products:
-            yield from product.rows()
-        yield from others
+        for weight in weights:
+            yield from weight.rows() if isinstance(weight, LowRank) else [weight]
 
     found |= _of_all(chunks)
     if biases:
+        others = [weight for weight in weights if not isinstance(weight, LowRank)]
         found |= {c: v for c, v in measure(others or [np.ones((1, 1))], biases).items()
                   if c in BIAS_COLUMNS}  # fmt: skip
-    return found
+    return found, each
 
 
 def _of_one(

@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from training_maps.metrics import plugins
 from training_maps.metrics.definitions import FROM_PREVIOUS, FROM_START
 from training_maps.metrics.low_rank import factored_metrics
@@ -28,6 +31,9 @@ from training_maps.utils.progress import Progress
 if TYPE_CHECKING:
     from training_maps._rust_metrics import CheckpointFailure
 
+    # A checkpoint's metrics and, if asked for, those of each matrix; or why there are none.
+    Outcome = tuple[list[tuple[str, float]], NDArray[np.float64] | None] | CheckpointFailure
+
 logger = logging.getLogger("training_maps")
 
 NonFinitePolicy = NonFinite
@@ -45,12 +51,15 @@ class Measured:
     Attributes:
         selection: what counts in its checkpoints.
         rows: step, and value by column, of each checkpoint.
+        matrices: of each of these rows, if asked for, the metrics of each matrix, (n_matrices,
+            n_columns) in the order of the selection and of `MATRIX_COLUMNS`.
         non_finite: step and tensor of the first value that is not finite, where the rows end.
         unreadable: step and reason of each checkpoint that was left out.
     """
 
     selection: ParameterSelection
     rows: list[dict[str, float]] = field(default_factory=list)
+    matrices: list[NDArray[np.float64]] = field(default_factory=list)
     non_finite: dict[str, Any] | None = None
     unreadable: list[dict[str, Any]] = field(default_factory=list)
 
@@ -61,11 +70,13 @@ def measure_run(
     own: Sequence[str] = (),
     *,
     tails: bool,
+    matrices: bool = False,
     threads: int,
     non_finite: NonFinitePolicy,
     unreadable: UnreadablePolicy,
     verify: bool,
     state_dict_key: str | None,
+    base: str | None = None,
     overrides: Overrides = NO_OVERRIDES,
 ) -> Measured:
     """Measure every checkpoint of `run`; see `metrics.run_metrics`.
@@ -75,11 +86,13 @@ def measure_run(
         distances: those of `DISTANCES` to compute.
         own: names of users' metrics to compute.
         tails: whether to compute `tail_exponent`.
+        matrices: whether to keep the metrics of each matrix.
         threads: number of threads.
         non_finite: what to do about a value that is not finite.
         unreadable: what to do about a checkpoint that cannot be read.
         verify: whether to compare files with the manifest.
         state_dict_key: where torch files have the network's state dict.
+        base: of adapters, the checkpoint that they act beside (`runs.lora_base`).
         overrides: patterns that say which tensors count.
 
     Raises:
@@ -91,10 +104,11 @@ def measure_run(
         tuple(distances),
         tuple(own),
         tails,
+        matrices,
         threads,
         non_finite,
         unreadable,
-        CheckpointReader(state_dict_key),
+        CheckpointReader(state_dict_key, base),
         overrides,
     )
     progress = Progress(len(run.checkpoints), "checkpoint", f"metrics of {_of(run)}")
@@ -105,6 +119,22 @@ def measure_run(
         if not measurement.waiting and done < len(run.checkpoints):
             progress.update(done)
     return measurement.finish()
+
+
+def measure_sources(
+    sources: Sequence[Source],
+    selection: ParameterSelection,
+    threads: int,
+    tails: bool,
+    matrices: bool,
+) -> list[Outcome]:
+    """The metrics of checkpoints; with `matrices`, those of each matrix too."""
+    from training_maps._rust_metrics import layer_metrics, run_metrics
+
+    given = (sources, selection.matrices, selection.biases, threads, tails)
+    if matrices:
+        return list(layer_metrics(*given))
+    return [(one, None) if isinstance(one, list) else one for one in run_metrics(*given)]
 
 
 @dataclass(frozen=True)
@@ -123,6 +153,7 @@ class _Measurement:
     distances: tuple[str, ...]
     own: tuple[str, ...]
     tails: bool
+    matrices: bool
     threads: int
     non_finite: NonFinitePolicy
     unreadable: UnreadablePolicy
@@ -175,30 +206,25 @@ class _Measurement:
         return self._found
 
     def _measure_waiting(self) -> None:
-        from training_maps._rust_metrics import run_metrics
-
         waiting, self.waiting = self.waiting, []
         began = time.monotonic()
         sources: dict[int, Source] = {}
-        outcomes: dict[int, list[tuple[str, float]] | CheckpointFailure] = {}
+        outcomes: dict[int, Outcome] = {}
         for checkpoint, opened in ((i.checkpoint, i.opened) for i in waiting):
             if isinstance(opened, str):
                 continue
             wanted = self._wanted(checkpoint, opened)
-            by_factors = factored_metrics(opened, self._selection, self.threads, tails=self.tails)
+            by_factors = factored_metrics(
+                opened, self._selection, self.threads, tails=self.tails, matrices=self.matrices
+            )
             if by_factors is not None:
                 outcomes[checkpoint.step] = by_factors
             if by_factors is None or self.distances or self.own:
                 sources[checkpoint.step] = self._source(checkpoint, opened, wanted)
         whole = {step: source for step, source in sources.items() if step not in outcomes}
         if whole:
-            selection = self._selection
-            found = run_metrics(
-                list(whole.values()),
-                selection.matrices,
-                selection.biases,
-                self.threads,
-                self.tails,
+            found = measure_sources(
+                list(whole.values()), self._selection, self.threads, self.tails, self.matrices
             )
             outcomes |= dict(zip(whole, found, strict=True))
         good = []
@@ -257,13 +283,14 @@ class _Measurement:
         except InputError as error:
             raise InputError(f"{_name(self.run, checkpoint)}: {error}") from error
 
-    def _settle(
-        self, checkpoint: Checkpoint, outcome: str | list[tuple[str, float]] | CheckpointFailure
-    ) -> bool:
+    def _settle(self, checkpoint: Checkpoint, outcome: str | Outcome) -> bool:
         """Make a row of an outcome, or do as the policies say; returns whether there is a row."""
-        if isinstance(outcome, list):
+        if isinstance(outcome, tuple):
             assert self._found is not None
-            self._found.rows.append({"step": checkpoint.step, **dict(outcome)})
+            values, matrices = outcome
+            self._found.rows.append({"step": checkpoint.step, **dict(values)})
+            if matrices is not None:
+                self._found.matrices.append(matrices)
             return True
         name = _name(self.run, checkpoint)
         if isinstance(outcome, str) or outcome.kind == "unreadable":

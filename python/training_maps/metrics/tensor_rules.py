@@ -223,7 +223,9 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("one matrix", lambda t: len(t.shape) == 2, lambda s: (1, s[0], s[1])),
     Layout(
         "one matrix: (d, heads x d_head)",
-        lambda t: _is_kernel(t) and t.layer in ("query", "key", "value", "qkv"),
+        lambda t: (
+            _is_kernel(t) and t.layer.removesuffix("_dense") in ("query", "key", "value", "qkv")
+        ),
         lambda s: (1, s[0], math.prod(s[1:])),
     ),
     Layout("kernel: (in, out)", _is_kernel, lambda s: (1, math.prod(s[:-1]), s[-1])),

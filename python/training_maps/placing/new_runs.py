@@ -57,6 +57,7 @@ class Reading:
         state_dict_key: where torch's checkpoints have the network.
         overrides: which tensors count.
         unreadable: what to do about a checkpoint that cannot be read.
+        base: of adapters, the checkpoint that they act beside.
     """
 
     metrics: tuple[str, ...]
@@ -65,6 +66,7 @@ class Reading:
     state_dict_key: str | None = None
     overrides: Overrides | None = None
     unreadable: Unreadable = "stop"
+    base: str | None = None
 
 
 def find_new_runs(path: str, reading: Reading) -> Iterator[NewRun]:
@@ -180,6 +182,7 @@ def measured(name: str, run: Run, where: Path, reading: Reading) -> NewRun:
             unreadable=reading.unreadable,
             verify=False,
             state_dict_key=reading.state_dict_key,
+            base=reading.base,
             overrides=reading.overrides or NO_OVERRIDES,
         )
     return NewRun(name, table, None, _diverged(table))
@@ -188,9 +191,9 @@ def measured(name: str, run: Run, where: Path, reading: Reading) -> NewRun:
 def measurable(metrics: Sequence[str]) -> list[str]:
     """Those of the metrics that a checkpoint has: this project's and installed packages'."""
     from training_maps.metrics import plugins
-    from training_maps.metrics.definitions import ALL_METRICS
+    from training_maps.metrics.definitions import ALL_METRICS, LANDSCAPE
 
-    known = {metric.column for metric in ALL_METRICS}
+    known = {metric.column for metric in ALL_METRICS} - set(LANDSCAPE)
     return [name for name in metrics if name in known or name in plugins.installed()]
 
 

@@ -112,9 +112,9 @@ def limit_of(highest: Floats, share: float = WARNED) -> tuple[float, bool]:
     rank = math.ceil((1 - share) * (n + 1) - 1e-9)
     if rank <= n:
         return float(ordered[rank - 1]), True
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
-    wide = t.ppf(1 - share, n - 1) * math.sqrt(1 + 1 / n)
+    wide = stdtrit(n - 1, 1 - share) * math.sqrt(1 + 1 / n)
     return float(max(ordered[-1], ordered.mean() + wide * ordered.std(ddof=1))), False
 
 

@@ -8,15 +8,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from training_maps.recording.quantities import (
-    ActivationNorm,
-    UpdateSize,
-    gradient_norm,
-    learning_rate,
-    renamed,
-)
-from training_maps.recording.recorder import Recorder
-from training_maps.utils.errors import InputError
+from training_maps.recording.callback_parts import StepRecording
+from training_maps.recording.quantities import gradient_norm, learning_rate, renamed
 
 # Lightning is two packages with one content; a Trainer and its callbacks must be of the same.
 _PACKAGES = ("lightning.pytorch", "pytorch_lightning")
@@ -40,7 +33,7 @@ def _callback() -> type:
 Callback: Any = _callback()
 
 
-class LightningRecorder(Callback):
+class LightningRecorder(StepRecording, Callback):
     """Records the model every so many optimiser steps, with what is logged at that step.
 
     A checkpoint is recorded before the next step begins, so that what a validation logs at it is
@@ -49,8 +42,6 @@ class LightningRecorder(Callback):
     Attributes:
         recorder: made when training starts.
     """
-
-    recorder: Recorder | None = None
 
     def __init__(
         self,
@@ -75,14 +66,11 @@ class LightningRecorder(Callback):
             activations: whether to record `activation_norm` too.
             settings: further arguments of `Recorder`: map, seed, overrides, on_warning, ...
         """
-        if every_n_steps < 1:
-            raise InputError(f"every_n_steps: expected at least 1, not {every_n_steps}")
-        self.folder, self.every, self.log = folder, every_n_steps, log
-        self.columns = dict(columns or {})
-        self._settings = settings
-        self._updates = UpdateSize() if updates else None
-        self._activations: ActivationNorm | None = None
-        self._look_at_activations = activations
+        self.set_up(
+            folder, every_n_steps, columns or {}, updates=updates, activations=activations,
+            settings=settings,
+        )  # fmt: skip
+        self.log = log
         self._due: int | None = None
         self._logged: dict[str, float] = {}
         self._of_validation: set[str] = set()
@@ -91,49 +79,37 @@ class LightningRecorder(Callback):
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin, or go on; a run's first checkpoint is before its first step."""
-        self.recorder = Recorder(self.folder, **self._settings)
+        self.begin(pl_module)
         if trainer.global_step == 0:
             self._due, self._logged = 0, {}
         self._of_validation = set(trainer.callback_metrics)  # of the check before training
-        if self._look_at_activations:
-            self._activations = ActivationNorm(pl_module)
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, *_: Any) -> None:
         """Record the checkpoint that is due, with all that was logged at it."""
         self._record(trainer, pl_module)
-        if self._activations is not None and (trainer.global_step + 1) % self.every == 0:
-            self._activations.start()
+        self.before_forward(trainer.global_step + 1)
 
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         """Take the gradient's norm and the learning rate of a step that will be recorded."""
-        if (trainer.global_step + 1) % self.every == 0:
+        if self.is_recorded(trainer.global_step + 1):
             self._extra = {
                 "gradient_norm": gradient_norm(pl_module.parameters()),
                 "learning_rate": learning_rate(optimizer),
             }
-            if self._updates is not None:
-                self._updates.before(pl_module.parameters())
+        self.before_update(trainer.global_step + 1, pl_module)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *_: Any) -> None:
         """Take what training logged at a step that is to be recorded."""
         step = int(trainer.global_step)
-        if step % self.every == 0 and step != self._last():
+        if self.is_recorded(step) and step != self._last():
             self._due = step
             of_training = {
                 name: value
                 for name, value in trainer.callback_metrics.items()
                 if name not in self._of_validation
             }
-            self._take_extra(pl_module)
+            self._extra |= self.norms_of_step(pl_module)
             self._logged = {**self._extra, **renamed(of_training, self.columns)}
-
-    def _take_extra(self, pl_module: Any) -> None:
-        """Add what is known after the step."""
-        found = {
-            "update_size": self._updates.after(pl_module.parameters()) if self._updates else None,
-            "activation_norm": self._activations.stop() if self._activations else None,
-        }
-        self._extra |= {name: value for name, value in found.items() if value is not None}
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
         """Remember what was logged before."""
@@ -155,11 +131,11 @@ class LightningRecorder(Callback):
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Record the last checkpoint, and write the tables."""
         self._record(trainer, pl_module)
-        self._close()
+        self.close()
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Write the tables of what there is."""
-        self._close()
+        self.close()
 
     def _last(self) -> int | None:
         """The step that is due, or was recorded last in this process."""
@@ -177,7 +153,3 @@ class LightningRecorder(Callback):
         if values:
             for logger in trainer.loggers:
                 logger.log_metrics(values, step=step)
-
-    def _close(self) -> None:
-        if self.recorder is not None:
-            self.recorder.close()

@@ -229,9 +229,8 @@ class Recorder:
         assert self._journal is not None
         arrays, selection = taken.arrays(self._chosen), self._chosen.selection
         tails = "tail_exponent" in self._columns
-        [(values, culprit)] = tensor_metrics(
-            [arrays], selection, tails=tails, threads=self._threads
-        )
+        [found] = tensor_metrics([arrays], selection, tails=tails, threads=self._threads)
+        values, culprit = found.metrics, found.culprit
         metrics = {} if values is None else self._wanted(arrays, selection, values)
         non_finite = (culprit or "") if values is None else None
         if non_finite is not None:

@@ -6,9 +6,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from training_maps.recording.quantities import ActivationNorm, UpdateSize, renamed
-from training_maps.recording.recorder import Recorder
-from training_maps.utils.errors import InputError
+from training_maps.recording.callback_parts import StepRecording
+from training_maps.recording.quantities import renamed
 
 try:
     from transformers import TrainerCallback as _TrainerCallback
@@ -22,7 +21,7 @@ TrainerCallback: Any = _TrainerCallback
 _COLUMNS = {"train_loss": "loss", "gradient_norm": "grad_norm"}
 
 
-class TrainerRecorder(TrainerCallback):
+class TrainerRecorder(StepRecording, TrainerCallback):
     """Records the model every so many optimiser steps, with what is logged at that step.
 
     A checkpoint is recorded before the next step begins, so that what an evaluation finds at it is
@@ -35,8 +34,6 @@ class TrainerRecorder(TrainerCallback):
     Attributes:
         recorder: made when training starts.
     """
-
-    recorder: Recorder | None = None
 
     def __init__(
         self,
@@ -60,14 +57,10 @@ class TrainerRecorder(TrainerCallback):
             activations: whether to record `activation_norm` too.
             settings: further arguments of `Recorder`: map, seed, overrides, on_warning, ...
         """
-        if every_n_steps < 1:
-            raise InputError(f"every_n_steps: expected at least 1, not {every_n_steps}")
-        self.folder, self.every = folder, every_n_steps
-        self.columns = {**_COLUMNS, **(columns or {})}
-        self._settings = settings
-        self._updates = UpdateSize() if updates else None
-        self._activations: ActivationNorm | None = None
-        self._look_at_activations = activations
+        self.set_up(
+            folder, every_n_steps, {**_COLUMNS, **(columns or {})}, updates=updates,
+            activations=activations, settings=settings,
+        )  # fmt: skip
         self._due: tuple[int, float | None] | None = None
         self._logged: dict[str, float] = {}
         self._trainer: Any = None
@@ -78,34 +71,24 @@ class TrainerRecorder(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **known: Any) -> None:
         """Begin, or go on; a run's first checkpoint is before its first step."""
-        self.recorder = Recorder(self.folder, **self._settings)
-        if self._look_at_activations:
-            self._activations = ActivationNorm(known["model"])
+        self.begin(known["model"])
         if state.global_step == 0:
             self._due, self._logged = (0, 0.0), {}
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **known: Any) -> None:
         """Record the checkpoint that is due, with all that was logged at it."""
         self._record(known["model"])
-        if self._activations is not None and (state.global_step + 1) % self.every == 0:
-            self._activations.start()
+        self.before_forward(state.global_step + 1)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **known: Any) -> None:
         """Keep the parameters before a step that will be recorded."""
-        if self._updates is not None and (state.global_step + 1) % self.every == 0:
-            self._updates.before(known["model"].parameters())
+        self.before_update(state.global_step + 1, known["model"])
 
     def on_step_end(self, args: Any, state: Any, control: Any, **known: Any) -> None:
         """Note that a checkpoint is due."""
-        if state.global_step % self.every == 0:
+        if self.is_recorded(state.global_step):
             self._due = (int(state.global_step), state.epoch)
-            found = {
-                "update_size": self._updates.after(known["model"].parameters())
-                if self._updates
-                else None,
-                "activation_norm": self._activations.stop() if self._activations else None,
-            }
-            self._logged = {name: value for name, value in found.items() if value is not None}
+            self._logged = self.norms_of_step(known["model"])
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **known: Any) -> None:
         """Take what is logged at the step that is due."""
@@ -120,8 +103,7 @@ class TrainerRecorder(TrainerCallback):
     def on_train_end(self, args: Any, state: Any, control: Any, **known: Any) -> None:
         """Record the last checkpoint, and write the tables."""
         self._record(known["model"])
-        if self.recorder is not None:
-            self.recorder.close()
+        self.close()
 
     def _record(self, model: Any) -> None:
         if self._due is None or self.recorder is None:

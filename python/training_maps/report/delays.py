@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from training_maps.results import ExperimentResults
-from training_maps.stats.least_squares import ROUNDING
 from training_maps.utils.wording import listing
 
 
@@ -27,6 +26,8 @@ def delay_sizes(results: ExperimentResults, states: Sequence[int]) -> list[dict[
 
 def _scale(results: ExperimentResults) -> tuple[float, str]:
     """What a fraction of the longest run is multiplied with, and the unit that it has then."""
+    from training_maps.stats.least_squares import ROUNDING  # with SciPy; not to print summaries
+
     known = results.convergence[results.convergence["fraction"] > 0]
     for column in ("epoch", "step"):
         ratios = known[column] / known["fraction"]

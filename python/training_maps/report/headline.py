@@ -49,6 +49,10 @@ def in_short(summary: dict[str, Any]) -> list[str]:
 
 def _what_ran(summary: dict[str, Any]) -> str:
     n_runs, n_converged = summary["n_runs"], summary["n_converged"]
+    states = plural(summary["n_states"], "state")
+    outcome = summary["outcome"]
+    if n_converged is None and outcome and not outcome["is_time"]:
+        return f"{plural(n_runs, 'run')} of training went through {states}."
     if n_converged is None:
         converged = "convergence is not defined for them"
     elif n_runs == 1:
@@ -59,7 +63,6 @@ def _what_ran(summary: dict[str, Any]) -> str:
         converged = "none of them converged"
     else:
         converged = f"{n_converged} of them converged"
-    states = plural(summary["n_states"], "state")
     return f"{plural(n_runs, 'run')} of training went through {states}; {converged}."
 
 

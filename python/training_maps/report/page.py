@@ -9,8 +9,10 @@ from typing import Any
 
 from markupsafe import Markup
 
+from training_maps.analysis.dissimilarity import sample_sentence
 from training_maps.analysis.semantics.regression import TOBIT
 from training_maps.figures.forks import MOST_FORKS
+from training_maps.figures.loss_by_state import NO_CURVES, featured_runs, name_curves
 from training_maps.figures.map.plan import explain_map
 from training_maps.model_selection.stability_sentences import (
     candidate_name,
@@ -20,6 +22,7 @@ from training_maps.model_selection.stability_sentences import (
 from training_maps.report import sections
 from training_maps.report.beside import beside_block
 from training_maps.report.headline import headline
+from training_maps.report.layers import layers_block
 from training_maps.report.notes import first_sentences, full_notes
 from training_maps.report.page_data import page_data, to_script
 from training_maps.report.page_figures import figures, maps, swatch
@@ -40,8 +43,10 @@ from training_maps.report.sections import (
 from training_maps.report.summary import summarise
 from training_maps.report.theme import state_variables
 from training_maps.results import ExperimentResults, Time
+from training_maps.runs.training_logs import LOG_NAMES
 from training_maps.training_map.posterior_gradient import POSTERIOR_GRADIENT
 from training_maps.utils.notes import Note
+from training_maps.utils.wording import listing
 
 _MOST_ROUTES = 30
 
@@ -177,7 +182,7 @@ def _explore(material: _Material, notes: Sequence[Mapping[str, str]]) -> Section
     """Map, curves and timelines, with the controls for all of them, and the notes."""
     results, data = material.results, material.data
     has_metrics = bool(data["metrics"])
-    contents = [("map", "Training map"), ("curves", "Loss and accuracy")]
+    contents = [("map", "Training map"), ("curves", name_curves(results))]
     contents += [("over-time", "Metrics over time")] if has_metrics else []
     return Section(
         "explore.html.j2",
@@ -195,9 +200,13 @@ def _explore(material: _Material, notes: Sequence[Mapping[str, str]]) -> Section
             "has_forks": bool(results.forks.get("forks")),
             "notes": notes,
             "curves": material.figures["loss_by_state"],
+            "curves_of": name_curves(results),
+            "no_curves": NO_CURVES,
+            "featured": listing([name for name, _ in featured_runs(results)]),
             "crossing": results.crossing,
             "has_metrics": has_metrics,
             "timelines": material.figures["state_timelines"],
+            "rows_of": sections.rows_of(len(data["runs"]), results.n_runs),
             "some_converge": not results.convergence.empty,
             "has_outliers": bool(results.outlier_seeds),
             "data_notes": data["notes"],
@@ -206,7 +215,7 @@ def _explore(material: _Material, notes: Sequence[Mapping[str, str]]) -> Section
 
 
 def _states(material: _Material) -> Section:
-    results, found = material.results, material.results.training_map
+    results, found = material.results, material.results.drawn_map
     first = results.first_visits(material.time)
     return Section(
         "states.html.j2",
@@ -220,6 +229,8 @@ def _states(material: _Material) -> Section:
             "has_model": results.has_model,
             "by_gradient": found.get("feature_ranking") == POSTERIOR_GRADIENT,
             "delay_states": results.delay_states,
+            "compared": results.forks.get("fast_and_slow"),
+            "significance": results.forks.get("significance"),
             "time": material.time,
         },
     )
@@ -253,6 +264,7 @@ def _forks(material: _Material) -> Section | None:
             "ending": sections.forks_ending(results),
             "figure": figure,
             "n_drawn": MOST_FORKS,
+            "is_time": results.outcome["is_time"],
             "some_never_converge": (results.n_converged or 0) < results.n_runs,
             "significance": results.forks["significance"],
             "time": material.time,
@@ -261,9 +273,21 @@ def _forks(material: _Material) -> Section | None:
     )
 
 
+def _layers(material: _Material) -> Section | None:
+    found = layers_block(material.results, material.settings)
+    if not found:
+        return None
+    shows = {**found, "figure": material.figures["layers"]}
+    return Section("layers.html.j2", [("layers", "Which layers change")], shows)
+
+
 def _phases(material: _Material) -> Section | None:
     results = material.results
-    if not results.phases:
+    # A return or a perplexity neither memorises nor generalises.
+    logs = results.logs.values()
+    if not results.phases or (
+        logs and not any(log[name].notna().any() for log in logs for name in LOG_NAMES)
+    ):
         return None
     return Section(
         "phases.html.j2",
@@ -280,8 +304,10 @@ def _phases(material: _Material) -> Section | None:
     )
 
 
-def _convergence(material: _Material) -> Section:
+def _convergence(material: _Material) -> Section | None:
     results = material.results
+    if results.logs and results.convergence.empty:
+        return None  # an outcome without a threshold: nobody asks when runs converge
     return Section(
         "convergence.html.j2",
         [("convergence", "Convergence times")],
@@ -330,6 +356,7 @@ def _differences(material: _Material) -> Section:
         [("differences", "How differently runs train")],
         {
             "dissimilarity": material.summary["dissimilarity"],
+            "sample": sample_sentence(material.summary["sample_of_pairs"]),
             "has_model": results.has_model,
             "figure": material.figures["dissimilarity"],
             "outliers": None if results.outliers.empty else outliers,
@@ -420,6 +447,7 @@ _SECTIONS: tuple[Callable[[_Material], Section | None], ...] = (
     _reproducibility,
     _states,
     _routes,
+    _layers,
     _forks,
     _phases,
     _convergence,

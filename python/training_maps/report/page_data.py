@@ -15,12 +15,17 @@ import numpy as np
 from markupsafe import Markup
 
 from training_maps.figures.dissimilarity import distance_matrix, order_by_similarity
-from training_maps.figures.loss_by_state import featured_runs
+from training_maps.figures.loss_by_state import (
+    curve_columns,
+    featured_runs,
+    logged_curves,
+    name_curves,
+)
 from training_maps.figures.map.plan import per_checkpoint
 from training_maps.figures.map.table import format_change, gradient_arrow
+from training_maps.figures.state_timelines import MOST_ROWS
 from training_maps.figures.symbols import metric_symbol
 from training_maps.results import ExperimentResults, Time
-from training_maps.runs.training_logs import LOG_NAMES
 from training_maps.utils.files import read_table
 from training_maps.utils.wording import amount, decimal, interval, p_value, plural, route
 
@@ -44,17 +49,27 @@ def page_data(results: ExperimentResults, time: Time) -> dict[str, Any]:
     axes = _Axes()
     runs = _runs(results, time, axes)
     metrics = _metrics(results)
-    said = [_add_logs(results, time, axes, runs), _add_metrics(results, time, axes, runs, metrics)]
+    logged = logged_curves(results)
+    there = {run["seed"] for run in runs}
+    said = [_what_runs_are_there(len(runs), results.n_runs)]
+    said += [_add_logs(results, time, axes, runs), _add_metrics(results, time, axes, runs, metrics)]
     return {
         "time": time,
         "states": state_facts(results, time),
         "edges": edge_facts(results),
         "routes": [
-            {"states": path["states"], "seeds": path["seeds"], "name": route(path["states"])}
+            {
+                "states": path["states"],
+                "seeds": [seed for seed in path["seeds"] if seed in there],
+                "n_runs": len(path["seeds"]),
+                "name": route(path["states"]),
+            }
             for path in results.training_map["paths"]
+            if not there.isdisjoint(path["seeds"])
         ],
-        "outliers": results.outlier_seeds,
+        "outliers": [seed for seed in results.outlier_seeds if seed in there],
         "featured": [{"name": name, "seed": seed} for name, seed in featured_runs(results)],
+        "curves": [{"name": what, "columns": curve_columns(what)} for what in logged],
         "crossing": {
             "words": results.crossing,
             "column": results.crossing_column,
@@ -63,6 +78,7 @@ def page_data(results: ExperimentResults, time: Time) -> dict[str, Any]:
         "metrics": [{"column": column, "symbol": metric_symbol(column)} for column in metrics],
         "distances": _distances(results),
         "runs": runs,
+        "n_runs": results.n_runs,
         "axes": axes.encoded,
         "notes": [sentence for sentence in said if sentence],
     }
@@ -176,15 +192,9 @@ class _Axes:
 def _runs(results: ExperimentResults, time: Time, axes: _Axes) -> list[dict[str, Any]]:
     """Each run's stays in its states and when it converges, the fastest run first."""
     outliers = set(results.outlier_seeds)
-    converged = {
-        int(row["seed"]): (row["step"], bool(row["converged"]))
-        for row in results.convergence.to_dict("records")
-    }
-    rows = {int(table["seed"].iloc[0]): table for _, table in results.state_paths.groupby("seed")}
     runs = []
-    for seed in results.seeds_by_convergence():
-        states = rows[seed]["state"].to_numpy(int)
-        times = results.times(seed, rows[seed]["step"].to_numpy(), time)
+    for seed in results.drawn_seeds(MOST_ROWS):
+        times, states = results.state_sequence(seed, time)
         starts = np.flatnonzero(np.append(True, states[1:] != states[:-1]))
         run: dict[str, Any] = {
             "seed": seed,
@@ -193,9 +203,9 @@ def _runs(results: ExperimentResults, time: Time, axes: _Axes) -> list[dict[str,
             "states": states[starts].tolist(),
             "outlier": seed in outliers,
         }
-        if seed in converged:
-            step, reached = converged[seed]
-            when = float(results.times(seed, [step], time)[0])
+        known = results.convergence_time(seed, time)
+        if known is not None:
+            when, reached = known
             run["converged"] = {"time": when, "text": f"{time} {amount(when)}", "yes": reached}
         runs.append(run)
     return runs
@@ -225,10 +235,11 @@ def _metrics(results: ExperimentResults) -> list[str]:
 def _add_logs(
     results: ExperimentResults, time: Time, axes: _Axes, runs: list[dict[str, Any]]
 ) -> str:
-    """Give runs their curves of loss and accuracy; a sentence if not all of them whole."""
+    """Give runs their curves of the log; a sentence if not all of them whole."""
     tables = {run["seed"]: results.logs[run["seed"]] for run in runs if run["seed"] in results.logs}
+    names = [name for what in logged_curves(results) for name in curve_columns(what)]
     columns = {
-        seed: [name for name in LOG_NAMES if log[name].notna().any()]
+        seed: [name for name in names if name in log and log[name].notna().any()]
         for seed, log in tables.items()
     }
     sizes = {seed: len(log) * len(columns[seed]) for seed, log in tables.items() if columns[seed]}
@@ -242,7 +253,9 @@ def _add_logs(
             "axis": axes.add(results.times(seed, log["step"].to_numpy(), time)),
             "curves": {name: _floats(log[name].to_numpy(float)) for name in columns[seed]},
         }
-    return _what_is_left_out("loss and accuracy", every, len(kept), len(sizes), "row of the log")
+    return _what_is_left_out(
+        name_curves(results).lower(), every, len(kept), len(sizes), "row of the log"
+    )
 
 
 def _add_metrics(
@@ -256,10 +269,9 @@ def _add_metrics(
     if not names:
         return ""
     table = read_table(results.folder / "observations.parquet", ("seed", "step", *names))
-    by_seed = table.sort_values(["seed", "step"]).set_index("seed")
-    there = {
-        run["seed"]: by_seed.loc[[run["seed"]]] for run in runs if run["seed"] in by_seed.index
-    }
+    shown = {run["seed"] for run in runs}
+    by_seed = table[table["seed"].isin(shown)].sort_values(["seed", "step"]).groupby("seed")
+    there = {int(of_run["seed"].iloc[0]): of_run for _, of_run in by_seed}
     lengths = {seed: len(of_run) for seed, of_run in there.items()}
     sizes = {seed: length * len(names) for seed, length in lengths.items()}
     every, kept = _thinning(sizes, lengths, runs, MOST_METRIC_VALUES)
@@ -292,6 +304,16 @@ def _thinning(
     others = [seed for seed in seeds if seed not in first]
     evenly = np.linspace(0, max(len(others) - 1, 0), n_kept - len(first)).astype(int)
     return every, {*first, *(others[i] for i in evenly if others)}
+
+
+def _what_runs_are_there(n_shown: int, n_runs: int) -> str:
+    if n_shown == n_runs:
+        return ""
+    return (
+        f"The runs to choose from, and those in the charts of this page, are {n_shown:,} of "
+        f"{n_runs:,}: outliers, and the others evenly from the fastest to the slowest. Map, "
+        "tables and tests are of all runs."
+    )
 
 
 def _what_is_left_out(what: str, every: int, n_kept: int, n_runs: int, unit: str) -> str:

@@ -23,6 +23,7 @@ _MAP_WIDTHS: dict[Width, float] = {"page": 8.2, "column": 0.9 * COLUMN}
 # The figures of the page, and what each is for who cannot see it.
 _FIGURE_LABELS = {
     "forks": "Convergence times of the branches of each fork",
+    "layers": "The metrics of each layer of a typical run over time",
     "model_selection": "Model selection curves",
     "loss_by_state": "Loss and accuracy of a fast, a median and a slow run, coloured by state",
     "phase_transitions": "When runs memorise and generalise, and what coincides with it",
@@ -66,6 +67,7 @@ def figures(results: ExperimentResults, time: Time) -> dict[str, Markup]:
     """
     empty = {
         "forks": not timed_forks(results),
+        "layers": results.layer_changes.empty,
         "phase_transitions": not found_phases(results),
         "regression": results.coefficients.empty,
         "model_selection": not results.has_model or is_given(results.stability),

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from training_maps.runs.training_logs import ACCURACY, usual_threshold
+
 
 @dataclass(frozen=True)
 class PaperRow:
@@ -170,7 +172,11 @@ def paper_setting(settings: Mapping[str, Any]) -> str | None:
         settings["training"][key] is not None for key in _NOT_THE_PAPERS
     ):
         return None
-    own = {**settings["training"], "threshold": settings["semantics"]["threshold"]}
+    semantics = settings["semantics"]
+    threshold = semantics["threshold"]
+    if threshold is None:
+        threshold = usual_threshold(semantics["column"] or ACCURACY)
+    own = {**settings["training"], "threshold": threshold}
     for name, wanted in SETTINGS.items():
         if all(own[key] == value for key, value in wanted.items()):
             return name

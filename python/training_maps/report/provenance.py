@@ -35,6 +35,7 @@ _DRAWN_FROM = {
     "convergence_times": ("convergence.csv",),
     "dissimilarity": ("dissimilarity.csv",),
     "forks": ("forks.json",),
+    "layers": ("layer_changes.parquet",),
     "phase_transitions": ("phase_transitions.csv",),
     "regression": ("coefficients.csv", "outcomes.csv"),
     "model_selection": ("hmm/model_selection.csv",),

@@ -162,13 +162,15 @@ def glossary_rows(results: ExperimentResults) -> list[dict[str, str]]:
     known = {metric.column: metric for metric in ALL_METRICS}
     rows = []
     for column in results.training_map["metrics"]:
-        metric = known.get(column)
+        name, of, group = column.partition("@")
+        metric = known.get(name)
         rows.append(
             {
                 "column": column,
-                "symbol": metric.symbol if metric else column,
+                "symbol": (metric.symbol if metric else name) + (f" {group}" if of else ""),
                 "formula": metric.formula if metric else "",
-                "meaning": metric.meaning if metric else "a metric of your own",
+                "meaning": (metric.meaning if metric else "a metric of your own")
+                + (f", of the layers {group} alone" if of else ""),
             }
         )
     return rows
@@ -188,6 +190,11 @@ def outlier_rows(results: ExperimentResults) -> list[dict[str, Any]]:
         }
         for seed in results.outlier_seeds
     ]
+
+
+def rows_of(n_shown: int, n_runs: int) -> str:
+    """What the rows of the timelines are; "" if there is one for each run."""
+    return f"The states of {n_shown:,} of {n_runs:,} runs" if n_shown < n_runs else ""
 
 
 def distance_names(results: ExperimentResults) -> list[str]:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from training_maps.analysis.dissimilarity import trajectory_dissimilarity
 from training_maps.analysis.reproducibility.sentences import verdict_sentence
 from training_maps.model_selection.stability_sentences import same_candidate
 from training_maps.report.delays import delay_sizes
@@ -57,6 +56,8 @@ _HEADER = (
 
 def summarise(results: ExperimentResults) -> dict[str, Any]:
     """The summary of an experiment, ready for JSON; None stands for what is not defined."""
+    from training_maps.analysis.dissimilarity import sample_of_pairs, trajectory_dissimilarity
+
     delays = results.delay_states
     return {
         "experiment": results.experiment,
@@ -66,7 +67,10 @@ def summarise(results: ExperimentResults) -> dict[str, Any]:
         "r_squared": results.regression.get("r_squared"),
         "p_value": results.regression.get("p_value"),
         "outcome": _outcome(results),
-        "dissimilarity": trajectory_dissimilarity(results.dissimilarity),
+        "dissimilarity": trajectory_dissimilarity(
+            results.dissimilarity, results.dissimilarity_per_run
+        ),
+        "sample_of_pairs": sample_of_pairs(results.dissimilarity),
         "linear": not results.forking,
         "forking": results.forking and not (results.forks and not results.forks["forks"]),
         "forks": _forks(results),

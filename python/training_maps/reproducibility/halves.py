@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from training_maps.hmm.observations import Observations
+if TYPE_CHECKING:
+    from training_maps.hmm.observations import Observations
 
 Scheme = Literal["halves", "leave_one_out"]
 #: With fewer runs than this, single runs are left out in place of halves.
@@ -82,6 +83,8 @@ def observations_of(
         validation_share: share of them held out, rounded down.
         random_state: seed of that draw, one or several numbers.
     """
+    from training_maps.hmm.observations import Observations  # with pandas; not to plan jobs
+
     # The tiny addition is that of `training_maps.hmm.observations`.
     n_validation = math.floor(validation_share * len(seeds) + 1e-9)
     order = np.random.default_rng(list(random_state)).permutation(np.sort(seeds))

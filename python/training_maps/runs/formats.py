@@ -4,7 +4,8 @@ A checkpoint is one of these:
 
 - a safetensors file (`.safetensors`);
 - a torch file (`.pt`, `.pth`, `.bin`, `.ckpt`) that holds a state dict, in a wrapper or not;
-- NumPy's archive of arrays (`.npz`), as JAX's networks are often saved;
+- NumPy's archive of arrays (`.npz`), as JAX's networks are often saved, or flax's `.msgpack`;
+- Keras' `.weights.h5`, `.keras` or `.h5`, or Stable-Baselines3's `.zip`;
 - an index of shards (`.index.json`), all safetensors files or all torch files beside it;
 - a folder that holds one of these under the name that the Hugging Face hub gives it, or an adapter
   of PEFT.
@@ -13,8 +14,9 @@ A checkpoint is one of these:
 from __future__ import annotations
 
 import os
+import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training_maps.runs import torch_format
-from training_maps.runs.checkpoints import Checkpoint, Run, file_state
+from training_maps.runs.checkpoints import Checkpoint, Run, file_state, find_run
 from training_maps.runs.derived_weights import (
     Derived,
     as_doubles,
@@ -33,7 +35,10 @@ from training_maps.runs.derived_weights import (
     read_safetensors,
     with_derived,
 )
+from training_maps.runs.hdf5_format import read_hdf5
 from training_maps.runs.lora import find_products
+from training_maps.runs.lora_base import OF_ADAPTER, OF_BASE, base_of, on_base
+from training_maps.runs.msgpack_format import read_msgpack
 from training_maps.runs.other_formats import CONVERSIONS, of_npz, read_npz
 from training_maps.utils.errors import InputError, UnreadableCheckpoint
 from training_maps.utils.files import file_digest, read_json
@@ -45,6 +50,9 @@ if TYPE_CHECKING:
 SAFETENSORS = (".safetensors",)
 TORCH = (".pt", ".pth", ".bin", ".ckpt")
 NPZ = (".npz",)
+SB3 = (".zip",)  # Stable-Baselines3's archive, which holds a torch file
+MSGPACK = (".msgpack",)
+HDF5 = (".h5", ".hdf5", ".keras")
 INDEX = ".index.json"
 # What a folder may hold, the first that is there.
 IN_FOLDER = (
@@ -56,7 +64,16 @@ IN_FOLDER = (
 # And what PEFT writes of an adapter.
 ADAPTERS = ("adapter_model.safetensors", "adapter_model.bin")
 
-Form = Literal["safetensors", "torch", "npz"]
+Form = Literal["safetensors", "torch", "npz", "msgpack", "hdf5"]
+_FORMS: dict[str, Form] = {
+    **dict.fromkeys(SAFETENSORS, "safetensors"), **dict.fromkeys((*TORCH, *SB3), "torch"),
+    **dict.fromkeys(NPZ, "npz"), **dict.fromkeys(MSGPACK, "msgpack"),
+    **dict.fromkeys(HDF5, "hdf5"),
+}  # fmt: skip
+# Readers of those whose arrays are read whole.
+_READERS: dict[Form, Callable[[Path], dict[str, tuple[str, NDArray[Any]]]]] = {
+    "npz": read_npz, "msgpack": read_msgpack, "hdf5": read_hdf5,
+}  # fmt: skip
 Description = list[tuple[str, str, tuple[int, ...]]]
 # A checkpoint as the extension takes it: what errors call it, and its safetensors files, or its
 # tensors by name, each with its type.
@@ -90,6 +107,7 @@ class OpenCheckpoint:
         tensors: torch's tensors, or
         arrays: NumPy's arrays, each with its type.
         derived: weights of the description that are made of several tensors.
+        base: of an adapter, the checkpoint that it acts beside; the description is of both.
     """
 
     path: Path
@@ -99,11 +117,17 @@ class OpenCheckpoint:
     tensors: Mapping[str, torch.Tensor] | None = None
     arrays: Mapping[str, tuple[str, NDArray[Any]]] | None = None
     derived: tuple[Derived, ...] = ()
+    base: OpenCheckpoint | None = None
 
     @property
     def takes_memory(self) -> bool:
         """Whether its tensors may be in memory, and not only mapped."""
         return self.files is None or bool(self.derived)
+
+    @property
+    def made(self) -> tuple[Derived, ...]:
+        """The weights that are made of several tensors, the base's own too."""
+        return (*self.derived, *(self.base.derived if self.base else ()))
 
     def source(self, names: Sequence[str]) -> Source:
         """The checkpoint as the extension takes it, with the named tensors at least.
@@ -111,16 +135,20 @@ class OpenCheckpoint:
         Raises:
             InputError: if one of them is missing from torch's tensors, or not of floats.
         """
-        made = [weight for weight in self.derived if weight.name in names]
-        if self.files is not None and not made:
+        made = any(weight.name in names for weight in self.derived)
+        if self.files is not None and self.base is None and not made:
             return os.fspath(self.path), [os.fspath(file) for file in self.files or ()]
+        return os.fspath(self.path), self._values(names)
+
+    def _values(self, names: Sequence[str]) -> dict[str, tuple[str, NDArray[Any]]]:
+        """Types and values of the named tensors of the description."""
+        wanted = set(names)
+        made = [weight for weight in self.derived if weight.name in wanted]
         known = {weight.name for weight in made}
         parts = [part for weight in made for part in weight.parts]
         arrays = self._arrays([*(name for name in names if name not in known), *parts])
         wholes = {weight.name: make(weight, arrays, self.path) for weight in made}
-        return os.fspath(self.path), {name: arrays[name] for name in names if name in arrays} | (
-            wholes
-        )
+        return {name: arrays[name] for name in names if name in arrays} | wholes
 
     def doubles(self, names: Sequence[str]) -> list[NDArray[np.float64]]:
         """The named tensors of the files in float64.
@@ -132,7 +160,15 @@ class OpenCheckpoint:
         return [as_doubles(*arrays[name], self.path) for name in names]
 
     def _arrays(self, names: Sequence[str]) -> dict[str, tuple[str, NDArray[Any]]]:
-        """Types and values of tensors as they are in the files."""
+        """Types and values of tensors as they are in the files; of those of a base in its own."""
+        if self.base is not None:
+            own = [n.removeprefix(OF_ADAPTER) for n in names if n.startswith(OF_ADAPTER)]
+            others = {n: n.removeprefix(OF_BASE) for n in names if not n.startswith(OF_ADAPTER)}
+            of_base = self.base._values(list(others.values()))
+            alone = replace(self, base=None)._arrays(own)
+            return {OF_ADAPTER + name: value for name, value in alone.items()} | {
+                name: of_base[plain] for name, plain in others.items()
+            }
         if self.arrays is not None:
             return of_npz(self.arrays, names, self.path)
         if self.tensors is None:
@@ -143,8 +179,15 @@ class OpenCheckpoint:
 class CheckpointReader:
     """Opens checkpoints of one run, and says once how torch files are unwrapped."""
 
-    def __init__(self, state_dict_key: str | None = None) -> None:
-        """Read state dicts in torch files under this key; None for under a usual one."""
+    def __init__(
+        self, state_dict_key: str | None = None, base: str | os.PathLike[str] | None = None
+    ) -> None:
+        """Read state dicts in torch files under this key; None for under a usual one.
+
+        `base` is the checkpoint that adapters act beside, or `lora_base.AUTO`; see there.
+        """
+        self._base = None if base is None else os.fspath(base)
+        self._bases: dict[Path, OpenCheckpoint] = {}
         self._state_dicts = torch_format.StateDicts(state_dict_key)
 
     def open(self, path: str | os.PathLike[str]) -> OpenCheckpoint:
@@ -156,18 +199,38 @@ class CheckpointReader:
             InputError: if it is in none of the forms, or no state dict is found in a torch file.
         """
         path = Path(path)
-        files = find_files(path)
-        if files.form == "npz":
-            arrays = read_npz(files.paths[0])
-            described = [(name, dtype, array.shape) for name, (dtype, array) in arrays.items()]
-            return _opened(OpenCheckpoint(path, described, frozenset(arrays), arrays=arrays))
+        found = self._read(path, find_files(path))
+        base = base_of(found.description, path, self._base)
+        return _opened(found) if base is None else self._on_base(found, base)
+
+    def _read(self, path: Path, files: Files) -> OpenCheckpoint:
+        """What is in the files, as it is."""
         if files.form == "torch":
             tensors = self._state_dicts.read(files.paths, files.index)
             description = torch_format.describe(tensors)
-            return _opened(OpenCheckpoint(path, description, frozenset(tensors), tensors=tensors))
-        description = _headers(files)
-        names = frozenset(name for name, *_ in description)
-        return _opened(OpenCheckpoint(path, description, names, files=files.paths))
+            return OpenCheckpoint(path, description, frozenset(tensors), tensors=tensors)
+        if files.form == "safetensors":
+            description = _headers(files)
+            names = frozenset(name for name, *_ in description)
+            return OpenCheckpoint(path, description, names, files=files.paths)
+        arrays = _READERS[files.form](files.paths[0])
+        described = [(name, dtype, array.shape) for name, (dtype, array) in arrays.items()]
+        return OpenCheckpoint(path, described, frozenset(arrays), arrays=arrays)
+
+    def _on_base(self, adapter: OpenCheckpoint, where: Path) -> OpenCheckpoint:
+        """The network of an adapter and its base, which is opened once for all of a run."""
+        if where not in self._bases:
+            self._bases[where] = _opened(self._read(where, find_files(where)))
+        base = self._bases[where]
+        rest, made = on_base(adapter.description, adapter.path, base.description, where)
+        description = [*rest, *((weight.name, "F64", weight.shape) for weight in made)]
+        return replace(
+            adapter,
+            description=description,
+            names=base.names | {weight.name for weight in made},
+            derived=tuple(made),
+            base=base,
+        )
 
 
 def _opened(checkpoint: OpenCheckpoint) -> OpenCheckpoint:
@@ -185,13 +248,18 @@ def _opened(checkpoint: OpenCheckpoint) -> OpenCheckpoint:
     )
 
 
-def describe(path: str | os.PathLike[str], state_dict_key: str | None = None) -> Description:
+def describe(
+    path: str | os.PathLike[str],
+    state_dict_key: str | None = None,
+    base: str | os.PathLike[str] | None = None,
+) -> Description:
     """What tensors a checkpoint has, in any of the forms.
 
     Args:
         path: the checkpoint's file, index of shards, or folder.
         state_dict_key: the key that a torch file has the network's state dict under; "a.b" is b in
             a. By default the usual wrappers are removed.
+        base: of adapters, the checkpoint that they act beside, or "auto" (`lora_base`).
 
     Returns:
         Name, type as safetensors names it ("F32", "BF16", "I64") and shape of each tensor. Prefixes
@@ -201,7 +269,7 @@ def describe(path: str | os.PathLike[str], state_dict_key: str | None = None) ->
     Raises:
         InputError: if it cannot be read.
     """
-    return CheckpointReader(state_dict_key).open(path).description
+    return CheckpointReader(state_dict_key, base).open(path).description
 
 
 def find_files(path: Path) -> Files:
@@ -226,15 +294,29 @@ def find_files(path: Path) -> Files:
     return Files(_form(path), (path,))
 
 
+def find_checkpoints(source: str | os.PathLike[str]) -> Run:
+    """A run, as `find_run` finds it; or one checkpoint, a file or folder, as a run of its own.
+
+    Its step is the last number in its name, or 0 if there is none.
+
+    Raises:
+        InputError: if there is nothing of this name, or nothing in a folder.
+    """
+    path = Path(source)
+    is_one = path.is_file() and (path.suffix != ".json" or path.name.endswith(INDEX))
+    if path.is_dir():
+        is_one = any((path / name).is_file() for name in (*IN_FOLDER, *ADAPTERS))
+    if not is_one:
+        return find_run(path)
+    numbers = re.findall(r"\d+", path.stem if path.is_file() else path.name)
+    return Run(None, (Checkpoint(int(numbers[-1]) if numbers else 0, None, path),))
+
+
 def _form(path: Path) -> Form:
     suffix = path.suffix.lower()
-    if suffix in SAFETENSORS:
-        return "safetensors"
-    if suffix in TORCH:
-        return "torch"
-    if suffix in NPZ:
-        return "npz"
-    expected = ", ".join((*SAFETENSORS, *TORCH, *NPZ, INDEX))
+    if suffix in _FORMS:
+        return _FORMS[suffix]
+    expected = ", ".join((*_FORMS, INDEX))
     if suffix in CONVERSIONS:
         raise InputError(
             f"{path}: is not read as it is; {CONVERSIONS[suffix]}. Read are names in {expected}"

@@ -1,5 +1,7 @@
 """Checkpoints that neither torch nor safetensors wrote: NumPy's are read, of others it is said how.
 
+Keras' and flax's have modules of their own (`hdf5_format`, `msgpack_format`).
+
 NumPy's archive of arrays (`.npz`) is read without objects, so that it runs no code. What other
 libraries write in forms of their own becomes a file that is read by one line where the library is.
 """
@@ -18,7 +20,7 @@ from training_maps.utils.errors import InputError, UnreadableCheckpoint
 Typed = tuple[str, NDArray[Any]]
 
 # safetensors' names of NumPy's types.
-_TYPES = {
+TYPES = {
     "<f8": "F64", "<f4": "F32", "<f2": "F16", "<i8": "I64", "<i4": "I32", "<i2": "I16", "|i1": "I8",
     "<u8": "U64", "<u4": "U32", "<u2": "U16", "|u1": "U8", "|b1": "BOOL",
 }  # fmt: skip
@@ -26,11 +28,7 @@ _TYPES = {
 _TO_SAFETENSORS = "from safetensors.numpy import save_file; save_file({}, 'x.safetensors')"
 _FLAX = _TO_SAFETENSORS.format("flax.traverse_util.flatten_dict(params, sep='.')")
 CONVERSIONS = {
-    ".msgpack": f"flax writes it: {_FLAX}",
     ".orbax": f"orbax writes it: {_FLAX}",
-    ".h5": "Keras writes it: "
-    + _TO_SAFETENSORS.format("{v.path.replace('/', '.'): v.numpy() for v in model.weights}"),
-    ".zip": "Stable-Baselines3 writes it: torch.save(model.policy.state_dict(), 'x.pt')",
     ".pkl": "a pickle can run any code when it is read. If you trust it, save its arrays: "
     + _TO_SAFETENSORS.format("arrays"),
     ".distcp": "torch.distributed writes it: torch.distributed.checkpoint.format_utils."
@@ -38,9 +36,7 @@ CONVERSIONS = {
     ".gguf": "its weights are quantised, as a rule; take the checkpoint that it was made of",
     ".onnx": "it is a graph and not a checkpoint; take the checkpoint that it was made of",
 }
-CONVERSIONS |= {
-    ".keras": CONVERSIONS[".h5"], ".hdf5": CONVERSIONS[".h5"], ".pickle": CONVERSIONS[".pkl"],
-}  # fmt: skip
+CONVERSIONS[".pickle"] = CONVERSIONS[".pkl"]
 
 
 def read_npz(file: Path) -> dict[str, Typed]:
@@ -58,7 +54,7 @@ def read_npz(file: Path) -> dict[str, Typed]:
         raise UnreadableCheckpoint(
             f"{file}: is not a whole archive of arrays ({type(error).__name__}: {error})"
         ) from error
-    return {name: (_TYPES.get(a.dtype.str, a.dtype.str), a) for name, a in arrays.items()}
+    return {name: (TYPES.get(a.dtype.str, a.dtype.str), a) for name, a in arrays.items()}
 
 
 def of_npz(arrays: Mapping[str, Typed], names: Sequence[str], where: object) -> dict[str, Typed]:
@@ -72,7 +68,7 @@ def of_npz(arrays: Mapping[str, Typed], names: Sequence[str], where: object) -> 
         if name not in arrays:
             raise InputError(f"{where}: tensor '{name}' is missing")
         dtype, array = arrays[name]
-        if dtype not in ("F64", "F32", "F16"):
+        if dtype not in ("F64", "F32", "F16", "BF16"):
             raise InputError(f"{where}: tensor '{name}' has dtype {dtype}; expected floats")
         whole = np.require(array, requirements=["C", "ALIGNED"])
         found[name] = dtype, whole.view(np.uint16) if dtype == "F16" else whole

@@ -9,6 +9,7 @@ needed.
 
 from __future__ import annotations
 
+import io
 import logging
 import pickle
 import re
@@ -35,6 +36,8 @@ WRAPPERS = ("state_dict", "model", "model_state_dict", "module", "network")
 _NO_NETWORK = re.compile(r"optim|sched|scaler|rng|random|loop|callback|state$|^args|hyper|hparam")
 # What wrapping a network (DataParallel, DistributedDataParallel, torch.compile) puts before names.
 PREFIXES = ("module.", "_orig_mod.")
+# Where Stable-Baselines3's archives have them.
+POLICY = "policy.pth"
 # Before this version of torch a file can run code although `weights_only=True` (CVE-2026-24747, and
 # before 2.6 CVE-2025-32434).
 SAFE_SINCE = "2.10"
@@ -208,17 +211,43 @@ def _load(file: Path) -> Any:
             f"by a checkpoint (CVE-2026-24747). Install torch {SAFE_SINCE} or later, or save the "
             "checkpoint as safetensors"
         )
-    mapped = _is_zip(file)
+    in_zip = file.suffix.lower() == ".zip"
+    mapped = not in_zip and _is_zip(file)
+    content = _policy(file) if in_zip else file
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(STAND_INS):
             warnings.simplefilter("ignore")  # about formats that are refused below all the same
-            return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+            return torch.load(content, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         # Which class it is that is not allowed, only the message says.
         if needed := re.search(r"(?:GLOBAL|class) ([\w.]*\w)", str(error)):
             raise InputError(_needs_classes(file, f"it needs {needed[1]}")) from error
         raise UnreadableCheckpoint(_corrupt(file, error)) from error
     except Exception as error:  # a corrupt file can fail in any way
+        raise UnreadableCheckpoint(_corrupt(file, error)) from error
+
+
+def _policy(file: Path) -> io.BytesIO:
+    """The torch file in a Stable-Baselines3 archive that holds the networks, in memory.
+
+    What lies beside it (settings as pickles, optimisers) is not opened.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            if POLICY not in archive.namelist():
+                raise InputError(
+                    f"{file}: holds no {POLICY}, as archives of Stable-Baselines3 do; unpack other "
+                    "archives, and name what is in them"
+                )
+            part = archive.getinfo(POLICY)
+            if part.compress_type != zipfile.ZIP_STORED:
+                raise InputError(f"{file}: {POLICY} is compressed, which its makers do not do")
+            return io.BytesIO(archive.read(part))
+    except OSError as error:
+        raise UnreadableCheckpoint(f"{file}: cannot be read ({error.strerror})") from error
+    except InputError:
+        raise
+    except Exception as error:  # zipfile raises more than BadZipFile on corrupt archives
         raise UnreadableCheckpoint(_corrupt(file, error)) from error
 
 

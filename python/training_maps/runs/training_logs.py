@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
 #: The logged quantities that the stages know, and the columns of a log of training here.
 LOG_NAMES = ("train_loss", "eval_loss", "train_accuracy", "eval_accuracy")
 LOG_COLUMNS = ("step", "epoch", *LOG_NAMES)
+Direction = Literal["above", "below"]
+ACCURACY: Final = "eval_accuracy"
+#: Beyond it a run has converged, of accuracies (Hu et al. 2023, section 3.4).
+THRESHOLD = 0.9
+# Words of quantities that training lowers; "loss" and "error" may be part of a longer word.
+_FALLING = {
+    "perplexity", "ppl", "nll", "mse", "mae", "rmse", "err", "bpc", "bpb", "bpd", "wer", "cer",
+    "fid", "regret", "cost",
+}  # fmt: skip
 
 
 def find_training_logs(
@@ -105,3 +115,34 @@ def check_log(log: pd.DataFrame, where: str) -> None:
     steps = log["step"].to_numpy(dtype=float, na_value=-1.0)
     if not ((steps >= 0) & (steps <= LARGEST_STEP) & (steps == steps.round())).all():
         raise InputError(f"{where} has a row whose step is no whole number from 0 on")
+
+
+def usual_direction(column: str) -> Direction:
+    """The direction in which training moves a logged quantity: losses and perplexities fall."""
+    name = column.lower()
+    falls = "loss" in name or "error" in name or _FALLING & set(re.findall("[a-z]+", name))
+    return "below" if falls else "above"
+
+
+def usual_threshold(column: str) -> float | None:
+    """Where runs converge if nobody says so: of accuracies only; a return or a loss has no such."""
+    words = re.findall("[a-z]+", column.lower())
+    return THRESHOLD if any(word.startswith("acc") for word in words) else None
+
+
+def usual_column(columns: Iterable[str]) -> str | None:
+    """The column of training logs that tells the outcome, if nobody says so.
+
+    Args:
+        columns: those that every log has.
+
+    Returns:
+        `eval_accuracy`, the only one beside steps and epochs, or `eval_loss`; None where several
+        could be meant.
+    """
+    names = [name for name in columns if name not in ("step", "epoch")]
+    if ACCURACY in names:
+        return ACCURACY
+    if len(names) == 1:
+        return names[0]
+    return "eval_loss" if "eval_loss" in names else None

@@ -1,7 +1,7 @@
 """Settings as fields of dataclasses: type, default, limits and a line of meaning in one place.
 
-The check of the config, the commands' options, config.yaml's listing and the table in the docs are
-all made from the JSON Schema that `fields_schema` reads off such a class.
+The check of the config, the commands' options and config.yaml's listing are all made from the JSON
+Schema that `fields_schema` reads off such a class.
 """
 
 from __future__ import annotations

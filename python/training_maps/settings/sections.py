@@ -29,6 +29,8 @@ Aggregate = Literal["mean", "best"]
 CensoredPolicy = Literal["last_step", "drop", "tobit"]
 DetourRule = Literal["sign", "interval"]
 OutcomeKind = Literal["convergence_time", "first_crossing", "final", "best", "table"]
+# Outcomes that are times.
+TIMES = ("convergence_time", "first_crossing")
 Unreadable = Literal["stop", "skip"]
 Features = Literal["inverse_covariance", "posterior_gradient"]
 
@@ -53,6 +55,11 @@ class MetricsSettings:
         "on a checkpoint that is missing, truncated, corrupt or changed; stop with an error, or "
         "skip it",
     )
+    layers: bool = setting(
+        True,
+        "keep the metrics of each weight matrix too, 120 bytes for each matrix and checkpoint, so "
+        "that the report says which layers change",
+    )
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,12 @@ class ObservationsSettings:
     metrics: Texts = setting((), "the metrics to use, by column; empty means all")
     log_columns: Texts = setting(
         (), "columns of the training log that join the metrics, by step; such as gradient_norm"
+    )
+    layers: Texts = setting(
+        (),
+        "groups of layers whose metrics the model sees in place of the whole network's, each "
+        "metric of each group a column; attention, mlp, convolution, recurrent, embedding, early, "
+        "middle or late (thirds of the blocks), or a pattern on tensor names",
     )
     max_checkpoints: int = setting(
         1000, "how many checkpoints of a run are used, from its first on", minimum=2
@@ -257,19 +270,23 @@ class PhaseTransitionsSettings:
 class SemanticsSettings:
     """How states relate to convergence time, or to another outcome of the runs."""
 
-    outcome: OutcomeKind = setting(
-        "convergence_time",
+    outcome: OutcomeKind | None = setting(
+        None,
         "what is regressed on the shares of states; the time when a logged column passes the "
         "threshold (convergence_time, or first_crossing where it is no convergence), its last or "
-        "best value, or a column of a table of one's own",
+        "best value, or a column of a table of one's own; null is convergence_time where there is "
+        "a threshold, and final where there is none",
     )
-    column: Text = setting(
-        "eval_accuracy", "the column of the training log that tells convergence, or the outcome"
+    column: Text | None = setting(
+        None,
+        "the column of the training log that tells convergence, or the outcome; null is "
+        "eval_accuracy, and where a log has none its only column, or eval_loss",
     )
-    threshold: float = setting(
-        0.9,
+    threshold: float | None = setting(
+        None,
         "a run has converged at its first checkpoint beyond this; of accuracies, at least 0 and "
-        "less than 1",
+        "less than 1; null is 0.9 for accuracies, and for other columns none, so that nothing "
+        "converges",
     )
     direction: Literal["above", "below"] | None = setting(
         None,
@@ -314,7 +331,12 @@ class SemanticsSettings:
     together: ClassVar[dict[str, Any]] = {
         "allOf": [
             {
-                "if": {"properties": {"column": {"enum": ["eval_accuracy", "train_accuracy"]}}},
+                "if": {
+                    "properties": {
+                        "column": {"enum": [None, "eval_accuracy", "train_accuracy"]},
+                        "threshold": {"type": "number"},
+                    }
+                },
                 "then": {
                     "properties": {
                         "threshold": {"type": "number", "minimum": 0, "exclusiveMaximum": 1}

@@ -33,6 +33,11 @@ class CheckpointsSettings:
         "the key under which torch files hold the network's state dict, such as ema or ema.model; "
         "null for whichever of the usual keys is there",
     )
+    base: Text | None = setting(
+        None,
+        "of adapters of LoRA, the checkpoint that they act beside, so that metrics are of both; "
+        "auto for the one that adapter_config.json names; null for the adapter alone",
+    )
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,48 @@ _COST_ROUNDING = 1e-12
 _PAIRS_AT_ONCE = 20_000
 
 
+def line_cost(differences: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Least cost of moving each row's surplus to its deficits, between points on a line.
+
+    Mass crosses from each point to the next: what is too much so far.
+
+    Args:
+        differences: surplus (> 0) or deficit (< 0) at each point, (n_rows, n_points).
+        positions: of the points, ascending, (n_points,).
+
+    Returns:
+        Cost of each row, (n_rows,).
+    """
+    return np.abs(differences.cumsum(axis=1)[:, :-1]) @ np.diff(positions).astype(float)
+
+
+def mean_apart(values: np.ndarray) -> np.ndarray:
+    """Mean over the other rows of the sum of absolute differences, without forming the pairs.
+
+    In a sorted column, a value is above those before it and below those after it, so that sums of
+    parts of the column are all it takes.
+
+    Args:
+        values: (n_rows, n_columns).
+
+    Returns:
+        (n_rows,); NaN of a lone row.
+    """
+    n = len(values)
+    if n < 2:
+        return np.full(n, np.nan)
+    values = values - np.median(values, axis=0)  # equal rows are 0 apart, to the last digit
+    order = values.argsort(axis=0)
+    ascending = np.take_along_axis(values, order, axis=0)
+    before = ascending.cumsum(axis=0) - ascending
+    n_before = np.arange(n)[:, None]
+    after = ascending.sum(axis=0) - before - ascending
+    sums = n_before * ascending - before + after - (n - 1 - n_before) * ascending
+    apart = np.empty_like(sums)
+    np.put_along_axis(apart, order, sums, axis=0)
+    return np.maximum(apart.sum(axis=1), 0.0) / (n - 1)
+
+
 def transport_cost(differences: np.ndarray, distances: np.ndarray) -> np.ndarray:
     """Least cost of moving each row's surplus to its deficits: exact optimal transport.
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linprog, minimize
 from scipy.special import chdtrc, log_ndtr, ndtr
 
 from training_maps.stats.least_squares import NO_PART, decompose
@@ -192,6 +191,8 @@ def _maximum(
             return np.inf  # a step too far; the optimiser takes a shorter one
         return -log_likelihood(parameters, x, y, censored)[0]
 
+    from scipy.optimize import minimize  # not where a report only reads what was found
+
     found = minimize(
         minus,
         np.append(beta, 1) / sigma,
@@ -224,6 +225,8 @@ def _check_estimate(x: np.ndarray, y: np.ndarray, censored: np.ndarray) -> None:
     rows = np.column_stack([x, -y / (np.abs(y).max() or 1.0)])
     gain = rows[censored].sum(axis=0)
     gain[-1] += 1
+    from scipy.optimize import linprog
+
     found = linprog(
         -gain,
         A_ub=-rows[censored] if censored.any() else None,

@@ -33,7 +33,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from training_maps.hmm.covariances import floored
@@ -135,17 +134,16 @@ class Steps:
     def of(cls, runs: Sequence[Floats], memory: float) -> Steps:
         """The steps of runs (T, d) with NaN where an entry is missing; T is at least 2."""
         filled = [gaps_filled(run, np.array([len(run)])) for run in runs]
-        places = [run[:-1] for run in filled]
-        if memory:
-            places = [_averages(place, memory) for place in places]
+        lengths = [len(run) - 1 for run in runs]
+        before = np.vstack([run[:-1] for run in filled])
+        first = np.array([run[0] for run in filled])
         missing = np.vstack([np.isnan(run[1:]) for run in runs])
         change = np.vstack([np.diff(run, axis=0) for run in filled])
-        lengths = [len(run) - 1 for run in runs]
         return cls(
-            before=np.vstack([run[:-1] for run in filled]),
+            before=before,
             change=np.where(missing, 0.0, change),
             missing=missing,
-            place=np.vstack(places),
+            place=_running_averages(before, lengths, memory, first),
             time=np.concatenate([np.arange(n) / max(n - 1, 1) for n in lengths]),
             lengths=lengths,
         )
@@ -394,12 +392,28 @@ def _by_run(
 def _recent(distance: Floats, log_determinant: Floats, seen: Floats, lengths: list[int]) -> Floats:
     """h_t (n,): the running average of the squared residuals before each step, 1 at first."""
     squares = np.minimum(distance / np.maximum(seen, 1), _LARGEST)
-    before = np.roll(squares, 1)
-    before[np.cumsum(lengths) - lengths] = 1.0
-    runs = np.split(before[:, None], np.cumsum(lengths)[:-1])
-    return np.concatenate([_averages(run, _KEPT)[:, 0] for run in runs])
+    recent = np.roll(_running_averages(squares, lengths, _KEPT, np.ones(len(lengths))), 1)
+    recent[np.cumsum([0, *lengths[:-1]])] = 1.0
+    return recent
 
 
-def _averages(values: Floats, kept: float) -> Floats:
-    """Running averages (n, d) of values: of the last one this share is kept, from the first on."""
-    return pd.DataFrame(values).ewm(alpha=1 - kept, adjust=False).mean().to_numpy()
+def _running_averages(rows: Floats, lengths: list[int], kept: float, before: Floats) -> Floats:
+    """Running averages of each run's rows: a share `kept` of the last average, else the new row.
+
+    All runs go on side by side; scipy.signal takes longer to import than all of this to compute.
+
+    Args:
+        rows: (n, ...) the runs' rows, one run after another.
+        lengths: (M,) rows of each run, at least 1.
+        kept: from 0 to below 1.
+        before: (M, ...) what each run's average is before its first row.
+
+    Returns:
+        (n, ...) the average after each row.
+    """
+    there = np.arange(max(lengths)) < np.array(lengths)[:, None]
+    averages = np.zeros((*there.shape, *rows.shape[1:]))
+    averages[there] = (1 - kept) * rows
+    for step in range(there.shape[1]):
+        averages[:, step] += kept * (averages[:, step - 1] if step else before)
+    return np.asarray(averages[there])

@@ -185,7 +185,7 @@ def _gain(of: Floats | None, over: Floats | None) -> Gain:
 
 def _interval(values: Floats) -> Gain:
     """Mean and interval of values (H, M) over runs and halves."""
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     by_run = _mean(values, axis=0)
     by_run = by_run[np.isfinite(by_run)]
@@ -200,7 +200,7 @@ def _interval(values: Floats) -> Gain:
     by_half = by_half[np.isfinite(by_half)]
     if len(by_half) > 1:
         variance += by_half.var(ddof=1) / len(by_half)
-    reach = float(t.ppf(0.5 + CONFIDENCE / 2, n - 1) * np.sqrt(variance))
+    reach = float(stdtrit(n - 1, 0.5 + CONFIDENCE / 2) * np.sqrt(variance))
     return Gain(mean, mean - reach, mean + reach, n)
 
 

@@ -51,20 +51,21 @@ class Examples:
         """Forever, the next batch of every seed.
 
         Args:
-            start: batches of the current epoch to skip: those that were trained on already.
+            start: batches that were trained on already; those of the current epoch are skipped.
 
         Yields:
             Inputs as the network sees them, and targets: (n_seeds, batch, ...) each.
         """
         size = self._batch_size
+        epoch, start = divmod(start, self.steps_per_epoch)
         while True:
             self._epoch_start = [stream.state() for stream in self._streams]
             order = self._sent([s.batches.permutation(self.n_train) for s in self._streams])
-            draws = self._augmentation()
+            draws = self._augmentation(epoch)
             for first in range(start * size, self.n_train, size):
                 some = slice(first, first + size)
                 yield self._batch(order[:, some], None if draws is None else draws[:, some])
-            start = 0
+            epoch, start = epoch + 1, 0
 
     def positions(self, step: int) -> list[dict[str, Any]]:
         """Each seed's generators as they have to be to go on after `step` updates.
@@ -113,9 +114,10 @@ class Examples:
             targets.unflatten(0, order.shape),
         )
 
-    def _augmentation(self) -> torch.Tensor | None:
-        """This epoch's draws in the order of the batches: (n_seeds, n_train, ...), or None."""
-        draws = [self._task.augmentation(s.augmentation, self.n_train) for s in self._streams]
+    def _augmentation(self, epoch: int) -> torch.Tensor | None:
+        """An epoch's draws in the order of the batches: (n_seeds, n_train, ...), or None."""
+        task, n = self._task, self.n_train
+        draws = [task.augmentation_in_epoch(s.augmentation, n, epoch) for s in self._streams]
         some = [one for one in draws if one is not None]
         return self._sent(some) if some else None
 

@@ -26,6 +26,7 @@ from training_maps.training.alone import Alone
 from training_maps.training.devices import choose_device, described, use_precision
 from training_maps.training.examples import Examples
 from training_maps.training.host_copies import Arrays, HostCopies
+from training_maps.training.landscape import Landscape, sample_of
 from training_maps.training.networks import Networks, measured
 from training_maps.training.random_streams import Streams, noise_state, restore_noise
 from training_maps.training.recipe import Recipe, checkpoint_steps
@@ -120,6 +121,9 @@ class Training:
             "seeds": seeds,
             "steps_per_epoch": self.examples.steps_per_epoch,
         }
+        self._landscape = None
+        if self.recorder.measures_landscape:
+            self._landscape = Landscape(task, streams[0].initialise(task).to(device))
         self._copies = HostCopies(device)
         self._writer = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
@@ -145,7 +149,7 @@ class Training:
             )  # fmt: skip
             self._checkpoint(0)
         wanted = set(self.steps)
-        batches = self.examples.batches(start % self.examples.steps_per_epoch)
+        batches = self.examples.batches(start)
         step = start
         while step < self.steps[-1] and self._running():
             self.networks.step(*next(batches))
@@ -180,10 +184,11 @@ class Training:
             }
             for row in running
         ]
+        landscape = self._measured_landscape()
         # Copies, as training goes on while they are written; a failure shows at the next one.
         copied = self._copies.take(self.networks.tensors())
         self._written()
-        self._writing = self._writer.submit(self._record, running, lines, copied)
+        self._writing = self._writer.submit(self._record, running, lines, copied, landscape)
         for row in running:
             self._count_down(self.recorder.records[row], float(eval_accuracy[row]))
         if time.monotonic() - self._saved >= resume.SAVE_EVERY:
@@ -193,11 +198,22 @@ class Training:
             f"mean accuracy {np.mean(train_accuracy):.3f} (evaluation {np.mean(eval_accuracy):.3f})"
         )
 
+    def _measured_landscape(self) -> list[dict[str, float]] | None:
+        """The metrics of each network's loss, if they are recorded."""
+        if self._landscape is None:
+            return None
+        groups = sample_of(self.examples, self.recipe.train_examples_evaluated)
+        return self._landscape.measure(self.networks.tensors(), groups)
+
     def _record(
-        self, running: list[int], lines: list[dict[str, float]], copied: Callable[[], Arrays]
+        self,
+        running: list[int],
+        lines: list[dict[str, float]],
+        copied: Callable[[], Arrays],
+        landscape: list[dict[str, float]] | None,
     ) -> None:
         """Record a checkpoint, once its tensors are in main memory."""
-        self.recorder.record(running, lines, copied())
+        self.recorder.record(running, lines, copied(), landscape)
 
     def _count_down(self, record: Record, eval_accuracy: float) -> None:
         """End a run early if the recipe says so: so many checkpoints after it was good enough."""
@@ -260,7 +276,11 @@ def _identity(task: Task, recipe: Recipe, recording: Recording, device: str) -> 
         "device": device,
         "torch": torch.__version__,
         "what": recording.what,
-        "metrics": [list(recording.columns), dataclasses.asdict(recording.overrides)],
+        "metrics": [
+            list(recording.columns),
+            dataclasses.asdict(recording.overrides),
+            recording.layers,
+        ],
         "code": _code_behind(task),
     }
 

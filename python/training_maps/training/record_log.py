@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from training_maps.utils.files import make_folder, sync, sync_folder
 
 
@@ -24,12 +27,14 @@ class Record:
     log: list[dict[str, float]] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
     metrics: list[dict[str, float]] = field(default_factory=list)
+    layers: list[NDArray[np.float64]] = field(default_factory=list, compare=False)
+    """Of each row of metrics those of each matrix, (n_matrices, n_columns), where they are kept."""
     non_finite: dict[str, Any] | None = None
     further: int | None = None
     """Checkpoints still to come before the run ends early; None until it is sure to."""
 
 
-_LISTS = ("log", "digests", "metrics")
+_LISTS = ("log", "digests", "metrics", "layers")
 
 
 class RecordLog:
@@ -44,7 +49,7 @@ class RecordLog:
         """Write what is new in `record`, and return what is to be saved with the state."""
         new = {name: getattr(record, name)[done:] for name, done in self._saved.items()}
         if any(new.values()):
-            self._append(json.dumps(new).encode() + b"\n")
+            self._append(json.dumps(new, default=np.ndarray.tolist).encode() + b"\n")
             self._saved = {name: len(getattr(record, name)) for name in _LISTS}
         return {
             "seed": record.seed,
@@ -79,7 +84,8 @@ class RecordLog:
             return None
         for line in lines:
             for name, values in line.items():
-                getattr(record, name).extend(values)
+                taken = [np.array(one) for one in values] if name == "layers" else values
+                getattr(record, name).extend(taken)
         self._size = size
         self._saved = {name: len(getattr(record, name)) for name in _LISTS}
         return record

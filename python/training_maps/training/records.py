@@ -19,7 +19,14 @@ import pandas as pd
 
 from training_maps.metrics import plugins
 from training_maps.metrics.compute import metrics_table, tensor_distances, tensor_metrics
-from training_maps.metrics.definitions import DISTANCES, metric_columns, plugin_columns
+from training_maps.metrics.definitions import (
+    DISTANCES,
+    LANDSCAPE,
+    TAIL_EXPONENT,
+    metric_columns,
+    plugin_columns,
+)
+from training_maps.metrics.layers import layer_columns, layers_of
 from training_maps.metrics.measurement import NonFinitePolicy
 from training_maps.metrics.parameters import (
     NO_OVERRIDES,
@@ -46,6 +53,7 @@ logger = logging.getLogger("training_maps")
 
 TRAINING_LOG = "training_log.parquet"
 METRICS = "metrics.parquet"
+LAYERS = "layers.parquet"
 RECORDS = "records.jsonl"
 What = Literal["checkpoints", "metrics"]
 
@@ -61,6 +69,7 @@ class Recording:
         non_finite: with "metrics": what to do about NaN or infinity, as in `run_metrics`.
         columns: with "metrics": those to compute, as in `run_metrics`.
         overrides: with "metrics": patterns that say which tensors count.
+        layers: with "metrics": whether those of each weight matrix are kept too.
     """
 
     runs: Path
@@ -68,6 +77,7 @@ class Recording:
     non_finite: NonFinitePolicy = MetricsSettings.non_finite
     columns: tuple[str, ...] = ()
     overrides: Overrides = NO_OVERRIDES
+    layers: bool = False
 
 
 class Recorder:
@@ -89,7 +99,7 @@ class Recorder:
         self.records = [Record(seed) for seed in seeds]
         self._logs = self._new_logs()
         self._selection: ParameterSelection | None = None
-        self._columns = metric_columns(recording.columns)
+        self._columns = metric_columns(recording.columns, training=recording.what == "metrics")
         # All runs' tensors at their first checkpoint and at the one before, for distances.
         self._start: Mapping[str, Any] | None = None
         self._previous: Mapping[str, Any] | None = None
@@ -98,6 +108,10 @@ class Recorder:
     def measures_distances(self) -> bool:
         """Whether distances from other checkpoints are among the metrics that are recorded."""
         return self._recording.what == "metrics" and not set(DISTANCES).isdisjoint(self._columns)
+
+    @property
+    def _measures_tails(self) -> bool:
+        return TAIL_EXPONENT in self._columns
 
     def saved(self) -> str:
         """What has been recorded so far, put on disk: what `restore` needs to find it again."""
@@ -133,8 +147,17 @@ class Recorder:
         if self.measures_distances:
             self._start, self._previous = start, previous
 
+    @property
+    def measures_landscape(self) -> bool:
+        """Whether metrics of the loss are among those that are recorded."""
+        return not set(LANDSCAPE).isdisjoint(self._columns)
+
     def record(
-        self, rows: list[int], measurements: list[dict[str, float]], tensors: Mapping[str, Any]
+        self,
+        rows: list[int],
+        measurements: list[dict[str, float]],
+        tensors: Mapping[str, Any],
+        landscape: Sequence[Mapping[str, float]] | None = None,
     ) -> None:
         """Record a checkpoint of the runs in `rows`.
 
@@ -142,13 +165,14 @@ class Recorder:
             rows: which of the runs, by their places in `records`.
             measurements: a line of the training log for each of them.
             tensors: arrays (n_runs, *shape) by name, of all runs, recorded or not.
+            landscape: metrics of the loss of each of all runs, if they are recorded.
 
         Raises:
             InputError: if metrics are recorded, a weight is not finite, and that is to stop.
         """
         own = [_of_run(tensors, row) for row in rows]
         if self._recording.what == "metrics":
-            self._record_metrics(rows, measurements, own)
+            self._record_metrics(rows, measurements, own, landscape or [{} for _ in self.records])
         for row, line, of_run in zip(rows, measurements, own, strict=True):
             record = self.records[row]
             if self._recording.what == "checkpoints":
@@ -168,6 +192,7 @@ class Recorder:
         rows: list[int],
         measurements: list[dict[str, float]],
         tensors: list[dict[str, np.ndarray]],
+        landscape: Sequence[Mapping[str, float]],
     ) -> None:
         """A row of metrics of each run whose table has not ended at a value that is not finite."""
         taken = [
@@ -178,20 +203,24 @@ class Recorder:
         if not taken:
             return
         selection = self._select(taken[0][2])
-        tails = "tail_exponent" in self._columns
         own = [of_run for _, _, of_run in taken]
-        found = tensor_metrics(own, selection, tails=tails, threads=self._threads)
+        found = tensor_metrics(
+            own, selection, tails=self._measures_tails, matrices=self._recording.layers,
+            threads=self._threads,
+        )  # fmt: skip
         finite = []
-        for (row, step, of_run), (values, culprit) in zip(taken, found, strict=True):
-            if values is None:
-                self._note_non_finite(self.records[row], step, culprit)
-            else:
-                finite.append((row, step, of_run, values))
+        for (row, step, of_run), one in zip(taken, found, strict=True):
+            if one.metrics is None:
+                self._note_non_finite(self.records[row], step, one.culprit)
+                continue
+            finite.append((row, step, of_run, one.metrics))
+            if one.matrices is not None:
+                self.records[row].layers.append(one.matrices)
         distances = self._distances([(row, of_run) for row, _, of_run, _ in finite])
         for (row, step, of_run, values), apart in zip(finite, distances, strict=True):
             record = self.records[row]
             plugged = self._plugin_metrics(of_run, f"seed {record.seed}, step {step}")
-            record.metrics.append({"step": step, **values, **apart, **plugged})
+            record.metrics.append({"step": step, **values, **apart, **landscape[row], **plugged})
 
     def _distances(
         self, runs: list[tuple[int, dict[str, np.ndarray]]]
@@ -266,7 +295,16 @@ class Recorder:
                 assert self._selection is not None
                 table = metrics_table(record.metrics, self._selection, self._columns)
                 made = made_by(seed=record.seed, non_finite=record.non_finite)
+                if self._recording.layers:
+                    write_table(self._layers(record), target / LAYERS, made_by(seed=record.seed))
                 write_table(table, target / METRICS, made)
+
+    def _layers(self, record: Record) -> dict[str, np.ndarray]:
+        """The table of a run's layers, by its columns."""
+        assert self._selection is not None
+        steps = [int(row["step"]) for row in record.metrics]
+        layers = layers_of(self._selection)
+        return layer_columns(steps, record.layers, layers, tails=self._measures_tails)
 
     def _move_checkpoints(self, seed: int, target: Path) -> None:
         """Move a run's checkpoints to its folder, unless a job that was killed then did so."""

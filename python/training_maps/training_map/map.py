@@ -10,11 +10,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from training_maps.result_tables import LAYER_CHANGE_COLUMNS
 from training_maps.settings.sections import TrainingMapSettings
 from training_maps.training_map.elements import (
     State,
@@ -52,7 +54,7 @@ from training_maps.training_map.posterior_gradient import (
     features_by_posterior_gradient,
 )
 from training_maps.utils.errors import InputError
-from training_maps.utils.files import made_by, read_json, write_json
+from training_maps.utils.files import made_by, read_json, read_table, write_json
 from training_maps.utils.notes import Note, notes_from
 
 if TYPE_CHECKING:
@@ -81,6 +83,9 @@ class TrainingMap:
             without a model.
         notes: what a reader should know.
         experiment: name of the experiment, if it has one.
+        layers: how each layer of the networks changes at each transition, a table with
+            `result_tables.LAYER_CHANGE_COLUMNS`; None where that is not known
+            (`analysis.layer_changes` computes it).
     """
 
     states: tuple[State, ...]
@@ -91,6 +96,7 @@ class TrainingMap:
     feature_ranking: str | None = INVERSE_COVARIANCE
     notes: tuple[Note, ...] = ()
     experiment: str | None = None
+    layers: pd.DataFrame | None = None
 
     @classmethod
     def from_model(
@@ -220,7 +226,7 @@ class TrainingMap:
     def from_json(
         cls, path: str | os.PathLike[str], paths: pd.DataFrame | str | os.PathLike[str]
     ) -> TrainingMap:
-        """Read a map that `to_json` wrote.
+        """Read a map that `to_json` wrote, and the changes of layers beside it, if they are there.
 
         Args:
             path: the map's JSON file.
@@ -230,6 +236,7 @@ class TrainingMap:
             InputError: if a file is missing or is not what it should be; the message names it.
         """
         data = read_json(path)
+        changes = Path(path).with_name("layer_changes.parquet")
         table = paths if isinstance(paths, pd.DataFrame) else read_state_paths(paths)
         try:
             return cls(
@@ -241,6 +248,7 @@ class TrainingMap:
                 feature_ranking=data["feature_ranking"],
                 notes=notes_from(data["notes"], path),
                 experiment=data["experiment"],
+                layers=read_table(changes, LAYER_CHANGE_COLUMNS) if changes.is_file() else None,
             )
         except (KeyError, TypeError) as error:
             raise InputError(f"{path}: is not a training map (at {error})") from error

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from training_maps.result_tables import PATH_COLUMNS, RUN_PATH_COLUMNS
 from training_maps.utils.errors import InputError
@@ -18,6 +18,9 @@ from training_maps.utils.files import read_table
 from training_maps.utils.notes import Note
 from training_maps.utils.seeds import format_seeds
 from training_maps.utils.wording import plural
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # The kind of the note that says why a map without a fork is not linear by the letter.
 WHY_NOT_LINEAR = "why_not_linear"
@@ -67,8 +70,10 @@ def check_state_paths(table: pd.DataFrame, where: str = "the table of state path
     table = table[list(PATH_COLUMNS)]
     if table.empty:
         raise InputError(f"{where}: has no rows; expected one for each checkpoint of each run")
+    from pandas.api.types import is_integer_dtype  # where sentences are all that is wanted, none
+
     for column in PATH_COLUMNS:
-        if not pd.api.types.is_integer_dtype(table[column]) or table[column].hasnans:
+        if not is_integer_dtype(table[column]) or table[column].hasnans:
             raise InputError(f"{where}: column {column} must hold whole numbers in every row")
     repeated = table[table.duplicated(["seed", "step"])]
     if len(repeated):
@@ -94,6 +99,8 @@ def state_shares(state_paths: pd.DataFrame) -> pd.DataFrame:
     if missing or state_paths.empty:
         problem = f"lacks the column {', '.join(missing)}" if missing else "is empty"
         raise InputError(f"the table of state paths {problem}; expected seed, step, state")
+    import pandas as pd
+
     counts = pd.crosstab(state_paths["seed"], state_paths["state"])
     return counts.div(counts.sum(axis=1), axis=0)
 
@@ -141,12 +148,15 @@ def path_times(
     length = float(ordered["step"].max())
     stays["fraction"] = stays["step"] / length if length > 0 else 0.0
     stays["epoch"] = np.nan
+    of_seed = stays.groupby("seed").indices
+    entered, epochs = stays["step"].to_numpy(), stays["epoch"].to_numpy(copy=True)
     for seed, log in (logs or {}).items():
-        here = stays["seed"] == seed
+        here = of_seed.get(seed, [])
         known = log.sort_values("step")
-        stays.loc[here, "epoch"] = np.interp(
-            stays.loc[here, "step"], known["step"].to_numpy(float), known["epoch"].to_numpy(float)
+        epochs[here] = np.interp(
+            entered[here], known["step"].to_numpy(float), known["epoch"].to_numpy(float)
         )
+    stays["epoch"] = epochs
     return stays[list(RUN_PATH_COLUMNS)]
 
 

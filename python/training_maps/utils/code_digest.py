@@ -9,6 +9,10 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import json
+import os
+from contextlib import suppress
+from importlib.util import cache_from_source
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parents[1]
@@ -23,7 +27,10 @@ FORMS = (
     "runs/derived_weights",
     "runs/formats",
     "runs/harmless_types",
+    "runs/hdf5_format",
     "runs/lora",
+    "runs/lora_base",
+    "runs/msgpack_format",
     "runs/other_formats",
     "runs/torch_format",
 )
@@ -38,10 +45,12 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "tables": ("commands/tables", "runs/tables/*", "runs/training_logs", "utils/numbers"),
     "metrics": ("commands/metrics", "metrics/*", *FORMS),
     "describe_model": ("commands/describe_model",),
-    "inspect": ("commands/inspect", "metrics/*", *FORMS),
+    "layers": ("commands/layers", "metrics/*", *FORMS),
+    "inspect": ("commands/inspect", "metrics/*", *FORMS, WORDING),
     "hub": ("commands/hub", "hub/*", "runs/checkpoints"),
     "observations": (
         "commands/observations",
+        "hmm/layer_columns",
         "hmm/log_columns",
         "hmm/observations",
         "hmm/standards",
@@ -82,6 +91,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "state_paths": ("commands/state_paths", "training_map/*", WORDING, NOTES, TABLES),
     "forks": (
         "commands/forks",
+        "analysis/fast_and_slow",
         "analysis/forks",
         "stats/mean_interval",
         "stats/permutation_test",
@@ -101,14 +111,16 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
         "analysis/dissimilarity",
         "stats/optimal_transport",
     ),
-    "outliers": ("commands/outliers", "analysis/outliers"),
-    "spread": ("commands/spread", "analysis/dispersion"),
+    "layer_changes": ("commands/layer_changes", "analysis/layer_changes"),
+    "outliers": ("commands/outliers", "analysis/outliers", "stats/optimal_transport"),
+    "spread": ("commands/spread", "analysis/dispersion", "analysis/dissimilarity"),
     "sensitivity_variant": ("commands/sensitivity_variant", "analysis/sensitivity/reanalysis"),
     "sensitivity": ("commands/sensitivity", "analysis/sensitivity/*"),
     "early_warning": ("commands/early_warning", "analysis/early_warning/*"),
     "summary": (
         "commands/summary",
         "results",
+        "result_files",
         "report/summary",
         "report/delays",
         "report/headline",
@@ -150,6 +162,10 @@ PLUMBING = (
 # The fields of a syntax tree that hold statements, or what holds statements.
 _STATEMENT_FIELDS = ("body", "orelse", "finalbody", "handlers", "cases")
 _SOURCES = (".py", ".j2", ".css", ".js")
+# Where digests are kept from one process to the next, as Python keeps compiled modules: planning a
+# workflow asks for all stages', which takes half a second to compute. The newest so many are kept.
+_KEPT = Path(cache_from_source(__file__)).with_suffix(".json")
+_MOST_KEPT = 500
 
 
 def stage_digest(stage: str, task: str | None = None, rust: Path | None = None) -> str:
@@ -169,15 +185,52 @@ def stage_digest(stage: str, task: str | None = None, rust: Path | None = None) 
         files |= _with_imports(_PACKAGE / "training/tasks" / f"{task}.py") - set(
             stage_files(PLUMBING)
         )
-    digest = hashlib.sha256()
-    for path in sorted(files):
-        digest.update(path.relative_to(_PACKAGE).as_posix().encode())
-        digest.update(_meaning(path))
+    sources = {path.relative_to(_PACKAGE).as_posix(): path.read_bytes() for path in sorted(files)}
+    other = {}
     if rust is not None:
-        for path in _rust_files(stage, rust):
-            digest.update(path.relative_to(rust).as_posix().encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+        other = {p.relative_to(rust).as_posix(): p.read_bytes() for p in _rust_files(stage, rust)}
+    return _kept_digest(sources, other)
+
+
+def _kept_digest(sources: dict[str, bytes], other: dict[str, bytes]) -> str:
+    """The digest of a stage's sources of the package, and other ones: kept, if it was made before.
+
+    It is kept by all that decides it, byte by byte, this module's own text included.
+    """
+    exact = hashlib.sha256(Path(__file__).read_bytes())
+    for name, content in (*sources.items(), *other.items()):
+        exact.update(f"{name}\n{len(content)}\n".encode() + content)
+    key = exact.hexdigest()
+    kept = _read_kept()
+    if key not in kept:
+        digest = hashlib.sha256()
+        for name, content in sources.items():
+            digest.update(name.encode())
+            digest.update(_meaning_of_module(content) if name.endswith(".py") else content)
+        for name, content in other.items():
+            digest.update(name.encode() + content)
+        kept[key] = digest.hexdigest()[:16]
+        _keep(kept)
+    return kept[key]
+
+
+@functools.cache
+def _read_kept() -> dict[str, str]:
+    """The digests that are kept; none where the file is missing or damaged."""
+    with suppress(OSError, ValueError):
+        kept = json.loads(_KEPT.read_text())
+        if isinstance(kept, dict) and all(isinstance(value, str) for value in kept.values()):
+            return kept
+    return {}
+
+
+def _keep(kept: dict[str, str]) -> None:
+    """Keep digests, where the package's folder can be written to."""
+    aside = _KEPT.with_suffix(f".{os.getpid()}")
+    with suppress(OSError):
+        _KEPT.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(json.dumps(dict(list(kept.items())[-_MOST_KEPT:])))
+        aside.replace(_KEPT)
 
 
 def stage_files(patterns: tuple[str, ...]) -> list[Path]:
@@ -232,15 +285,12 @@ def _imports(path: Path) -> list[Path]:
     return [file for file in files if file.is_file()]
 
 
-def _meaning(path: Path) -> bytes:
-    """What a source says to the interpreter: a module's syntax tree without its docstrings."""
-    content = path.read_bytes()
-    return _meaning_of_module(content) if path.suffix == ".py" else content
-
-
 @functools.cache
 def _meaning_of_module(content: bytes) -> bytes:
-    """A module's syntax tree; made once, as a process plans many stages, and they share modules."""
+    """What a module says to the interpreter: its syntax tree without docstrings.
+
+    Made once, as a process plans many stages, and they share modules.
+    """
     tree = ast.parse(content)
     left: list[ast.AST] = [tree]
     while left:  # of the tree, only what can hold a definition: expressions are most of it

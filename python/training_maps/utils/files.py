@@ -306,10 +306,16 @@ def write_table(
 
 
 def _arrow_column(values: NDArray[Any]) -> pa.Array:
-    """Numbers (n,) as Arrow's column, NaN as a null as from pandas; `pa.array` imports pandas."""
+    """Numbers or texts (n,) as Arrow's column, NaN as a null; `pa.array` imports pandas."""
     import numpy as np
     import pyarrow as pa
 
+    if values.dtype.kind == "U":
+        texts = [text.encode() for text in values.tolist()]
+        ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
+        return pa.StringArray.from_buffers(
+            len(texts), pa.py_buffer(ends), pa.py_buffer(b"".join(texts))
+        )
     kind = {"int64": pa.int64(), "float64": pa.float64()}[values.dtype.name]
     there = np.packbits(values == values, bitorder="little")  # NaN is no equal of itself
     buffers = [pa.py_buffer(there), pa.py_buffer(np.ascontiguousarray(values))]

@@ -3,8 +3,8 @@
 //!
 //! A checkpoint is a [`Source`]: safetensors files, or named tensors in memory. A [`Selection`] says
 //! which of its tensors are weight matrices and which are biases. [`run_metrics`] computes the
-//! numbers of [`Metrics`] for every checkpoint of a run, in parallel, and [`distances`] how far apart
-//! checkpoints are; [`array_metrics`] measures matrices and biases that have no names. Results are
+//! numbers of [`Metrics`] for every checkpoint of a run, in parallel, [`layer_metrics`] those of each
+//! matrix too, and [`distances`] how far apart checkpoints are; [`array_metrics`] measures matrices and biases that have no names. Results are
 //! the same bit for bit for any number of threads: sums run over fixed chunks, merged in a fixed
 //! order.
 //!
@@ -27,8 +27,8 @@ pub use cancel::Cancel;
 pub use error::{Error, Place};
 pub use linalg::blas::{Flavour, flavour};
 pub use linalg::spectrum::{Spectrum, spectrum};
-pub use metrics::checkpoint_metrics::Metrics;
-pub use run::{array_metrics, distances, run_metrics};
+pub use metrics::checkpoint_metrics::{MATRIX_COLUMNS, MatrixMetrics, Metrics, WithMatrices};
+pub use run::{array_metrics, distances, layer_metrics, run_metrics};
 pub use tensors::checkpoint::{Checkpoint, Content, Source, Tensor, TensorInfo, Tensors};
 pub use tensors::matrix::{Bias, MatrixSpec, Selection, WeightMatrices};
 pub use tensors::tensor::{DType, TensorData};

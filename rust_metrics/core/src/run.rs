@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use crate::cancel::Cancel;
 use crate::error::Error;
 use crate::linalg::blas::SingleThreaded;
-use crate::metrics::checkpoint_metrics::{Metrics, metrics};
+use crate::metrics::checkpoint_metrics::{Metrics, Wanted, WithMatrices, metrics};
 use crate::metrics::distance::distance;
 use crate::tensors::checkpoint::Source;
 use crate::tensors::matrix::{Bias, Selection, WeightMatrices};
@@ -28,15 +28,41 @@ pub fn run_metrics(
     threads: &Threads,
     cancel: &Cancel,
 ) -> Result<Vec<Result<Metrics, Error>>, Error> {
+    let found = measure(sources, selection, Wanted { tails, matrices: false }, threads, cancel)?;
+    Ok(found.into_iter().map(|one| one.map(|(metrics, _)| metrics)).collect())
+}
+
+/// What [`run_metrics`] gives, each with the metrics of every matrix: those of the selection's first
+/// tensor, block by block, then those of the next.
+///
+/// # Errors
+/// As [`run_metrics`].
+pub fn layer_metrics(
+    sources: &[Source<'_>],
+    selection: &Selection,
+    tails: bool,
+    threads: &Threads,
+    cancel: &Cancel,
+) -> Result<Vec<Result<WithMatrices, Error>>, Error> {
+    measure(sources, selection, Wanted { tails, matrices: true }, threads, cancel)
+}
+
+fn measure(
+    sources: &[Source<'_>],
+    selection: &Selection,
+    wanted: Wanted,
+    threads: &Threads,
+    cancel: &Cancel,
+) -> Result<Vec<Result<WithMatrices, Error>>, Error> {
     selection.validate()?;
     let _single_threaded = SingleThreaded::new();
     Ok(each(sources, threads, |source, parallel| {
         cancel.check()?;
         let checkpoint = source.open()?;
         let (weights, biases) = checkpoint.tensors()?.select(selection)?;
-        let metrics = metrics(&weights, &biases, tails, parallel, cancel);
+        let found = metrics(&weights, &biases, wanted, parallel, cancel);
         checkpoint.check_unchanged()?;
-        metrics
+        found
     }))
 }
 
@@ -102,5 +128,7 @@ pub fn array_metrics(
         return Err(Error::Argument { name: "weights".to_owned(), reason });
     }
     let _single_threaded = SingleThreaded::new();
-    threads.install(|| metrics(weights, biases, tails, threads.count() > 1, cancel))
+    let wanted = Wanted { tails, matrices: false };
+    let found = threads.install(|| metrics(weights, biases, wanted, threads.count() > 1, cancel));
+    found.map(|(metrics, _)| metrics)
 }

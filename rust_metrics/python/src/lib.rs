@@ -11,11 +11,14 @@ mod sources;
 
 use std::path::PathBuf;
 
+use numpy::ndarray::Array2;
+use numpy::{IntoPyArray, PyArray2};
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 use training_maps_metrics::{
-    Content, Error, Flavour, MatrixSpec, Metrics, Selection, Source, Threads,
-    array_metrics as core_array_metrics, distances as core_distances, flavour,
-    run_metrics as core_run_metrics,
+    Content, Error, Flavour, MATRIX_COLUMNS, MatrixMetrics, MatrixSpec, Metrics, Selection, Source,
+    Threads, array_metrics as core_array_metrics, distances as core_distances, flavour,
+    layer_metrics as core_layer_metrics, run_metrics as core_run_metrics,
 };
 
 use arrays::{Array, as_biases, as_weights};
@@ -25,6 +28,8 @@ use sources::{GivenSource, HeldSource};
 
 /// (column, value) of each metric that is defined.
 type Columns = Vec<(&'static str, f64)>;
+/// The same, and the metrics of each matrix.
+type WithMatrices<'py> = (Columns, Bound<'py, PyArray2<f64>>);
 
 fn columns(metrics: &Metrics) -> Columns {
     metrics.columns().into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
@@ -73,6 +78,36 @@ fn run_metrics(
     })?
     .map_err(to_python)?;
     Ok(outcomes(results, |metrics| columns(&metrics)))
+}
+
+/// Metrics of each checkpoint and of each of its matrices: (column, value) of the whole and an array
+/// (n_matrices, n_columns), or a `CheckpointFailure`.
+#[pyfunction]
+#[pyo3(signature = (sources, matrices, biases, threads, tails=true))]
+fn layer_metrics<'py>(
+    py: Python<'py>,
+    sources: Vec<GivenSource<'py>>,
+    matrices: Vec<GivenMatrix>,
+    biases: Vec<String>,
+    threads: usize,
+    tails: bool,
+) -> PyResult<Vec<Outcome<WithMatrices<'py>>>> {
+    let selection = selection(matrices, biases);
+    let held: Vec<_> = sources.into_iter().map(HeldSource::new).collect::<PyResult<_>>()?;
+    let sources: Vec<Source<'_>> = held.iter().map(HeldSource::borrow).collect();
+    let threads = Threads::new(threads).map_err(to_python)?;
+    let results = interruptible(py, &threads, |cancel| {
+        core_layer_metrics(&sources, &selection, tails, &threads, cancel)
+    })?
+    .map_err(to_python)?;
+    Ok(outcomes(results, |(metrics, matrices)| (columns(&metrics), as_rows(py, &matrices))))
+}
+
+fn as_rows<'py>(py: Python<'py>, matrices: &[MatrixMetrics]) -> Bound<'py, PyArray2<f64>> {
+    let shape = (matrices.len(), MATRIX_COLUMNS.len());
+    Array2::from_shape_vec(shape, matrices.concat())
+        .expect("rows are of one length")
+        .into_pyarray(py)
 }
 
 /// Distance between the weights of each pair of checkpoints, or a `CheckpointFailure`.
@@ -138,6 +173,8 @@ fn blas_flavour() -> &'static str {
 fn _rust_metrics(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<CheckpointFailure>()?;
     module.add_function(wrap_pyfunction!(run_metrics, module)?)?;
+    module.add("MATRIX_COLUMNS", PyTuple::new(module.py(), MATRIX_COLUMNS)?)?;
+    module.add_function(wrap_pyfunction!(layer_metrics, module)?)?;
     module.add_function(wrap_pyfunction!(distances, module)?)?;
     module.add_function(wrap_pyfunction!(array_metrics, module)?)?;
     module.add_function(wrap_pyfunction!(tensors, module)?)?;

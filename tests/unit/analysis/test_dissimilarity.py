@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 
 import numpy as np
@@ -11,9 +12,20 @@ from scipy.stats import wasserstein_distance
 
 from tests.support.transport_twin import euclidean, lp_cost
 from training_maps import cli
-from training_maps.analysis.dissimilarity import dissimilarity, trajectory_dissimilarity
+from training_maps.analysis.dissimilarity import (
+    dissimilarity,
+    exact_means,
+    is_sample,
+    mean_per_run,
+    sample_of_pairs,
+    sample_sentence,
+    trajectory_dissimilarity,
+)
 from training_maps.training_map.paths import state_shares
 from training_maps.utils.errors import InputError
+
+# The folder's face hands on the function of this name in the module's place.
+module = importlib.import_module("training_maps.analysis.dissimilarity")
 
 
 def paths_of(runs):
@@ -137,3 +149,73 @@ def test_command(tmp_path, capsys):
     (tmp_path / "training_map.json").write_text('{"states": 3}')
     assert cli.main(arguments) == 1
     assert "is not a training map" in capsys.readouterr().err
+
+
+class TestSample:
+    """Of very many runs a sample of the pairs is looked at: here of 31, with 8 others each."""
+
+    @pytest.fixture
+    def paths(self):
+        return paths_of(random_runs(np.random.default_rng(4), 31, 4))
+
+    @pytest.fixture
+    def means(self):
+        return pd.DataFrame(np.random.default_rng(5).normal(size=(4, 3)))
+
+    @pytest.fixture
+    def everything(self, paths, means):
+        return dissimilarity(paths, means)
+
+    @pytest.fixture
+    def sample(self, paths, means, everything, monkeypatch):
+        monkeypatch.setattr(module, "MOST_RUNS", 30)
+        monkeypatch.setattr(module, "N_PARTNERS", 8)
+        return dissimilarity(paths, means)
+
+    def test_every_run_has_as_many_partners_and_no_pair_is_there_twice(self, sample, everything):
+        assert not is_sample(everything)
+        assert is_sample(sample)
+        both = np.concatenate([sample["seed_a"], sample["seed_b"]])
+        assert (np.bincount(both) == 8).all()
+        assert (sample["seed_a"] < sample["seed_b"]).all()
+        keys = ["seed_a", "seed_b"]
+        assert not sample.duplicated(keys).any()
+        assert sample[keys].to_numpy().tolist() == sorted(sample[keys].to_numpy().tolist())
+        same = everything.merge(sample[keys], on=keys)
+        pd.testing.assert_frame_equal(same, sample)
+
+    def test_means_that_need_no_pairs_are_those_of_all(self, paths, sample, everything):
+        of_all, told = mean_per_run(everything), mean_per_run(sample, paths)
+        names = ["index", "discrete"]
+        pd.testing.assert_frame_equal(exact_means(paths), of_all[["seed", *names]])
+        pd.testing.assert_frame_equal(told[["seed", *names]], of_all[["seed", *names]])
+        found = trajectory_dissimilarity(sample, told)
+        for name in names:
+            assert found[name] == pytest.approx(everything[name].mean())
+        assert found["means"] == pytest.approx(sample["means"].mean())
+
+    def test_the_interval_is_that_of_pairs_drawn_one_by_one(self, sample, everything):
+        assert sample_of_pairs(everything) is None
+        assert sample_sentence(None) == ""
+        found = sample_of_pairs(sample)
+        assert (found["n_pairs"], found["n_all_pairs"]) == (31 * 4, 31 * 15)
+        draw = np.random.default_rng(0)
+        values = everything["means"].to_numpy()
+        drawn = [draw.choice(values, 124, replace=False).mean() for _ in range(2000)]
+        low, high = found["interval"]
+        assert (high - low) / 2 == pytest.approx(1.96 * np.std(drawn), rel=0.15)
+        assert low < values.mean() < high
+        assert "465 pairs, 124 were drawn" in sample_sentence(found)
+
+    def test_without_means_there_is_nothing_to_estimate(self, paths, sample):
+        assert sample_of_pairs(sample.drop(columns="means"))["interval"] is None
+
+    def test_in_nine_of_ten_samples_at_least_the_truth_is_inside(
+        self, paths, means, everything, sample, monkeypatch
+    ):
+        truth, inside = everything["means"].mean(), 0
+        for state in range(50):
+            monkeypatch.setattr(module, "_RANDOM_STATE", state)
+            low, high = sample_of_pairs(dissimilarity(paths, means))["interval"]
+            inside += low <= truth <= high
+        assert inside >= 45

@@ -222,3 +222,13 @@ def test_command(tmp_path, capsys):
     paths_of([[0, 0, 1]] * 2).to_csv(source, index=False)
     assert cli.main(arguments) == 0
     assert "2 runs are too few" in capsys.readouterr().err
+
+
+def test_runs_compared_a_few_at_a_time_are_the_same(monkeypatch):
+    draw = np.random.default_rng(3)
+    runs = [np.sort(draw.integers(0, 3, 20)).tolist() for _ in range(30)]
+    runs += [[2] * 19 + [0], [1, 0] * 10]
+    at_once = outlier_runs(paths_of(runs))
+    assert at_once["is_outlier"].any()
+    monkeypatch.setattr("training_maps.analysis.outliers._RUNS_AT_ONCE", 7)
+    pd.testing.assert_frame_equal(outlier_runs(paths_of(runs)), at_once)

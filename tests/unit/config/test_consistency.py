@@ -61,6 +61,16 @@ def test_defaults_go_together():
             {"observations": {"log_columns": ["eval_los"]}},
             r"observations\.log_columns: eval_los .*did you mean eval_loss",
         ),
+        (
+            "mine",
+            {"observations": {"layers": ["mlp"]}, "metrics": {"layers": False}},
+            r"observations\.layers needs the metrics of each matrix, and metrics\.layers is false",
+        ),
+        (
+            "mine",
+            {"observations": {"layers": ["mlp"]}, "early_warning": {"fractions": [0.1]}},
+            r"observations\.layers cannot be together with sensitivity or early_warning",
+        ),
         ("mine", {"semantics": {"column": "val_acc"}}, r"semantics\.column: val_acc"),
         ("mine", {"semantics": {"table": "x.csv"}}, r"semantics\.table is for semantics\.outcome"),
     ],

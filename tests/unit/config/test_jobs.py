@@ -45,6 +45,21 @@ def test_files_of_runs_are_named_by_seed() -> None:
     assert joined.logs_to_join() == joined.training_logs() != []
 
 
+def test_layers_are_kept_of_checkpoints_unless_the_settings_say_no(tmp_path: Path) -> None:
+    jobs = jobs_of()
+    assert jobs.layers() == [f"<results>/x/runs/seed-{s}/layers.parquet" for s in (1, 3)]
+    assert "<results>/x/layer_changes.parquet" in jobs.analysis()
+    assert jobs.no_layers() == []
+    assert jobs.layers_to_join() == []
+    groups = jobs_of(observations={"layers": ["mlp"]})
+    assert groups.layers_to_join() == groups.layers() != []
+    assert not groups.can_place()
+    for without in (jobs_of(metrics={"layers": False}), jobs_of_file(tmp_path, PATHS)):
+        assert without.layers() == []
+        assert "<results>/x/layer_changes.parquet" not in without.analysis()
+        assert without.no_layers() == ["--no-layers"]
+
+
 def test_a_model_and_its_scores_for_every_kind_and_number_of_states() -> None:
     jobs = jobs_of(hmm={"model": ["gaussian", "autoregressive"], "n_states": "2-3"})
     names = ["states-2", "states-3", "autoregressive_states-2", "autoregressive_states-3"]
@@ -59,7 +74,7 @@ def test_state_paths_from_elsewhere_have_no_model_no_metrics_and_no_logs(tmp_pat
     assert given.metrics() == given.training_logs() == given.runs_option() == []
     own = jobs_of(reproducibility={"halves": 0})
     left_out = set(own.analysis()) - set(given.analysis())
-    of_model = ("hmm/model_selection.csv", "hmm/stability.json")
+    of_model = ("hmm/model_selection.csv", "hmm/stability.json", "layer_changes.parquet")
     assert left_out == {f"<results>/x/{name}" for name in of_model}
 
 
@@ -94,7 +109,9 @@ def test_further_analyses_are_made_where_they_are_asked_for(
 
 def test_figures_are_those_asked_for_and_everything_has_them() -> None:
     jobs = jobs_of(figures={"formats": ["pdf"], "widths": ["column"]})
-    assert jobs.figures() == [f"<results>/x/figures/column/{name}.pdf" for name in FIGURES]
+    captions = [f"<results>/x/figures/captions.{suffix}" for suffix in ("txt", "tex")]
+    drawn = [f"<results>/x/figures/column/{name}.pdf" for name in FIGURES]
+    assert jobs.figures() == [*drawn, *captions]
     whole = jobs.everything()
     assert set(jobs.figures() + jobs.analysis() + jobs.metrics()) < set(whole)
     assert len(set(whole)) == len(whole)
@@ -108,7 +125,8 @@ def test_experiments_are_grouped_by_the_figures_that_they_ask_for() -> None:
 
 def test_the_figure_to_show_is_the_widest_and_the_first_of_png_svg_and_pdf() -> None:
     files = [f"x/{w}/map.{e}" for w in ("column", "page") for e in ("pdf", "png", "svg")]
-    assert figures_to_show([*files, "x/column/a.pdf", "x/column/a.svg"]) == {
+    files += ["x/column/a.pdf", "x/column/a.svg", "x/captions.txt"]
+    assert figures_to_show(files) == {
         "x/page/map.png",
         "x/column/a.svg",
     }

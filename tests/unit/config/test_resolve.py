@@ -270,7 +270,7 @@ def test_settings_are_those_that_a_source_takes(experiments, own):
 
     settings = resolve_file(experiments, own("source: state_paths\nstate_paths: {path: a.csv}\n"))
     assert not {"hmm", "observations", "metrics", "checkpoints", "training_map"} & set(settings)
-    assert settings["semantics"]["threshold"] == 0.9
+    assert settings["semantics"]["threshold"] is None
 
 
 def test_what_is_extended_may_be_of_another_source(experiments, own):
@@ -332,3 +332,17 @@ def test_metrics_that_do_not_exist_are_refused_before_training(experiments, own)
     assert chosen["metrics"]["columns"] == ["paper"]
     with pytest.raises(InputError, match=r"mine: metrics\.columns: .*did you mean lambda_max"):
         resolve_file(experiments, own(text + "metrics: {columns: [lamda_max]}\n"))
+
+
+def test_metrics_of_the_loss_need_metrics_during_training():
+    schema = load_schema()
+    columns = {"columns": ["paper", "hessian_max"]}
+    asked = {"experiments": ["sparse_parities"], "metrics": columns}
+    during = {"metrics_during_training": True}
+    config = resolve({**asked, "training": during}, ROOT / "experiments", schema)
+    assert config.experiments["sparse_parities"]["metrics"]["columns"] == columns["columns"]
+    with pytest.raises(InputError, match=r"hessian_max takes .* set training\.metrics_during_tr"):
+        resolve(asked, ROOT / "experiments", schema)
+    asked["experiments"] = ["reference_sparse_parities"]
+    with pytest.raises(InputError):
+        resolve(asked, ROOT / "experiments", schema)

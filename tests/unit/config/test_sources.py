@@ -151,3 +151,43 @@ def test_columns_that_no_table_has_are_refused_once(here, section, asked, messag
     with pytest.raises(InputError, match=r"experiment x: log1\.csv: ") as error:
         check_files(settings, [], "experiment x")
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"observations": {"log_columns": ["gradient_nrm"]}},
+         "observations.log_columns: gradient_nrm: the training log has no column gradient_nrm (did "
+         "you mean gradient_norm?); it has eval_accuracy, gradient_norm, loss"),
+        ({"semantics": {"outcome": None, "column": "los"}}, "semantics.column: los: "),
+        # A column that has got another name is not there by its own.
+        ({"semantics": {"outcome": None, "column": "val/acc"}}, "semantics.column: val/acc: "),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["csv", "events"])
+def test_columns_of_the_log_that_nobody_logged_are_refused_once(here, kind, asked, message):
+    if kind == "csv":
+        (here / "log1.csv").write_text("step,loss,val/acc,gradient_norm\n0,1,2,3\n")
+        path = "log{seed}.csv"
+    else:
+        board = pytest.importorskip("torch.utils.tensorboard")
+        path = "events{seed}"
+        with board.SummaryWriter(str(here / "events1")) as writer:
+            for tag in ("loss", "val/acc", "gradient_norm"):
+                writer.add_scalar(tag, 1.0, 0)
+    log = {"path": path, "columns": {"eval_accuracy": "val/acc"}}
+    settings = {**SEMANTICS, "source": "hub", "seeds": [1], "training_log": log, "observations": {}}
+    good = {"observations": {"log_columns": ["gradient_norm"]}}
+    check_files({**settings, **good, "semantics": {"outcome": None, "column": "loss"}}, [], "x")
+    with pytest.raises(InputError, match=r"^x: ") as error:
+        check_files({**settings, **asked}, [], "x")
+    assert message in str(error.value)
+
+
+def test_large_event_files_are_left_to_the_jobs(here, monkeypatch):
+    (here / "events1").mkdir()
+    (here / "events1" / "events.out.tfevents.1.host").write_bytes(b"broken")
+    log = {"path": "events{seed}", "columns": {"eval_accuracy": "val/acc"}}
+    settings = {**SEMANTICS, "source": "hub", "seeds": [1], "training_log": log, "observations": {}}
+    monkeypatch.setattr("training_maps.config.sources._LARGE", 5)
+    check_files(settings, [], "x")

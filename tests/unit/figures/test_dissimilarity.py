@@ -6,12 +6,14 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from tests.support.figure_checks import by_gid, drawn, texts
 from training_maps.figures import (
     draw_dissimilarity,
 )
-from training_maps.figures.dissimilarity import distance_matrix, order_by_similarity
+from training_maps.figures.catalogue import FIGURES
+from training_maps.figures.dissimilarity import distance_matrix, drawn_pairs, order_by_similarity
 from training_maps.results import ExperimentResults
 
 
@@ -61,3 +63,19 @@ def test_the_largest_and_the_least_distance_span_the_colours() -> None:
     low, high = mesh.get_clim()
     assert low <= 0.0
     assert high >= 2.0
+
+
+def test_of_many_runs_some_are_drawn_with_the_mean_of_all(
+    results: ExperimentResults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is computed for those drawn is what the table of all pairs says."""
+    assert drawn_pairs(results) is results.dissimilarity
+    for module in ("dissimilarity", "catalogue"):
+        monkeypatch.setattr(f"training_maps.figures.{module}.MOST_HEAT_RUNS", 4)
+    pairs = drawn_pairs(results)
+    assert len(pairs) == 6
+    of_table = pairs[["seed_a", "seed_b"]].merge(results.dissimilarity, on=["seed_a", "seed_b"])
+    np.testing.assert_allclose(pairs["index"], of_table["index"], atol=1e-12)
+    figure = FIGURES["dissimilarity"](results, "epoch", "page")
+    mean = results.dissimilarity["index"].mean()
+    assert f"4 of {results.n_runs} runs; mean over all pairs: {mean:.3f}" in texts(figure)

@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
+from tests.support.drawn_tables import METRICS, run_table, run_tables
 from training_maps.cli import main
 from training_maps.hmm.observations import Observations, observations
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import table_metadata, write_table
 from training_maps.utils.notes import Note
-
-METRICS = ["l1", "trace", "mean_w"]
-
-
-@pytest.fixture(autouse=True)
-def _no_handlers_left():
-    """The command line leaves a handler that writes to the test's own standard error."""
-    yield
-    logging.getLogger("training_maps").handlers.clear()
-
-
-def run_table(seed: int, n: int = 20) -> pd.DataFrame:
-    draw = np.random.default_rng(seed)
-    values = draw.normal(size=(n, len(METRICS))).cumsum(axis=0) * [1e6, 1.0, 1e-7] + [1e6, 0, 3]
-    table = pd.DataFrame(values, columns=METRICS)
-    table.insert(0, "step", np.arange(n) * 32)
-    return table
-
-
-def run_tables(n_runs: int, n: int = 20) -> dict[int, pd.DataFrame]:
-    return {seed: run_table(seed, n) for seed in range(n_runs)}
 
 
 def test_z_scores_are_those_of_scipy_per_run_over_the_first_checkpoints():

@@ -23,7 +23,7 @@ from training_maps.hub import measurement as hub_module
 from training_maps.hub import prefetch
 from training_maps.hub.measurement import MetricSettings, forget, measure_hub_run
 from training_maps.hub.plan import HubRun
-from training_maps.metrics.compute import run_metrics
+from training_maps.metrics.compute import layer_metrics, run_metrics
 from training_maps.metrics.definitions import METRIC_COLUMNS
 from training_maps.metrics.parameters import Overrides
 from training_maps.runs.checkpoints import Checkpoint, Run, write_manifest
@@ -175,6 +175,40 @@ def test_a_killed_job_goes_on_behind_what_is_finished(run_on_hub, hub, monkeypat
     pd.testing.assert_frame_equal(table, measured_locally(run_on_hub, tmp_path), check_exact=True)
     assert set(table.attrs["commits"]) == {str(step) for step in STEPS}
     assert not (tmp_path / "scratch").exists()
+
+
+def test_layers_are_those_of_the_files_on_disk(run_on_hub, hub, monkeypatch, tmp_path):
+    """A job that was killed goes on with those that it had; without their table it begins anew."""
+    options = {"settings": MetricSettings(("l1", "distance_from_previous")), "threads": 1}
+    output, layers = tmp_path / "metrics.parquet", tmp_path / "layers.parquet"
+
+    def measure_layers():
+        return measure_hub_run(RUN, output, tmp_path / "scratch", layers=layers, **options)
+
+    with monkeypatch.context() as patch:
+        real = hub_module._measure
+
+        def killed_at_512(run, step, *rest):
+            if step == 512:
+                raise Killed
+            real(run, step, *rest)
+
+        patch.setattr(hub_module, "_measure", killed_at_512)
+        with pytest.raises(Killed):
+            measure_layers()
+    measure_layers()
+    measured_locally(run_on_hub, tmp_path)
+    expected = layer_metrics(tmp_path / "local.json").drop(columns="tail_exponent")
+    found = pd.read_parquet(layers)
+    pd.testing.assert_frame_equal(found, expected, check_exact=True, check_dtype=False)
+    hub.requests.clear()
+    measure_layers()
+    assert hub.downloads() == []
+    (tmp_path / ".unfinished-metrics-layers.parquet").unlink()
+    measure_layers()
+    assert len(hub.downloads()) == len(STEPS)
+    forget(output)
+    assert not list(tmp_path.glob(".unfinished*"))
 
 
 def test_what_is_finished_is_not_fetched_again(run_on_hub, hub, tmp_path):

@@ -9,6 +9,7 @@ from training_maps.metrics.definitions import (
     BIAS_COLUMNS,
     DISTANCES,
     EXTRA_METRICS,
+    LANDSCAPE_METRICS,
     METRIC_COLUMNS,
     METRICS,
     metric_columns,
@@ -35,7 +36,7 @@ def test_names_of_columns():
 
 
 def test_all_metrics_have_a_column_a_symbol_and_words_of_their_own():
-    assert (*METRICS, *EXTRA_METRICS) == ALL_METRICS
+    assert (*METRICS, *EXTRA_METRICS, *LANDSCAPE_METRICS) == ALL_METRICS
     for part in ("column", "symbol", "mathtext", "formula", "meaning"):
         assert len({getattr(metric, part) for metric in ALL_METRICS}) == len(ALL_METRICS)
     for metric in ALL_METRICS:

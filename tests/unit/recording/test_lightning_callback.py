@@ -10,10 +10,14 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from training_maps.metrics.compute import checkpoint_metrics
+from tests.support.recorded_steps import (
+    check_metrics,
+    check_positive_steps,
+    check_updates_and_activations,
+    save_reference,
+)
 from training_maps.recording.quantities import gradient_norm
 from training_maps.runs.journal import read_journal
-from training_maps.utils.errors import InputError
 
 lightning = pytest.importorskip("pytorch_lightning")
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -90,13 +94,7 @@ def recorder_of(folder, every=2, **settings):
 
 def test_a_run_is_recorded(tmp_path):
     _, witness = fit(tmp_path, recorder_of(tmp_path / "run"))
-    table = pd.read_parquet(tmp_path / "run" / "metrics.parquet")
-    assert table["step"].tolist() == [0, 2, 4, 6, 8, 10, 12]
-    for row in table.to_dict("records"):
-        first, b1, second, b2 = (p.numpy() for p in witness.weights[row["step"]])
-        expected = checkpoint_metrics([first, second], [b1, b2])
-        assert row["l2"] == pytest.approx(expected["l2"], rel=1e-12)
-        assert row["mean_b"] == pytest.approx(expected["mean_b"], rel=1e-12)
+    check_metrics(tmp_path / "run", witness.weights)
 
 
 def test_what_is_logged_at_a_step_is_kept_with_it_and_nothing_old(tmp_path):
@@ -150,18 +148,9 @@ def test_an_error_in_training_leaves_the_tables(tmp_path):
 
 
 def test_state_and_percentile_go_to_the_trainer_s_logger(tmp_path):
-    from tests.unit.recording.test_recorder import checkpoints
-    from training_maps.hmm.observations import observations
-    from training_maps.model_selection.fit import fit_hmm
-    from training_maps.placing.calibrate import Runs, reference_of
-
-    tables = {s: checkpoints(tmp_path / f"{s}", s, 13) for s in range(6)}
-    obs = observations(tables, scale="pooled")
-    hmm = fit_hmm(obs, 2, restarts=1, random_state=0).hmm
-    reference_of(Runs.of(obs, tables), hmm, {"experiment": "x"}).save(tmp_path / "placing.npz")
     from pytorch_lightning.loggers import CSVLogger
 
-    recorder = recorder_of(tmp_path / "run", map=tmp_path / "placing.npz")
+    recorder = recorder_of(tmp_path / "run", map=save_reference(tmp_path))
     fit(tmp_path, recorder, logger=CSVLogger(tmp_path, "csv"))
     logged = pd.read_csv(next((tmp_path / "csv").rglob("metrics.csv")))
     told = logged.dropna(subset=["training_map/percentile"])
@@ -173,8 +162,7 @@ def test_state_and_percentile_go_to_the_trainer_s_logger(tmp_path):
 
 
 def test_steps_must_be_positive(tmp_path):
-    with pytest.raises(InputError, match="every_n_steps"):
-        recorder_of(tmp_path, every=0)
+    check_positive_steps(recorder_of, tmp_path)
 
 
 def test_without_lightning_the_message_says_what_to_install():
@@ -190,12 +178,7 @@ def test_without_lightning_the_message_says_what_to_install():
 def test_updates_and_activations_are_recorded_where_they_are_asked_for(tmp_path):
     recorder = recorder_of(tmp_path / "run", updates=True, activations=True)
     _, witness = fit(tmp_path, recorder)
-    log = pd.read_parquet(tmp_path / "run" / "training_log.parquet").set_index("step")
+    log = check_updates_and_activations(tmp_path / "run", witness.weights)
     for step in (2, 6, 12):
-        pairs = zip(witness.weights[step], witness.weights[step - 1], strict=True)
-        moved = np.sqrt(sum(float((a - b).double().square().sum()) for a, b in pairs))
-        assert log["update_size"][step] == pytest.approx(moved, rel=1e-5)
         # Plain descent: what moves is the gradient by the learning rate.
         assert log["update_size"][step] == pytest.approx(0.1 * witness.norms[step], rel=1e-4)
-    assert (log["activation_norm"].iloc[1:] > 0).all()
-    assert np.isnan(log["activation_norm"].iloc[0])

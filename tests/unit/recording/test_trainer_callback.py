@@ -9,9 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from training_maps.metrics.compute import checkpoint_metrics
+from tests.support.recorded_steps import (
+    check_metrics,
+    check_positive_steps,
+    check_updates_and_activations,
+    save_reference,
+)
 from training_maps.runs.journal import read_journal
-from training_maps.utils.errors import InputError
 
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
@@ -82,13 +86,7 @@ def recorder_of(folder, every=2, **settings):
 def test_a_run_is_recorded(tmp_path):
     trainer, witness = trainer_of(tmp_path, recorder_of(tmp_path / "run"))
     trainer.train()
-    table = pd.read_parquet(tmp_path / "run" / "metrics.parquet")
-    assert table["step"].tolist() == [0, 2, 4, 6, 8, 10, 12]
-    for row in table.to_dict("records"):
-        first, b1, second, b2 = (p.numpy() for p in witness.weights[row["step"]])
-        expected = checkpoint_metrics([first, second], [b1, b2])
-        assert row["l2"] == pytest.approx(expected["l2"], rel=1e-12)
-        assert row["mean_b"] == pytest.approx(expected["mean_b"], rel=1e-12)
+    check_metrics(tmp_path / "run", witness.weights)
 
 
 def test_what_is_logged_at_a_step_is_kept_with_it_under_the_log_s_names(tmp_path):
@@ -119,16 +117,7 @@ def test_a_resumed_run_goes_on(tmp_path):
 
 
 def test_state_and_percentile_go_to_the_trainer_s_logs(tmp_path):
-    from tests.unit.recording.test_recorder import checkpoints
-    from training_maps.hmm.observations import observations
-    from training_maps.model_selection.fit import fit_hmm
-    from training_maps.placing.calibrate import Runs, reference_of
-
-    tables = {s: checkpoints(tmp_path / f"{s}", s, 13) for s in range(6)}
-    obs = observations(tables, scale="pooled")
-    hmm = fit_hmm(obs, 2, restarts=1, random_state=0).hmm
-    reference_of(Runs.of(obs, tables), hmm, {"experiment": "x"}).save(tmp_path / "placing.npz")
-    recorder = recorder_of(tmp_path / "run", map=tmp_path / "placing.npz")
+    recorder = recorder_of(tmp_path / "run", map=save_reference(tmp_path))
     trainer, _ = trainer_of(tmp_path, recorder)
     recorder.log_to(trainer)
     trainer.train()
@@ -143,8 +132,7 @@ def test_state_and_percentile_go_to_the_trainer_s_logs(tmp_path):
 
 
 def test_steps_must_be_positive(tmp_path):
-    with pytest.raises(InputError, match="every_n_steps"):
-        recorder_of(tmp_path, every=0)
+    check_positive_steps(recorder_of, tmp_path)
 
 
 def test_without_transformers_the_message_says_what_to_install():
@@ -161,9 +149,4 @@ def test_updates_and_activations_are_recorded_where_they_are_asked_for(tmp_path)
     recorder = recorder_of(tmp_path / "run", updates=True, activations=True)
     trainer, witness = trainer_of(tmp_path, recorder)
     trainer.train()
-    log = pd.read_parquet(tmp_path / "run" / "training_log.parquet").set_index("step")
-    for step in (2, 6, 12):
-        pairs = zip(witness.weights[step], witness.weights[step - 1], strict=True)
-        moved = np.sqrt(sum(float((a - b).double().square().sum()) for a, b in pairs))
-        assert log["update_size"][step] == pytest.approx(moved, rel=1e-5)
-    assert (log["activation_norm"].iloc[1:] > 0).all()
+    check_updates_and_activations(tmp_path / "run", witness.weights)

@@ -396,3 +396,38 @@ def test_metrics_of_any_name_are_plain_text(
     command = ["figures", "--results", str(folder), "--formats", "pdf", "--output", str(drawn)]
     assert cli.main(command) == 0
     assert len(list(drawn.glob("*/*.pdf"))) == 2 * len(FIGURES)
+
+
+def test_a_return_is_drawn_and_nothing_is_said_of_convergence_or_accuracy(tmp_path: Path) -> None:
+    """Logs of reinforcement learning, from the outcome's command on: no setting says a thing."""
+    write_results(tmp_path, n_runs=8, n_states=3)
+    for seed in range(8):
+        path = tmp_path / "runs" / f"seed-{seed}" / "training_log.parquet"
+        log = pd.read_parquet(path)[["step", "epoch"]]
+        log.assign(**{"return": 100.0 * seed + log["step"]}).to_parquet(path)
+    outputs = ("convergence.csv", "outcomes.csv", "coefficients.csv", "delays.csv")
+    paths = ["--state-paths", str(tmp_path / "state_paths.csv")]
+    written = [f"--{name.partition('.')[0]}={tmp_path / name}" for name in outputs]
+    written += ["--regression", str(tmp_path / "regression.json"), "--resamples", "20"]
+    assert cli.main(["semantics", *paths, "--runs", str(tmp_path / "runs"), *written]) == 0
+    for name in ("forks.json", "phase_transitions.json", "reproducibility.json"):
+        (tmp_path / name).unlink(missing_ok=True)
+    results = ExperimentResults.read(tmp_path)
+    html = render_report(results)
+    page = Page(html)
+    told = " ".join(page.words)
+    # Restarts of a fit converge, and a table is called so; of runs nothing is said.
+    said = r".{,40}(convergence(?!\.csv)|runs? (do not |never )?converge|converged at).{,40}"
+    assert re.search(said, told.lower()) is None
+    assert "accuracy" not in told.lower()
+    assert "final return" in told
+    assert "curves" in page.ids
+    assert "convergence" not in page.ids
+    data = json.loads(re.search(r'id="page-data">(.*?)</script>', html)[1])  # type: ignore[index]
+    assert data["curves"] == [{"name": "return", "columns": ["return"]}]
+    assert [run["name"] for run in data["featured"]] == ["best", "median", "worst"]
+    assert [run["seed"] for run in data["featured"]] == [7, 4, 0]
+    for run in data["runs"]:
+        log = results.logs[run["seed"]]["return"]
+        drawn = np.frombuffer(base64.b64decode(run["log"]["curves"]["return"]), "<f4")
+        np.testing.assert_allclose(drawn, log)

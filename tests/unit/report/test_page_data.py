@@ -166,3 +166,23 @@ def test_nothing_in_the_script_can_end_it() -> None:
     assert not set("<>&\u2028\u2029") & set(text)
     with pytest.raises(ValueError, match="JSON"):
         to_script({"value": float("nan")})
+
+
+def test_of_very_many_runs_some_can_be_chosen_and_it_says_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_ROWS", 4)
+    data = page_data(ExperimentResults.read(folder), "epoch")
+    seeds = [run["seed"] for run in data["runs"]]
+    assert len(seeds) == 4
+    assert data["n_runs"] == N_RUNS
+    assert data["outliers"] == [OUTLIER]
+    assert OUTLIER in seeds
+    chosen = [seed for route in data["routes"] for seed in route["seeds"]]
+    assert sorted(chosen) == sorted(seeds)
+    paths = read_json(folder / "training_map.json")["paths"]
+    of_all = {tuple(path["states"]): len(path["seeds"]) for path in paths}
+    for route in data["routes"]:
+        assert route["n_runs"] == of_all[tuple(route["states"])]
+    assert data["notes"][0].startswith("The runs to choose from")
+    assert f"are 4 of {N_RUNS}" in data["notes"][0]

@@ -328,3 +328,41 @@ def test_another_network_beside_the_one_that_is_taken_is_told(tmp_path, caplog):
     with caplog.at_level("INFO"):
         describe(tmp_path / "x.pt")
     assert "beside it the files have tensors under 'ema'; to take those" in caplog.text
+
+
+def archive_of(path: Path, state: object, method: int = zipfile.ZIP_STORED) -> Path:
+    """An archive as Stable-Baselines3's `model.save` writes one."""
+    content = io.BytesIO()
+    torch.save(state, content)
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("data", '{"policy_class": {":serialized:": "gASV"}}')
+        archive.writestr("policy.optimizer.pth", b"not read")
+        archive.writestr("policy.pth", content.getvalue())
+    return path
+
+
+def test_an_archive_of_stable_baselines3_is_its_policy(tmp_path: Path) -> None:
+    network = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
+    state = network.state_dict(prefix="mlp_extractor.policy_net.")
+    opened = CheckpointReader().open(archive_of(tmp_path / "ppo_100_steps.zip", state))
+    assert {name: shape for name, _, shape in opened.description} == {
+        name: tuple(value.shape) for name, value in state.items()
+    }
+    for name, value in state.items():
+        np.testing.assert_array_equal(opened.doubles([name])[0], value.numpy())
+
+
+def test_of_an_archive_that_is_not_theirs_it_is_said_what_is_missing(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr("a.txt", "a")
+    with pytest.raises(InputError, match=r"x\.zip: holds no policy\.pth"):
+        CheckpointReader().open(tmp_path / "x.zip")
+    packed = archive_of(tmp_path / "y.zip", {"a": torch.ones(3, 3)}, zipfile.ZIP_DEFLATED)
+    with pytest.raises(InputError, match="is compressed"):
+        CheckpointReader().open(packed)
+    (tmp_path / "z.zip").write_bytes(b"PK\3\4 and no more")
+    with pytest.raises(UnreadableCheckpoint, match=r"z\.zip: "):
+        CheckpointReader().open(tmp_path / "z.zip")
+    hostile = archive_of(tmp_path / "w.zip", {"a": torch.nn.Linear(2, 2)})
+    with pytest.raises(InputError, match="reading it could run any code"):
+        CheckpointReader().open(hostile)

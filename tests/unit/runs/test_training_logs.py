@@ -8,7 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training_maps.runs.training_logs import check_log, find_training_logs, nearest_steps
+from training_maps.runs.training_logs import (
+    check_log,
+    find_training_logs,
+    nearest_steps,
+    usual_column,
+    usual_direction,
+    usual_threshold,
+)
 from training_maps.utils.errors import InputError
 
 
@@ -79,3 +86,41 @@ def test_the_nearest_steps_of_a_log() -> None:
     assert nearest_steps(steps, np.array([49, 100])) is None  # a step of a checkpoint
     assert nearest_steps(steps, np.array([], dtype=int)) is None
     assert nearest_steps(steps[:1], np.array([1])) is None
+
+
+@pytest.mark.parametrize(
+    ("column", "direction", "threshold"),
+    [
+        ("eval_loss", "below", None),
+        ("train_error", "below", None),
+        ("perplexity", "below", None),
+        ("eval/ppl", "below", None),
+        ("WER", "below", None),
+        ("eval_accuracy", "above", 0.9),
+        ("val/acc", "above", 0.9),
+        ("bleu", "above", None),
+        ("return", "above", None),
+        ("rollout/ep_rew_mean", "above", None),
+        ("replacement", "above", None),  # has the letters of an accuracy, and is none
+    ],
+)
+def test_what_a_column_is_by_its_name(column: str, direction: str, threshold: float | None) -> None:
+    assert usual_direction(column) == direction
+    assert usual_threshold(column) == threshold
+
+
+@pytest.mark.parametrize(
+    ("columns", "column"),
+    [
+        (["step", "epoch", "train_loss", "eval_accuracy", "lr"], "eval_accuracy"),
+        (["step", "epoch", "return"], "return"),
+        (["step", "epoch", "train_loss", "eval_loss"], "eval_loss"),
+        (["step", "epoch", "loss", "return"], None),
+        (["step", "epoch"], None),
+        ([], None),
+    ],
+)
+def test_the_outcome_is_guessed_only_where_one_column_can_be_meant(
+    columns: list[str], column: str | None
+) -> None:
+    assert usual_column(columns) == column

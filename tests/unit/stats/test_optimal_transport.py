@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.spatial.distance import cdist
+from scipy.stats import wasserstein_distance
 
 from tests.support.transport_twin import euclidean, lp_cost
-from training_maps.stats.optimal_transport import transport_cost
+from training_maps.stats.optimal_transport import line_cost, mean_apart, transport_cost
 
 
 def test_flow_that_must_be_undone():
@@ -82,3 +84,24 @@ def test_all_rows_are_solved_however_many_at_once(monkeypatch):
     whole = transport_cost(p - q, distances)
     monkeypatch.setattr("training_maps.stats.optimal_transport._PAIRS_AT_ONCE", 7)
     np.testing.assert_allclose(transport_cost(p - q, distances), whole, rtol=1e-12)
+
+
+def test_on_a_line_it_is_scipys():
+    draw = np.random.default_rng(1)
+    p, q = draw.dirichlet(np.ones(4), size=(2, 20))
+    positions = np.array([0, 1, 3, 7])
+    expected = [wasserstein_distance(positions, positions, a, b) for a, b in zip(p, q, strict=True)]
+    np.testing.assert_allclose(line_cost(p - q, positions), expected, atol=1e-12)
+
+
+@given(arrays(float, (7, 3), elements=st.floats(-5, 5)))
+@settings(max_examples=100, deadline=None)
+def test_means_without_pairs_are_those_of_the_pairs(values):
+    expected = cdist(values, values, "cityblock").sum(axis=1) / 6
+    np.testing.assert_allclose(mean_apart(values), expected, atol=1e-12)
+
+
+def test_equal_rows_are_nothing_apart_and_a_lone_one_has_no_other():
+    assert (mean_apart(np.full((6, 2), 0.1)) == 0).all()
+    assert np.isnan(mean_apart(np.ones((1, 2)))).all()
+    assert mean_apart(np.ones((0, 2))).shape == (0,)

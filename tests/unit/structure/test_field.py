@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.signal import lfilter
 from scipy.stats import multivariate_normal
 
 from training_maps.hmm.observations import Observations
@@ -400,3 +401,24 @@ def test_degenerate_runs_have_finite_densities(shape: Shape, runs: list[Any]) ->
     field = SmoothField(shape, 1e-3).fit(runs)
     assert np.isfinite(field.foretold(runs)).all()
     assert np.linalg.eigvalsh(field.covariances).min() >= 1e-3 * (1 - 1e-9)
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.7, 0.9])
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_running_averages_are_scipy_s_filter_of_each_run(kept, shape):
+    draw = np.random.default_rng(0)
+    runs = [draw.normal(size=(length, *shape)) for length in (7, 1, 30, 2)]
+    before = draw.normal(size=(len(runs), *shape))
+    found = module._running_averages(np.concatenate(runs), list(map(len, runs)), kept, before)
+    expected = [
+        lfilter([1 - kept], [1, -kept], run, axis=0, zi=kept * first[None])[0]
+        for run, first in zip(runs, before, strict=True)
+    ]
+    np.testing.assert_allclose(found, np.concatenate(expected), rtol=1e-14, atol=1e-15)
+
+
+def test_the_recent_size_of_noise_starts_anew_with_each_run():
+    distance, seen = np.array([3.0, 6.0, 0.0, 9.0]), np.array([3, 3, 3, 0])
+    recent = module._recent(distance, np.zeros(4), seen, [2, 2])
+    kept = module._KEPT
+    np.testing.assert_allclose(recent, [1, kept + (1 - kept) * 1, 1, kept], rtol=1e-14)

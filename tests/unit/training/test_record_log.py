@@ -1,5 +1,6 @@
 """The record of a run on disk: added to, and taken up where a saved state says."""
 
+import numpy as np
 import pytest
 
 from tests.support.power_cuts import FileSynced, FolderSynced, watched
@@ -33,6 +34,15 @@ def test_lines_are_added_and_none_is_written_again(path):
     assert log.add(record_of(7)) == second  # nothing is new
     for saved, n in ((first, 3), (second, 7)):
         assert RecordLog(path).read(saved) == record_of(n)
+
+
+def test_layers_are_read_to_the_last_bit(path):
+    rng = np.random.default_rng(0)
+    layers = [rng.normal(size=(3, 14)) for _ in range(2)]
+    layers[1][0, 13] = np.nan
+    saved = RecordLog(path).add(Record(3, layers=list(layers)))
+    found = RecordLog(path).read(saved)
+    np.testing.assert_array_equal(found.layers, layers)
 
 
 def test_what_came_after_the_saved_state_is_cut_off(path):

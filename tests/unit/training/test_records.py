@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training_maps.metrics.compute import run_metrics
+from training_maps.metrics.compute import layer_metrics, run_metrics
 from training_maps.metrics.parameters import Overrides
 from training_maps.runs.checkpoints import read_manifest
 from training_maps.training.loop import Recording, train
@@ -28,7 +28,7 @@ def test_metrics_from_memory_equal_those_of_the_checkpoints(which, lenet, tmp_pa
     task = {"parities": PARITIES, "sums": SUMS, "lenet": lenet}[which]
     train(task, "mnist", RECIPE, [1, 2], Recording(tmp_path / "two"), device="cpu")
     columns = ("paper", "distance_from_start", "distance_from_previous")
-    recording = Recording(tmp_path / "one", "metrics", columns=columns)
+    recording = Recording(tmp_path / "one", "metrics", columns=columns, layers=which != "lenet")
     train(task, "mnist", RECIPE, [1, 2], recording, device="cpu")
     for seed in (1, 2):
         run = tmp_path / "one" / f"seed-{seed}"
@@ -41,7 +41,12 @@ def test_metrics_from_memory_equal_those_of_the_checkpoints(which, lenet, tmp_pa
             for way in ("one", "two")
         ]
         pd.testing.assert_frame_equal(*logs, check_exact=True)
+        if recording.layers:
+            layers = layer_metrics(tmp_path / "two" / f"seed-{seed}").drop(columns="tail_exponent")
+            found = pd.read_parquet(run / "layers.parquet")
+            pd.testing.assert_frame_equal(found, layers, check_exact=True, check_dtype=False)
         assert sorted(path.name for path in run.iterdir()) == [
+            *(["layers.parquet"] if recording.layers else []),
             "metrics.parquet",
             "training_log.parquet",
         ]

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import json
 import re
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import training_maps
 from tests.support.project import ROOT
 from training_maps.cli import STAGES
+from training_maps.utils import code_digest
 from training_maps.utils.code_digest import (
     PLUMBING,
     STAGE_MODULES,
@@ -68,7 +70,7 @@ def test_what_a_stage_imports_is_listed_for_it_or_for_an_earlier_one(stage):
         needed -= python_files(STAGE_MODULES["metrics"])
     if stage not in ("figures", "report", "compare"):
         # A map can draw itself in a notebook; no stage makes it do so.
-        needed -= python_files(("figures/**", "results"))
+        needed -= python_files(("figures/**", "results", "result_files"))
     # Faces hand names on and hold no code.
     faces = {
         file for file in needed if file.name == "__init__.py" and file.with_suffix(".pyi").exists()
@@ -96,16 +98,14 @@ CODE_OF_RULES = {
 }
 
 # Stages that are only called by hand.
-BY_HAND = {"inspect", "convert", "open", "spread", "place", "watch"}
+BY_HAND = {"inspect", "layers", "convert", "open", "spread", "place", "watch"}
 # Stages that do another one's work too, and read nothing of what it writes.
 WITH_CODE_OF = {"hub": "metrics", "half": "hmm"}
 
 
 @pytest.mark.parametrize(
     "stage",
-    sorted(
-        set(STAGES) - {"inspect", "describe_model", "convert", "open", "spread", "place", "watch"}
-    ),
+    sorted(set(STAGES) - BY_HAND - {"describe_model"}),
 )
 def test_a_stage_s_rule_has_the_digest_of_its_code(stage):
     """So that it runs again when that changes: tests/workflow/test_rerunning.py."""
@@ -138,6 +138,58 @@ def test_comments_docstrings_and_layout_do_not_count(package):
     before = stage_digest("train")
     package.write_text("def f( x ):\n    # twice\n    return 2*x\n")
     assert stage_digest("train") == before
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """A file of its own for digests that are kept, and a function that forgets what was read."""
+    monkeypatch.setattr(code_digest, "_KEPT", tmp_path / "cache" / "kept.json")
+
+    def forget():
+        code_digest._read_kept.cache_clear()
+        code_digest._meaning_of_module.cache_clear()
+
+    forget()
+    yield forget
+    forget()
+
+
+def test_a_digest_is_kept_until_a_byte_changes(package, kept, monkeypatch):
+    package.write_text("x = 1\n")
+    before = stage_digest("train")
+    kept()
+    with monkeypatch.context() as patched:
+        patched.setattr(code_digest.ast, "parse", lambda content: 1 / 0)
+        assert stage_digest("train") == before
+        package.write_text("x = 2\n")
+        with pytest.raises(ZeroDivisionError):
+            stage_digest("train")
+    assert stage_digest("train") != before
+    package.write_text("x = 1  # as before\n")
+    assert stage_digest("train") == before
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '{"a": 1}', "{"])
+def test_what_is_kept_may_be_damaged_or_not_to_be_written(package, kept, content):
+    package.write_text("x = 1\n")
+    before = stage_digest("train")
+    code_digest._KEPT.write_text(content)
+    kept()
+    assert stage_digest("train") == before
+    shutil.rmtree(code_digest._KEPT.parent)
+    code_digest._KEPT.parent.write_text("a file, where a folder should be")
+    kept()
+    assert stage_digest("train") == before
+
+
+def test_no_more_digests_are_kept_than_the_newest(package, kept, monkeypatch):
+    monkeypatch.setattr(code_digest, "_MOST_KEPT", 2)
+    for number in range(4):
+        package.write_text(f"x = {number}\n")
+        newest = stage_digest("train")
+    found = json.loads(code_digest._KEPT.read_text())
+    assert len(found) == 2
+    assert list(found.values())[-1] == newest
 
 
 def test_code_counts(package):
@@ -174,7 +226,7 @@ def digests():
         ("training/models/mlp", {"train sparse_parities"}),
         ("training/models/resnet", {"train cifar"}),
         ("training/tasks/sparse_parities", {"train sparse_parities"}),
-        ("metrics/compute", {"metrics", "inspect"}),
+        ("metrics/compute", {"metrics", "inspect", "layers"}),
         ("hmm/gaussian", {"hmm"}),
         ("model_selection/stability", {"map"}),
         ("analysis/semantics/regression", {"semantics"}),

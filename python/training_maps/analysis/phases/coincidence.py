@@ -121,13 +121,15 @@ def coincidences(
     seeds = sorted(events)
     at_each = {seed: _marks(paths[seed], tolerance) for seed in seeds}
     things = sorted({thing for marks in at_each.values() for thing in marks}, key=_order)
-    hits = [_hits(thing, seeds, at_each, events) for thing in things]
+    # Runs are many, checkpoints few: all hits are kept as a column for each time of an event.
+    times, of_run = np.unique([events[seed] for seed in seeds], return_inverse=True)
+    hits = [_hits(thing, seeds, at_each, times) for thing in things]
     found = [
-        _count(thing, seeds, at_each, of_thing)
+        _count(thing, seeds, at_each, of_thing, of_run)
         for thing, of_thing in zip(things, hits, strict=True)
     ]
     at_random = holm([one.p_value_at_random for one in found])
-    adjusted = _permuted(hits)
+    adjusted = _permuted(hits, of_run)
     judged = [
         replace(one, p_value=p, p_value_at_random=q)
         for one, p, q in zip(found, adjusted, at_random, strict=True)
@@ -135,23 +137,35 @@ def coincidences(
     return sorted(judged, key=lambda one: -one.n_runs)
 
 
-def permuted_counts(hits: Bools) -> tuple[Ints, bool]:
+def permuted_counts(hits: Bools, of_run: Ints | None = None) -> tuple[Ints, bool]:
     """How many runs coincide when the events are dealt to the runs in other orders.
 
     Args:
-        hits: (n, n), whether run i would coincide at the time of run j's event.
+        hits: (n, n_times), whether run i would coincide at each time of an event.
+        of_run: (n,) the column of each run's event; without it, each run has its own.
 
     Returns:
         The counts, one a deal; and whether they are all n! deals, the real one among them, rather
         than random ones.
     """
-    n = len(hits)
+    columns = np.arange(len(hits)) if of_run is None else of_run
+    deals, exact = _deals(columns)
+    return _counts(hits, deals), exact
+
+
+def _deals(of_run: Ints) -> tuple[Ints, bool]:
+    """The time that each run (n,) is dealt in each deal, (n, n_deals); whether they are all."""
+    n = len(of_run)
     exact = n <= 12 and factorial(n) <= _MOST_EXACT
     deals = _all_deals(n) if exact else _random_deals(n)
-    counts = np.zeros(len(deals), dtype=np.int64)
-    for run in range(n):
-        counts += hits[run, deals[:, run]]
-    return counts, exact
+    return np.ascontiguousarray(of_run.astype(np.int32)[deals].T), exact
+
+
+def _counts(hits: Bools, deals: Ints) -> Ints:
+    counts = np.zeros(deals.shape[1], dtype=np.int64)
+    for of_run, dealt in zip(hits, deals, strict=True):
+        counts += of_run[dealt]
+    return counts
 
 
 @lru_cache(maxsize=8)
@@ -159,26 +173,36 @@ def _all_deals(n: int) -> Ints:
     return np.array(list(permutations(range(n))), dtype=np.int64).reshape(factorial(n), n)
 
 
-@lru_cache(maxsize=2)  # both phases, and each state and transition, are dealt alike
+@lru_cache(maxsize=1)
 def _random_deals(n: int) -> Ints:
     rows = np.tile(np.arange(n), (N_PERMUTATIONS, 1))
     return np.random.default_rng(_RANDOM_STATE).permuted(rows, axis=1, out=rows)
 
 
-def _permuted(hits: Sequence[Bools]) -> list[float]:
+def _permuted(hits: Sequence[Bools], of_run: Ints) -> list[float]:
     """The p-value of each state or transition by permutation, adjusted for those that vary."""
     p_values = [1.0] * len(hits)
-    tested = []
-    for i, of_thing in enumerate(hits):
-        if (of_thing == of_thing[:, :1]).all() or (of_thing == of_thing[:1]).all():
-            continue  # each run coincides at all times or at none; or all do at the same times
-        counts, exact = permuted_counts(of_thing)
-        as_many = int((counts >= np.trace(of_thing)).sum())
+    # Of the others each run coincides at all times or at none, or all do at the same times.
+    tested = [
+        i
+        for i, of_thing in enumerate(hits)
+        if not (of_thing == of_thing[:, :1]).all() and not (of_thing == of_thing[:1]).all()
+    ]
+    if not tested:
+        return p_values
+    deals, exact = _deals(of_run)
+    for i in tested:
+        counts = _counts(hits[i], deals)
+        as_many = int((counts >= _n_hits(hits[i], of_run)).sum())
         p_values[i] = as_many / len(counts) if exact else (1 + as_many) / (1 + len(counts))
-        tested.append(i)
     for i, p in zip(tested, holm([p_values[i] for i in tested]), strict=True):
         p_values[i] = p
     return p_values
+
+
+def _n_hits(hits: Bools, of_run: Ints) -> int:
+    """How many runs coincide at the times of their own events."""
+    return int(hits[np.arange(len(hits)), of_run].sum())
 
 
 def tail_probability(probabilities: Sequence[float], at_least: int) -> float:
@@ -202,13 +226,14 @@ def _hits(
     thing: int | Edge,
     seeds: Sequence[int],
     at_each: Mapping[int, Mapping[int | Edge, np.ndarray]],
-    events: Mapping[int, int],
+    times: Ints,
 ) -> Bools:
-    """Whether run i coincides with a state or transition at the time of run j's event, (n, n)."""
+    """Whether each run coincides with a state or transition at each of the times, (n, n_times)."""
     never = np.zeros(1, dtype=bool)
     marks = [at_each[seed].get(thing, never) for seed in seeds]
-    at = np.array([events[seed] for seed in seeds])
-    return np.array([mark[np.minimum(at, len(mark) - 1)] for mark in marks], dtype=bool)
+    shape = (len(seeds), len(times))
+    found = [mark[np.minimum(times, len(mark) - 1)] for mark in marks]
+    return np.array(found, dtype=bool).reshape(shape)
 
 
 def _count(
@@ -216,11 +241,13 @@ def _count(
     seeds: Sequence[int],
     at_each: Mapping[int, Mapping[int | Edge, np.ndarray]],
     hits: Bools,
+    of_run: Ints,
 ) -> Coincidence:
     """The count of one state or transition, its p-values not yet adjusted."""
     n = len(seeds)
     shares = [float(at_each[s][thing].mean()) if thing in at_each[s] else 0.0 for s in seeds]
-    n_runs = int(np.trace(hits))
+    n_runs = _n_hits(hits, of_run)
+    n_of_all = int((hits.sum(axis=0) * np.bincount(of_run, minlength=hits.shape[1])).sum())
     return Coincidence(
         state=thing if isinstance(thing, int) else None,
         transition=None if isinstance(thing, int) else thing,
@@ -230,7 +257,7 @@ def _count(
         expected_at_random=sum(shares),
         p_value=1.0,
         p_value_at_random=tail_probability(shares, n_runs),
-        expected_of_other_runs=float(hits.sum() - n_runs) / (n - 1) if n > 1 else None,
+        expected_of_other_runs=float(n_of_all - n_runs) / (n - 1) if n > 1 else None,
     )
 
 

@@ -96,9 +96,10 @@ def find_phase_transitions(
         InputError: if a log's column is not numeric.
     """
     rule = Rule() if rule is None else rule
-    seeds = sorted(int(seed) for seed in state_paths["seed"].unique())
     ordered = state_paths.sort_values(["seed", "step"])
-    paths = {seed: ordered[ordered["seed"] == seed].reset_index(drop=True) for seed in seeds}
+    runs = [of_run.reset_index(drop=True) for _, of_run in ordered.groupby("seed")]
+    paths = {int(of_run["seed"].iloc[0]): of_run for of_run in runs}
+    seeds = sorted(paths)
     rows, phases = [], {}
     for phase, columns in PHASES.items():
         curves = {s: _curve(s, logs[s], columns) for s in seeds if s in logs}

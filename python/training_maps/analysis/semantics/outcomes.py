@@ -16,18 +16,15 @@ import numpy as np
 import pandas as pd
 
 from training_maps.result_tables import CONVERGENCE_COLUMNS, typed
-from training_maps.runs.training_logs import log_values
-from training_maps.settings.sections import OutcomeKind, SemanticsSettings
+from training_maps.runs.training_logs import ACCURACY, Direction, log_values
+from training_maps.settings.sections import OutcomeKind
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_json, read_table
 from training_maps.utils.seeds import format_seeds
 
-Direction = Literal["above", "below"]
-
 # The kind of the paper's outcome.
 CONVERGENCE_TIME: Final = "convergence_time"
 OUTCOME_KINDS = get_args(OutcomeKind)
-TIMES = (CONVERGENCE_TIME, "first_crossing")
 DIRECTIONS = ("above", "below")
 
 
@@ -75,15 +72,10 @@ class Outcome:
         }
 
 
-def usual_direction(column: str) -> Direction:
-    """The direction in which training moves a logged quantity: losses and errors fall."""
-    return "below" if any(word in column for word in ("loss", "error")) else "above"
-
-
 def convergence_times(
     logs: Mapping[int, pd.DataFrame],
     threshold: float,
-    column: str = SemanticsSettings.column,
+    column: str = ACCURACY,
     direction: Direction = "above",
 ) -> pd.DataFrame:
     """When each run converges: its first checkpoint with `column` strictly beyond `threshold`.

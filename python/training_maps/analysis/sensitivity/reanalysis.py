@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from training_maps.analysis.dissimilarity import dissimilarity
+from training_maps.analysis.dissimilarity import exact_means
 from training_maps.analysis.forks import find_forks
 from training_maps.analysis.semantics.outcomes import Outcome, read_outcome
 from training_maps.analysis.semantics.regression import regress
@@ -233,12 +233,12 @@ def compare_detours(
 def _shape(paths: pd.DataFrame) -> dict[str, Any]:
     """The shape of the map of `paths`, and equation 3 with ground distance index, in numbers."""
     routes = find_routes(paths)
-    pairs = dissimilarity(paths)["index"]
+    apart = exact_means(paths)["index"]
     return {
         "linear": len(routes) == 1,
         "n_forks": len(find_forks(paths)),
         "on_commonest_path": len(routes[0].seeds),
-        "dissimilarity": float(pairs.mean()) if len(pairs) else None,
+        "dissimilarity": float(apart.mean()) if len(apart) > 1 else None,
     }
 
 

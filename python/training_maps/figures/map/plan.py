@@ -213,7 +213,7 @@ def _label_edges(drawing: MapDrawing, obstacles: Obstacles) -> None:
     edges = {(t["from"], t["to"]): t for t in drawing.data["transitions"]}
     for edge, transition in sorted(edges.items(), key=lambda item: -item[1]["n_runs"]):
         for text in _edge_labels(transition, layout):
-            width, height = text_size(text, _EDGE_POINTS)
+            width, height = text_size(text, _EDGE_POINTS, edge_weight(transition))
             size = (width + 0.04, height + 0.01)
             box = clear_place(edge_places(layout, edge, size), size, taken, obstacles, edge)
             if box is not None:
@@ -232,6 +232,11 @@ def _edge_labels(transition: Mapping[str, Any], layout: MapLayout) -> list[str]:
     if layout.pitch >= 1.0:
         return [f"{n_runs} {'run' if n_runs == 1 else 'runs'}\n{chance}", str(n_runs)]
     return [f"{n_runs}\n{chance}", str(n_runs)]
+
+
+def edge_weight(transition: Mapping[str, Any]) -> str:
+    """How heavy an arrow's label is: bold where fast and slow runs take it differently often."""
+    return "bold" if transition.get("differs") else "normal"
 
 
 def per_checkpoint(probability: float) -> str:

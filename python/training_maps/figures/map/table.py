@@ -18,6 +18,9 @@ _HEAD = 0.26
 _POINTS = 6.2
 _PANEL = 3.15
 _GAP = 0.08
+# Columns that count runs: all that take a transition, and of the fast and slow ones those that take
+# it before they converge.
+_COUNTS = {"runs": "n_runs", "fast": "n_fast", "slow": "n_slow"}
 # Of a table in one panel, margins and all.
 TABLE_WIDTH = _PANEL + 0.2
 
@@ -79,13 +82,20 @@ def _rows_per_panel(n_rows: int, width: float) -> int:
 
 def _draw_panel(ax: Axes, rows: Sequence[Mapping[str, Any]], left: float, width: float) -> None:
     # "transition" may be wide in a font, and "runs" must not touch it.
-    heading = text_size("transition", _POINTS)[0] + _GAP + text_size("runs", _POINTS)[0]
-    runs_end = max(0.8, 0.08 + heading)
-    columns = [left + 0.04, left + runs_end, left + runs_end + 0.23]
+    counted = [name for name in _COUNTS if all(_COUNTS[name] in row for row in rows)]
+    ends = [max(0.8, 0.08 + text_size("transition", _POINTS)[0] + _GAP + _wide("runs"))]
+    for name in counted[1:]:
+        ends.append(ends[-1] + 0.07 + _wide(name))
+    changes_at = ends[-1] + (0.23 if len(counted) == 1 else 0.12)
+    columns = [left + 0.04, *(left + end for end in ends), left + changes_at]
     by_gradient = any(gradient_arrow(change) for row in rows for change in row["feature_changes"])
     whose = "metrics that tell it" if by_gradient else "new state's top features"
-    heads = ["transition", "runs", f"change of the {whose} (s.d.)"]
-    for x, text, align in zip(columns, heads, ("left", "right", "left"), strict=True):
+    changes = f"change of the {whose} (s.d.)"
+    if _wide(changes) > width - changes_at:
+        changes = "changes of metrics (s.d.)"
+    heads = ["transition", *counted, changes]
+    aligned = ["left", *["right"] * len(counted), "left"]
+    for x, text, align in zip(columns, heads, aligned, strict=True):
         ax.text(x, -0.13, text, fontsize=_POINTS, color=GREY, ha=align, va="center")
     ax.plot([left, left + width], [-0.215, -0.215], color=INK, linewidth=0.6)
     cells = [
@@ -95,15 +105,22 @@ def _draw_panel(ax: Axes, rows: Sequence[Mapping[str, Any]], left: float, width:
         ]
         for row in rows
     ]
-    places, points = _fitted_columns(cells, width - runs_end - 0.23)
+    places, points = _fitted_columns(cells, width - changes_at)
     for i, row in enumerate(rows):
         y = -_HEAD - (i + 0.5) * _ROW
         if i:
             ax.plot([left, left + width], [y + _ROW / 2] * 2, color=FAINT, linewidth=0.4)
-        ax.text(columns[0], y, f"{row['from']} → {row['to']}", fontsize=_POINTS, va="center")
-        ax.text(columns[1], y, str(row["n_runs"]), fontsize=_POINTS, ha="right", va="center")
+        weight = "bold" if row.get("differs") else "normal"
+        style: dict[str, Any] = {"fontsize": _POINTS, "va": "center", "fontweight": weight}
+        ax.text(columns[0], y, f"{row['from']} → {row['to']}", **style)
+        for x, name in zip(columns[1:], counted, strict=False):
+            ax.text(x, y, str(row[_COUNTS[name]]), ha="right", **style)
         for place, text in zip(places, cells[i], strict=False):
-            ax.text(columns[2] + place, y, text, fontsize=points, va="center", parse_math=False)
+            ax.text(columns[-1] + place, y, text, fontsize=points, va="center", parse_math=False)
+
+
+def _wide(text: str) -> float:
+    return text_size(text, _POINTS)[0]
 
 
 def _fitted_columns(cells: Sequence[Sequence[str]], room: float) -> tuple[list[float], float]:

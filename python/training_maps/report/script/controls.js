@@ -20,11 +20,12 @@ function fillChooser(chooser) {
     for (const [value, text] of options) node.append(element("option", { value, text }));
     if (options.length) chooser.append(node);
   };
-  chooser.append(element("option", { value: "all", text: `all ${plural(data.runs.length, "run")}` }));
+  const some = data.runs.length < data.n_runs;
+  chooser.append(element("option", { value: "all", text: `all ${plural(data.runs.length, "run")}${some ? ` shown, of ${data.n_runs}` : ""}` }));
   chooser.append(element("option", { value: "map", text: "chosen on the map", hidden: "" }));
   chooser.append(element("option", { value: "seeds", text: "chosen seeds", hidden: "" }));
   const routes = data.routes.slice(0, MOST_ROUTES);
-  group("Runs that go the same way", routes.map((route, i) => [`route ${i}`, cut(`${route.name} (${plural(route.seeds.length, "run")})`)]));
+  group("Runs that go the same way", routes.map((route, i) => [`route ${i}`, cut(`${route.name} (${plural(route.n_runs, "run")})`)]));
   if (data.outliers.length) group("Outliers", [["outliers", `all ${plural(data.outliers.length, "outlier run")}`]]);
   group("Fast, median and slow", data.featured.map((one) => [`run ${one.seed}`, `${one.name}: seed ${one.seed}`]));
   group("Runs, the fastest first", data.runs.map((run) => [`run ${run.seed}`, runName(run)]));

@@ -30,10 +30,10 @@ function metricOf(run, index) {
   return { run, times: axes[run.metrics.axis], values: run.metrics.decoded[index] };
 }
 
-/** The curves of one kind, "loss" or "accuracy": of one run both, of several the evaluation's. */
-function logSeries(what) {
-  const evaluation = `eval_${what}`;
-  const training = `train_${what}`;
+/** The curves of one kind, such as "loss": of one run both, of several the evaluation's. */
+function logSeries(columns) {
+  const evaluation = columns[columns.length - 1];
+  const training = columns.length > 1 ? columns[0] : undefined;
   const only = onlyRun();
   const series = [];
   const has = (run) => run.log && (run.log.curves[evaluation] || run.log.curves[training]);
@@ -170,13 +170,12 @@ function inShort(what, series) {
 function startCurves() {
   const holder = document.getElementById("curves-live");
   if (!holder) return;
-  for (const what of ["loss", "accuracy"]) {
-    const columns = [`eval_${what}`, `train_${what}`];
+  for (const { name: what, columns } of data.curves) {
     if (!data.runs.some((run) => run.log && columns.some((name) => run.log.curves[name]))) continue;
     const part = element("div", { class: "live", "data-chart": what });
     holder.append(part);
     liveChart(part, what, () => {
-      const series = logSeries(what);
+      const series = logSeries(columns);
       const crosses = columns.includes(data.crossing.column) ? data.crossing.threshold : null;
       return {
         series,
@@ -188,7 +187,7 @@ function startCurves() {
         title: `${what[0].toUpperCase()}${what.slice(1)} of ${whose()}`,
         words: inShort(what, series),
         nothing: `This page has no ${what} of what is chosen.`,
-        nameOf: (one) => CURVE_WORDS[one.name],
+        nameOf: (one) => CURVE_WORDS[one.name] ?? one.name,
       };
     });
   }

@@ -197,9 +197,14 @@ def _records(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _check_quotes(path: Path, separator: str) -> None:
-    """Refuse a CSV file that ends within quotes: its last rows would be a text in one cell."""
+    """Refuse a CSV file that ends within quotes: its last rows would be a text in one cell.
+
+    Raises:
+        UnicodeDecodeError: if it is not UTF-8, which Arrow lets pass as bytes.
+    """
     with _open(path) as file:
-        if not any('"' in line for line in file):
+        # To the end of the file, so that what is not UTF-8 is found wherever it is.
+        if not sum('"' in line for line in file):
             return
     with _open(path) as file:
         reader = csv.reader(file, delimiter=separator, strict=True)

@@ -69,16 +69,15 @@ def read_logs(
                 f"columns: '{name}' is said with '{name}: {mapped[name]}' beside 'columns', not in "
                 "it"
             )
-    warned = False
+    told = False
     for run in read_runs(path, seeds, seed=seed, step=step, repeated_steps=repeated_steps):
         table = _log_of_run(run, epoch, mapped, {*leave_out, seed or SEED_NAME})
-        if not warned and not set(LOG_NAMES) & set(table.columns):
-            warned = True
-            logger.warning(
-                "%s: has none of %s; say with 'columns' which of its columns are: %s",
+        if not told and not set(LOG_NAMES) & set(table.columns):
+            told = True
+            logger.info(
+                "%s: the columns of the log are %s; semantics.column says which is the outcome",
                 run.sheet.path,
-                listed(LOG_NAMES),
-                listed(run.sheet.columns),
+                listed([name for name in table.columns if name not in ("step", "epoch")]),
             )
         yield run.seed, table
 

@@ -16,10 +16,18 @@ class ResNet18(nn.Module):
     `residual` there are no shortcuts and none of their convolutions. Convolutions have no biases
     either way. They start normal with variance 2 / fan_out (He et al. 2015, as in torchvision), the
     last layer as torch's default, norms as the identity.
+
+    `width` is the channels of the first stage, which each later one doubles.
     """
 
     def __init__(
-        self, n_classes: int, *, batch_norm: bool = True, residual: bool = True, n_channels: int = 3
+        self,
+        n_classes: int,
+        *,
+        batch_norm: bool = True,
+        residual: bool = True,
+        n_channels: int = 3,
+        width: int = 64,
     ) -> None:
         """Make a network with fresh random parameters from torch's global generator."""
         super().__init__()
@@ -30,13 +38,13 @@ class ResNet18(nn.Module):
                 BasicBlock(n_outputs, n_outputs, 1, batch_norm, residual),
             )
 
-        self.conv1 = _convolution(n_channels, 64, kernel=3, stride=1)
-        self.bn1 = _norm(64, batch_norm)
-        self.layer1 = stage(64, 64, 1)
-        self.layer2 = stage(64, 128, 2)
-        self.layer3 = stage(128, 256, 2)
-        self.layer4 = stage(256, 512, 2)
-        self.fc = nn.Linear(512, n_classes)
+        self.conv1 = _convolution(n_channels, width, kernel=3, stride=1)
+        self.bn1 = _norm(width, batch_norm)
+        self.layer1 = stage(width, width, 1)
+        self.layer2 = stage(width, 2 * width, 2)
+        self.layer3 = stage(2 * width, 4 * width, 2)
+        self.layer4 = stage(4 * width, 8 * width, 2)
+        self.fc = nn.Linear(8 * width, n_classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """The logits of the classes: (batch, n_classes)."""

@@ -81,6 +81,12 @@ class Task:
         """
         return None
 
+    def augmentation_in_epoch(
+        self, generator: np.random.Generator, n: int, epoch: int
+    ) -> np.ndarray | None:
+        """As `augmentation`, where it depends on how many passes over the data came before."""
+        return self.augmentation(generator, n)
+
     def augment(self, inputs: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
         """A batch of training inputs, each changed as its row of `draws` says.
 
@@ -102,7 +108,10 @@ class Task:
         raise NotImplementedError
 
     def correct(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Whether each example of a batch is answered correctly: (batch,) of bool."""
+        """Whether each example of a batch is answered correctly: (batch,) of bool.
+
+        Or how far, from 0 to 1: what is logged as accuracy is the mean.
+        """
         raise NotImplementedError
 
 

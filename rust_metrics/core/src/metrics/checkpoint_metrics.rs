@@ -88,9 +88,78 @@ impl Metrics {
 #[derive(Debug, Clone, Copy)]
 struct MatrixSummary {
     moments: Moments,
+    /// NaN where it was not asked for.
+    median: f64,
     l2: f64,
     trace: f64,
     spectrum: Spectrum,
+}
+
+impl MatrixSummary {
+    fn l1_over_l2(&self) -> f64 {
+        ratio(self.moments.sum_abs, self.l2)
+    }
+
+    fn trace_over_lambda_max(&self) -> f64 {
+        ratio(self.trace, self.spectrum.max)
+    }
+
+    fn stable_rank(&self) -> f64 {
+        ratio(self.l2, self.spectrum.max).powi(2)
+    }
+
+    fn columns(&self) -> MatrixMetrics {
+        [
+            self.moments.sum_abs,
+            self.l2,
+            self.l1_over_l2(),
+            self.moments.mean(),
+            self.median,
+            self.moments.variance(),
+            self.trace,
+            self.spectrum.max,
+            self.trace_over_lambda_max(),
+            self.spectrum.mean,
+            self.spectrum.variance,
+            self.stable_rank(),
+            self.spectrum.effective_rank,
+            self.spectrum.tail_exponent.unwrap_or(f64::NAN),
+        ]
+    }
+}
+
+/// Names of the metrics that a matrix has by itself: those of [`Metrics`] without the biases'.
+pub const MATRIX_COLUMNS: [&str; 14] = [
+    "l1",
+    "l2",
+    "l1_over_l2",
+    "mean_w",
+    "median_w",
+    "var_w",
+    "trace",
+    "lambda_max",
+    "trace_over_lambda_max",
+    "mean_lambda",
+    "var_lambda",
+    "stable_rank",
+    "effective_rank",
+    "tail_exponent",
+];
+
+/// The metrics of one matrix, in the order of [`MATRIX_COLUMNS`]; a tail's exponent that it has
+/// not, or that was not asked for, is NaN.
+pub type MatrixMetrics = [f64; MATRIX_COLUMNS.len()];
+
+/// The metrics of a checkpoint, and those of each of its matrices.
+pub type WithMatrices = (Metrics, Vec<MatrixMetrics>);
+
+/// What is computed that takes time of its own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    /// `tail_exponent`, which takes a while on small matrices.
+    pub(crate) tails: bool,
+    /// The metrics of each matrix beside those of the checkpoint: a median more for each.
+    pub(crate) matrices: bool,
 }
 
 /// Larger buffers than 32 MiB are not kept: their matrices take so long that new ones cost nothing.
@@ -117,8 +186,8 @@ thread_local! {
     static BUFFERS: RefCell<Buffers> = RefCell::default();
 }
 
-/// The metrics of one checkpoint; `tails` asks for `tail_exponent`, which takes a while on small
-/// matrices. `parallel` spreads the matrices over rayon's threads.
+/// The metrics of one checkpoint, and those of each matrix, in the order given, if they are wanted.
+/// `parallel` spreads the matrices over rayon's threads.
 ///
 /// Each thread holds a copy, as f64, of one matrix at a time, and its Gram matrix.
 ///
@@ -128,10 +197,10 @@ thread_local! {
 pub(crate) fn metrics(
     weights: &[WeightMatrices<'_>],
     biases: &[Bias<'_>],
-    tails: bool,
+    wanted: Wanted,
     parallel: bool,
     cancel: &Cancel,
-) -> Result<Metrics, Error> {
+) -> Result<WithMatrices, Error> {
     let matrices: Vec<(&WeightMatrices<'_>, usize)> = weights
         .iter()
         .flat_map(|tensor| (0..tensor.n_blocks).map(move |block| (tensor, block)))
@@ -139,7 +208,7 @@ pub(crate) fn metrics(
     let one = |&(tensor, block): &(&WeightMatrices<'_>, usize)| {
         cancel.check()?;
         BUFFERS.with_borrow_mut(|buffers| {
-            let summary = summarise(tensor, block, tails, buffers);
+            let summary = summarise(tensor, block, wanted, buffers);
             buffers.let_go_of_large_ones();
             summary
         })
@@ -162,7 +231,9 @@ pub(crate) fn metrics(
     let all_biases: Vec<TensorData<'_>> = biases.iter().map(|bias| bias.data).collect();
     let median_w = median(&all_weights, parallel);
     let median_b = (bias_moments.count > 0).then(|| median(&all_biases, parallel));
-    combine(&summaries, median_w, &bias_moments, median_b)
+    let metrics = combine(&summaries, median_w, &bias_moments, median_b)?;
+    let of_each = if wanted.matrices { summaries.as_slice() } else { &[] };
+    Ok((metrics, of_each.iter().map(MatrixSummary::columns).collect()))
 }
 
 /// `work` on each item, spread over rayon's threads; results are in the order of `items`.
@@ -198,7 +269,7 @@ fn combine(
     let metrics = Metrics {
         l1: mean(&|s| s.moments.sum_abs),
         l2: mean(&|s| s.l2),
-        l1_over_l2: mean(&|s| ratio(s.moments.sum_abs, s.l2)),
+        l1_over_l2: mean(&MatrixSummary::l1_over_l2),
         mean_w: weights.mean(),
         median_w,
         var_w: weights.variance(),
@@ -207,10 +278,10 @@ fn combine(
         var_b: median_b.map(|_| biases.variance()),
         trace: mean(&|s| s.trace),
         lambda_max: mean(&|s| s.spectrum.max),
-        trace_over_lambda_max: mean(&|s| ratio(s.trace, s.spectrum.max)),
+        trace_over_lambda_max: mean(&MatrixSummary::trace_over_lambda_max),
         mean_lambda: mean(&|s| s.spectrum.mean),
         var_lambda: mean(&|s| s.spectrum.variance),
-        stable_rank: mean(&|s| ratio(s.l2, s.spectrum.max).powi(2)),
+        stable_rank: mean(&MatrixSummary::stable_rank),
         effective_rank: mean(&|s| s.spectrum.effective_rank),
         tail_exponent: (!tails.is_empty()).then(|| tails.iter().sum::<f64>() / tails.len() as f64),
     };
@@ -228,7 +299,7 @@ fn ratio(a: f64, b: f64) -> f64 {
 fn summarise(
     tensor: &WeightMatrices<'_>,
     block: usize,
-    tails: bool,
+    wanted: Wanted,
     Buffers { values: buffer, gram }: &mut Buffers,
 ) -> Result<MatrixSummary, Error> {
     let (rows, cols) = (tensor.rows, tensor.cols);
@@ -239,9 +310,10 @@ fn summarise(
     let moments = Moments::of(buffer);
     check_finite(&moments, data, start, &tensor.place, &tensor.shape)?;
     let trace = (0..rows.min(cols)).map(|i| buffer[i * cols + i]).sum();
+    let median = if wanted.matrices { median(&[data], false) } else { f64::NAN };
     let largest = moments.max_abs();
     if largest == 0.0 {
-        return Ok(MatrixSummary { moments, l2: 0.0, trace, spectrum: Spectrum::ZERO });
+        return Ok(MatrixSummary { moments, median, l2: 0.0, trace, spectrum: Spectrum::ZERO });
     }
     let (sum_squares, scale) = if SAFE_MAGNITUDES.contains(&largest) {
         (moments.sum_squares, 1.0)
@@ -251,10 +323,10 @@ fn summarise(
         buffer.iter_mut().for_each(|value| *value /= scale);
         (Moments::of(buffer).sum_squares, scale)
     };
-    let spectrum = spectrum(buffer, rows, cols, tails, gram)
+    let spectrum = spectrum(buffer, rows, cols, wanted.tails, gram)
         .map_err(|error| Error::Lapack { place: tensor.place.clone(), reason: error.to_string() })?
         .scaled(scale);
-    Ok(MatrixSummary { moments, l2: sum_squares.sqrt() * scale, trace, spectrum })
+    Ok(MatrixSummary { moments, median, l2: sum_squares.sqrt() * scale, trace, spectrum })
 }
 
 /// Refuse a tensor with non-finite values; `data` starts at value `start` of the whole tensor.

@@ -111,6 +111,14 @@ class TestPermutation:
         assert exact
         assert sorted(counts) == sorted(expected)
 
+    def test_runs_whose_events_share_a_time_are_dealt_it(self):
+        """Columns are times; the same as a column a run."""
+        by_time = np.random.default_rng(1).random((6, 3)) < 0.5
+        of_run = np.array([0, 2, 2, 1, 0, 2])
+        counts, _ = permuted_counts(by_time, of_run)
+        expected, _ = permuted_counts(by_time[:, of_run])
+        np.testing.assert_array_equal(counts, expected)
+
     def test_random_deals_are_close_to_all(self):
         """Nine runs, of which each coincides at its own time alone: derangements give 0."""
         counts, exact = permuted_counts(np.eye(9, dtype=bool))

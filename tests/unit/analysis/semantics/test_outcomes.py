@@ -14,7 +14,6 @@ from training_maps.analysis.semantics.outcomes import (
     convergence_times,
     table_outcome,
     time_outcome,
-    usual_direction,
     value_outcome,
 )
 from training_maps.analysis.semantics.regression import (
@@ -71,10 +70,6 @@ class TestValues:
         shuffled = {0: self.logs[3].iloc[[2, 0, 1]]}
         outcome = value_outcome(shuffled, "eval_loss", "below", "final")
         assert outcome.per_run["outcome"].item() == 0.5
-
-    def test_usual_direction(self):
-        columns = ["eval_loss", "train_error", "eval_accuracy", "bleu"]
-        assert [usual_direction(c) for c in columns] == ["below", "below", "above", "above"]
 
 
 class TestCrossings:
@@ -344,6 +339,69 @@ class TestCommand:
         convergence = pd.read_csv(tmp_path / "convergence.csv")
         assert convergence["converged"].sum() == (1 - 0.95 * times < 0.5).sum()
 
+    def logged(self, folder, **columns):
+        """Thirty runs whose logs have these columns alone, and what the command finds of them."""
+        paths, times = forked()
+        paths.to_csv(folder / "paths.csv", index=False)
+        for seed, time in enumerate(times):
+            (folder / "runs" / f"seed-{seed}").mkdir(parents=True)
+            log = log_of(**{name: make(time) for name, make in columns.items()})
+            log.to_parquet(folder / "runs" / f"seed-{seed}" / "training_log.parquet")
+        arguments = [
+            a for a in self.arguments(folder, runs=folder / "runs") if "threshold" not in a
+        ]
+        return times, arguments
+
+    @pytest.mark.parametrize(
+        ("column", "scale", "larger_means"),
+        [("return", 500, "better"), ("perplexity", 30, "worse"), ("loss", 2, "worse")],
+    )
+    def test_a_log_of_no_accuracy_says_nothing_of_convergence(
+        self, tmp_path, capsys, column, scale, larger_means
+    ):
+        times, arguments = self.logged(
+            tmp_path, **{column: lambda time: scale * (1 + time * np.arange(101) / 100)}
+        )
+        assert cli.main(arguments) == 0
+        regression = json.loads((tmp_path / "regression.json").read_text())
+        assert regression["threshold"] is None
+        assert regression["n_converged"] is None
+        assert regression["column"] == column
+        assert regression["outcome"]["name"] == f"final {column}"
+        assert regression["outcome"]["larger_means"] == larger_means
+        np.testing.assert_allclose(
+            pd.read_csv(tmp_path / "outcomes.csv")["outcome"], scale * (1 + times)
+        )
+        assert pd.read_csv(tmp_path / "convergence.csv").empty
+        assert pd.read_csv(tmp_path / "delays.csv").empty
+        told = [regression["foretelling"]["sentence"], *(n["text"] for n in regression["notes"])]
+        assert "converge" not in capsys.readouterr().err + " ".join(filter(None, told))
+
+    def test_a_return_converges_where_a_threshold_says_so(self, tmp_path):
+        times, arguments = self.logged(
+            tmp_path, **{"return": lambda time: 500.0 * (np.arange(101) / 100 >= time)}
+        )
+        assert cli.main([*arguments, "--threshold", "200"]) == 0
+        regression = json.loads((tmp_path / "regression.json").read_text())
+        assert (regression["threshold"], regression["outcome"]["kind"]) == (200, "convergence_time")
+        assert pd.read_csv(tmp_path / "convergence.csv")["converged"].sum() == (times <= 1).sum()
+
+    def test_of_several_columns_none_is_guessed(self, tmp_path):
+        _, arguments = self.logged(
+            tmp_path, loss=lambda time: np.full(101, time), length=lambda time: np.arange(101)
+        )
+        assert cli.main(arguments) == 0
+        regression = json.loads((tmp_path / "regression.json").read_text())
+        assert regression["outcome"] is None
+        assert regression["reason"] == (
+            "Nobody says what the outcome is: semantics.column, one of loss, length."
+        )
+
+    def test_a_time_of_a_return_takes_a_threshold(self, tmp_path, capsys):
+        _, arguments = self.logged(tmp_path, **{"return": lambda time: np.full(101, time)})
+        assert cli.main([*arguments, "--outcome", "convergence_time"]) == 1
+        assert "of return takes a --threshold" in capsys.readouterr().err
+
     def test_without_logs_the_reason_stands_in_every_file(self, tmp_path, capsys):
         self.write(tmp_path, logs=False)
         assert cli.main(self.arguments(tmp_path)) == 0
@@ -380,7 +438,7 @@ class TestConfig:
 
     def test_the_options_are_those_of_the_code(self):
         parts = self.schema["properties"]
-        assert tuple(parts["outcome"]["enum"]) == OUTCOME_KINDS
+        assert tuple(parts["outcome"]["enum"]) == (*OUTCOME_KINDS, None)
         assert tuple(parts["censored"]["enum"]) == CENSORED_POLICIES
         assert tuple(parts["detour_rule"]["enum"]) == DETOUR_RULES
         assert parts["resamples"]["default"] == N_RESAMPLES
@@ -391,6 +449,8 @@ class TestConfig:
             {"column": "eval_loss", "threshold": 2.5, "direction": "below"},
             {"outcome": "table", "table": {"path": "a.csv", "column": "bias"}},
             {"outcome": "final", "column": "train_loss"},
+            {"column": "return", "threshold": 200},
+            {"threshold": None},
         ],
     )
     def test_valid(self, settings):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -83,14 +84,45 @@ def test_a_table_without_rows_has_no_height_and_a_wide_one_less() -> None:
     assert table_height(MANY, 6.9) < table_height(MANY, 3.4)
 
 
+@pytest.mark.parametrize("counts", [{}, {"n_fast": 1, "n_slow": 2, "differs": False}])
 @pytest.mark.parametrize("family", ["DejaVu Sans", "DejaVu Sans Mono"])
-def test_heads_do_not_run_into_each_other(family: str) -> None:
+def test_heads_do_not_run_into_each_other(family: str, counts: dict[str, Any]) -> None:
     with rc_context({"font.family": family}):
         figure = Figure(figsize=(3.4, 2))
         ax = figure.add_axes((0, 0, 1, 1))
-        draw_table(ax, [transition(0, 1, 3)], 3.4)
+        draw_table(ax, [transition(0, 1, 3) | counts], 3.4)
         figure.draw_without_rendering()
         boxes = {text.get_text(): text.get_window_extent() for text in ax.texts}
-    first, second = boxes["transition"], boxes["runs"]
-    third = next(box for text, box in boxes.items() if text.startswith("change"))
-    assert first.x1 < second.x0 < second.x1 < third.x0
+    names = ["transition", "runs", *(["fast", "slow"] if counts else [])]
+    heads = [boxes[name] for name in names]
+    heads.append(next(box for text, box in boxes.items() if text.startswith("change")))
+    for left, right in pairwise(heads):
+        assert left.x1 < right.x0
+
+
+def test_heads_of_a_column_s_table_keep_to_it() -> None:
+    counts = {"n_fast": 1, "n_slow": 2, "differs": True}
+    figure = Figure(figsize=(3.35, 2))
+    draw_table(figure.add_axes((0, 0, 1, 1)), [transition(0, 1, 3) | counts], 3.35)
+    assert faults(figure) == []
+
+
+def test_fast_and_slow_runs_are_counted_and_a_difference_is_bold(
+    detours: ExperimentResults,
+) -> None:
+    """Half of the runs go 0-1-2 and are late, the others 0-2."""
+    figure = draw_training_map(detours.drawn_map)
+    rows: dict[str, list[Any]] = {}
+    for text in figure.axes[-1].texts:
+        rows.setdefault(f"{text.get_position()[1]:.3f}", []).append(text)
+    cells = {row[0].get_text(): row for row in rows.values()}
+    assert [text.get_text() for text in cells["transition"][1:4]] == ["runs", "fast", "slow"]
+    use = next(t for t in detours.drawn_map["transitions"] if (t["from"], t["to"]) == (0, 1))
+    assert use["differs"]
+    assert use["n_slow"] > use["n_fast"]
+    row = cells["0 → 1"]
+    expected = [str(use[name]) for name in ("n_runs", "n_fast", "n_slow")]
+    assert [text.get_text() for text in row[1:4]] == expected
+    assert all(text.get_fontweight() == "bold" for text in row[:4])
+    labels = {text.get_gid(): text for text in figure.axes[0].texts}
+    assert labels["transition-label-0-1"].get_fontweight() == "bold"

@@ -127,3 +127,15 @@ def test_the_initial_values():
 
 def test_grey_images():
     assert ResNet18(10, n_channels=1)(torch.zeros(2, 1, 32, 32)).shape == (2, 10)
+
+
+def test_a_narrow_network_has_the_same_layers_with_fewer_channels():
+    narrow, wide = ResNet18(10, n_channels=1, width=8), ResNet18(10)
+    shapes = {name: value.shape for name, value in wide.named_parameters()}
+    for name, value in narrow.named_parameters():
+        outputs, *inputs = shapes[name]
+        assert value.shape[0] == (outputs if name.startswith("fc") else outputs / 8)
+        if inputs:
+            assert value.shape[1] == (1 if name == "conv1.weight" else inputs[0] / 8)
+            assert value.shape[2:] == tuple(inputs[1:])
+    assert narrow(torch.zeros(2, 1, 8, 8)).shape == (2, 10)

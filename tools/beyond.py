@@ -1,0 +1,303 @@
+"""What the runs of reference/beyond/ say: of stability, the loss landscape, and forgetting.
+
+    snakemake --cores all --config experiments=beyond
+    python -m tools.beyond
+
+takes the numbers from the results and the reference data and keeps them in
+`reference/beyond/results.json`, of which `tools.reproduction` makes its section.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+from tools.second_opinions import with_states
+
+from training_maps.analysis.dispersion import equally_spread
+from training_maps.analysis.semantics.outcomes import convergence_times
+from training_maps.hmm.observations import Observations
+from training_maps.metrics.definitions import LANDSCAPE, METRIC_COLUMNS
+from training_maps.model_selection.fitted import load_fitted
+from training_maps.training_map.paths import read_state_paths
+from training_maps.utils.files import read_json, read_table, write_json
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "reference" / "beyond"
+FILE = "results.json"
+_SUMMARY = (
+    "n_runs", "n_converged", "n_states", "r_squared", "p_value", "forking", "detour_states",
+    "delays",
+)  # fmt: skip
+RESAMPLES = 2000
+PERMUTATIONS = 9999
+# Fewer runs of a kind than this say nothing of their kind.
+FEWEST = 3
+# States of the paper's maps that fork.
+SIX = 6
+# Of experiments/small_digits.yaml, and the two whose maps are made.
+THRESHOLD = 0.8
+PAIR = ("small_digits", "small_digits_destabilized")
+
+
+def main() -> None:
+    """Take the numbers of the results that are there; keep those of the others."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--results", type=Path, default=ROOT / "results")
+    arguments = parser.parse_args()
+    found = read_json(REFERENCE / FILE) if (REFERENCE / FILE).exists() else {}
+    for name in names(REFERENCE):
+        results = arguments.results / f"reference_{name}"
+        if (results / "summary.json").exists():
+            found[name] = collect(results, REFERENCE / name)
+    found["stability"] = stability(REFERENCE)
+    folders = [arguments.results / f"reference_{name}" for name in PAIR]
+    if all((folder / "state_paths.csv").exists() for folder in folders):
+        ways = equally_spread(*(read_state_paths(f / "state_paths.csv") for f in folders))
+        found["ways"] = ways.to_dict()
+    write_json(found, REFERENCE / FILE)
+
+
+def names(reference: Path) -> list[str]:
+    """The names of the experiments that there is reference data of, sorted."""
+    return sorted(file.parent.name for file in reference.glob("*/settings.json"))
+
+
+def collect(results: Path, kept: Path) -> dict[str, Any]:
+    """One experiment's numbers, ready for JSON."""
+    summary, halves, structure = (
+        read_json(results / f"{name}.json") for name in ("summary", "reproducibility", "structure")
+    )
+    times = read_table(results / "convergence.csv", ("seed", "step", "converged"))
+    converged = times.loc[times["converged"].astype(bool), "step"]
+    paths = read_json(results / "training_map.json")["paths"]
+    settings = read_json(kept / "settings.json")
+    found = {
+        **{key: summary[key] for key in _SUMMARY},
+        "verdict": structure["verdict"],
+        "agreement": halves["agreement"]["states"],
+        "found": {kind: halves["found"].get(kind, []) for kind in ("forks", "delays")},
+        "six_states": _shape(with_states(results, SIX)),
+        "on_commonest_path": max(len(path["seeds"]) for path in paths),
+        "convergence": quartiles(converged),
+        "steps": int(read_table(results / "state_paths.csv", ("step",))["step"].max()),
+        "processor_seconds": settings["training"]["processor_seconds"],
+    }
+    states = read_state_paths(results / "state_paths.csv")
+    metrics = pd.read_parquet(kept / "metrics.parquet")
+    if set(LANDSCAPE) <= set(metrics.columns):
+        found["landscape"] = landscape(states, metrics, times)
+    if settings["recipe"]["task"] == "digits_in_turn":
+        logs = pd.read_parquet(kept / "training_log.parquet")
+        recipe = settings["recipe"]
+        found["forgetting"] = forgetting(states, logs, metrics, recipe)
+        found["forgetting_six_states"] = forgetting(six_states(results), logs, metrics, recipe)
+    return found
+
+
+def six_states(results: Path) -> pd.DataFrame:
+    """Each run's states by the best fit with `SIX` states, however many were chosen."""
+    obs = Observations.load(results / "observations.parquet")
+    model = load_fitted(results / "hmm" / f"states-{SIX}.npz", obs).hmm
+    x, lengths, _ = obs.sequences()
+    return obs.table[["seed", "step"]].assign(state=model.predict(x, lengths))
+
+
+def _shape(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a map with another number of states: forks, detours, and how many runs go one way."""
+    return {
+        "forks": [fork["state"] for fork in found["forks"]],
+        "predicting": [f["state"] for f in found["forks"] if f["predicts_convergence"]],
+        "detour_states": found["detour_states"],
+        "on_commonest_path": found["on_commonest_path"],
+    }
+
+
+def quartiles(values: Iterable[float]) -> dict[str, float | int | None]:
+    """How many values, their extremes, quartiles and median."""
+    numbers = np.array(sorted(values), dtype=float)
+    if not len(numbers):
+        return {"n": 0} | dict.fromkeys(("least", "low", "median", "high", "most"))
+    at = np.quantile(numbers, [0, 0.25, 0.5, 0.75, 1])
+    names = ("least", "low", "median", "high", "most")
+    return {"n": len(numbers)} | dict(zip(names, map(float, at), strict=True))
+
+
+def stability(reference: Path) -> dict[str, Any]:
+    """When runs of each kept variant of `small_digits` converge, and how far apart.
+
+    Distances of times from their median are compared with those of the stable setting (Brown and
+    Forsythe 1974), by permutation; a run that does not converge counts as its last step.
+    """
+    found: dict[str, Any] = {}
+    stable = None
+    for name in sorted(n for n in names(reference) if n.startswith("small_digits")):
+        table = pd.read_parquet(reference / name / "training_log.parquet")
+        logs = {int(str(seed)): log for seed, log in table.groupby("seed")}
+        times = convergence_times(logs, THRESHOLD)
+        steps, converged = times["step"].to_numpy(float), times["converged"].to_numpy(bool)
+        away = np.abs(steps - np.median(steps))
+        stable = away if stable is None else stable  # the first by name
+        final = [log["eval_accuracy"].iloc[-1] for log in logs.values()]
+        found[name] = {
+            "n_runs": len(steps),
+            "convergence": quartiles(steps[converged]),
+            "mean_distance": float(away.mean()),
+            "of_the_median": float(away.mean() / np.median(steps)),
+            "p_value": mean_differs(stable, away),
+            "final_accuracy": quartiles(final),
+        }
+    return found
+
+
+def mean_differs(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """The two-sided permutation p of two groups' means being equal."""
+    difference = abs(first.mean() - second.mean())
+    rng = np.random.default_rng(0)
+    both = np.concatenate([first, second])
+    shuffled = rng.permuted(np.tile(both, (PERMUTATIONS, 1)), axis=1)
+    n = len(first)
+    apart = np.abs(shuffled[:, :n].mean(1) - shuffled[:, n:].mean(1))
+    return float((1 + (apart >= difference - 1e-9).sum()) / (1 + PERMUTATIONS))
+
+
+def landscape(
+    states: pd.DataFrame, metrics: pd.DataFrame, times: pd.DataFrame
+) -> list[dict[str, Any]]:
+    """Of each state and phase: how often its runs' ground is sharper than others' at that time.
+
+    Args:
+        states: `seed`, `step`, `state`.
+        metrics: `seed`, `step` and the columns of `LANDSCAPE`.
+        times: `seed`, and `step` of convergence.
+
+    Returns:
+        A row for each state and column, and for the checkpoints within two of a run's convergence.
+        Intervals hold together in 95 % of the time: there are as many as rows.
+    """
+    placed = states.pivot_table(index="seed", columns="step", values="state")
+    index = np.arange(placed.shape[1])
+    at = np.searchsorted(placed.columns, times.set_index("seed").loc[placed.index, "step"])
+    groups = {f"state {s:g}": placed.to_numpy() == s for s in np.unique(placed)}
+    groups["converging"] = np.abs(index - at[:, None]) <= 2
+    level = 0.05 / (len(groups) * len(LANDSCAPE))
+    rows = []
+    for group, inside in groups.items():
+        for column in LANDSCAPE:
+            values = metrics.pivot_table(
+                index="seed", columns="step", values=column, dropna=False
+            ).reindex_like(placed)
+            rows.append(
+                {"group": group, "metric": column, **share_higher(inside, values.to_numpy(), level)}
+            )
+    return rows
+
+
+def share_higher(
+    inside: NDArray[np.bool_], values: NDArray[np.float64], level: float = 0.05
+) -> dict[str, Any]:
+    """Of a run inside a group and one outside it at the same time, how often the first is higher.
+
+    Equal values count half, NaN does not count: one half means no difference. The interval is of
+    `RESAMPLES` resamples of the runs.
+
+    Args:
+        inside: whether a run is in the group at a checkpoint, (n_runs, n_checkpoints).
+        values: what is compared, of the same shape.
+        level: one less the interval's coverage.
+
+    Returns:
+        `share`, `low`, `high`, and `n_inside`, `n_outside`: runs that are compared at all. With
+        fewer than `FEWEST` of either there is no share.
+    """
+    finite = ~np.isnan(values)
+    within, without = inside & finite, ~inside & finite
+    both = within[:, None] & without[None]  # (inside, outside, checkpoint)
+    higher = (values[:, None] > values[None]) + 0.5 * (values[:, None] == values[None])
+    wins, pairs = (both * higher).sum(2), both.sum(2)
+    n_inside, n_outside = (int((pairs.sum(axis) > 0).sum()) for axis in (1, 0))
+    found: dict[str, Any] = {"n_inside": n_inside, "n_outside": n_outside}
+    if min(n_inside, n_outside) < FEWEST:
+        return {**found, "share": None, "low": None, "high": None}
+    rng = np.random.default_rng(0)
+    drawn = rng.multinomial(len(values), np.full(len(values), 1 / len(values)), size=RESAMPLES)
+    weights = np.vstack([np.ones(len(values)), drawn]).astype(float)
+    shares = np.einsum("ri,ij,rj->r", weights, wins, weights) / np.maximum(
+        np.einsum("ri,ij,rj->r", weights, pairs, weights), 1e-300
+    )
+    low, high = np.quantile(shares[1:], [level / 2, 1 - level / 2])
+    return {**found, "share": float(shares[0]), "low": float(low), "high": float(high)}
+
+
+def forgetting(
+    states: pd.DataFrame, logs: pd.DataFrame, metrics: pd.DataFrame, recipe: Mapping[str, Any]
+) -> dict[str, Any]:
+    """How much of the first task runs forget, and what of the moment they leave it tells that.
+
+    What is forgotten is the accuracy on the first task when it is left, less that at the end.
+    """
+    left = recipe["first_epochs"] * recipe["steps_per_epoch"]
+    accuracy = logs.pivot_table(index="seed", columns="step", values="eval_accuracy")
+    leaving = accuracy.columns[accuracy.columns <= left][-1]
+    lost = accuracy[leaving] - accuracy.iloc[:, -1]
+    at = states[states["step"] == leaving].set_index("seed")["state"].loc[lost.index]
+    there = metrics[metrics["step"] == leaving].set_index("seed").loc[lost.index]
+    return {
+        "left_at": int(leaving),
+        "accuracy_when_left": quartiles(accuracy[leaving]),
+        "forgotten": quartiles(lost),
+        "by_state": {
+            str(state): {"n_runs": len(own), "mean": float(own.mean())}
+            for state, own in lost.groupby(at)
+        },
+        "state_p_value": groups_differ(at.to_numpy(), lost.to_numpy()),
+        "metric": most_telling(there[list(METRIC_COLUMNS)], lost.to_numpy()),
+    }
+
+
+def groups_differ(groups: NDArray[np.int64], values: NDArray[np.float64]) -> float | None:
+    """The permutation p of groups' means being equal; None unless two have `FEWEST` values."""
+    kinds = [kind for kind in np.unique(groups) if (groups == kind).sum() >= FEWEST]
+    if len(kinds) < 2:
+        return None
+    kept = np.isin(groups, kinds)
+    member = (groups[kept, None] == kinds).astype(float)
+    centred = values[kept] - values[kept].mean()
+
+    def between(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return ((values @ member) ** 2 / member.sum(0)).sum(-1)
+
+    rng = np.random.default_rng(0)
+    shuffled = rng.permuted(np.tile(centred, (PERMUTATIONS, 1)), axis=1)
+    larger = (between(shuffled) >= between(centred) * (1 - 1e-12)).sum()
+    return float((1 + larger) / (1 + PERMUTATIONS))
+
+
+def most_telling(table: pd.DataFrame, outcome: NDArray[np.float64]) -> dict[str, Any]:
+    """The metric whose ranks go most with the outcome's; p is adjusted for how many there are."""
+    ranks = np.apply_along_axis(rankdata, 0, table.to_numpy(dtype=float))
+    ranks = ranks - ranks.mean(0)
+    ranks /= np.maximum(np.linalg.norm(ranks, axis=0), 1e-300)
+    target = rankdata(outcome) - (len(outcome) + 1) / 2
+    target /= np.linalg.norm(target)
+    found = target @ ranks
+    rng = np.random.default_rng(0)
+    shuffled = rng.permuted(np.tile(target, (PERMUTATIONS, 1)), axis=1)
+    largest = np.abs(shuffled @ ranks).max(1)
+    best = int(np.abs(found).argmax())
+    larger = (largest >= abs(found[best]) - 1e-12).sum()
+    return {
+        "name": str(table.columns[best]),
+        "correlation": float(found[best]),
+        "p_value": float((1 + larger) / (1 + PERMUTATIONS)),
+    }
+
+
+if __name__ == "__main__":
+    main()
