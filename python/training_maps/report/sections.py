@@ -110,7 +110,6 @@ def fit_rows(results: ExperimentResults) -> list[dict[str, str]]:
     found = results.regression
     bounds = found.get("r_squared_interval")
     shuffled = found.get("shuffled") or {}
-    resamples = (found.get("bootstrap") or {}).get("n_resamples")
     test = f"of the test that no state matters: {_p(found.get('p_value'))}"
     rows = [
         (
@@ -118,7 +117,7 @@ def fit_rows(results: ExperimentResults) -> list[dict[str, str]]:
             found.get("r_squared"),
             3,
             "share of the variance that the states explain"
-            + (f"; in brackets, the 95 % interval over {resamples:,} resamples" if bounds else ""),
+            + ("; in brackets, the 95 % interval" if bounds else ""),
         ),
         (
             "adjusted R²",

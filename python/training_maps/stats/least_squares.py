@@ -205,6 +205,49 @@ def coefficient_intervals(x: np.ndarray, y: np.ndarray, level: float = 0.95) -> 
     return np.column_stack([coefficients - half, coefficients + half])
 
 
+def r_squared_interval(
+    x: np.ndarray, y: np.ndarray, level: float = 0.95
+) -> tuple[float, float] | None:
+    """Interval of the R² of all runs that there might be, of y (n,) on x (n, k), within [0, 1].
+
+    By the jackknife (Tukey 1958) of the logarithm of 1 - adjusted R², whose spread hardly depends
+    on its size, and Student's t with Satterthwaite's degrees of freedom: 2 n / (kurtosis - 1) of
+    the pseudo-values, from 2 to those of the residuals, as a few of them often make most of the
+    variance. Percentiles of resampled runs are too narrow with few runs.
+
+    Returns:
+        None where fewer than three degrees of freedom are left, which tell next to nothing, or all
+        runs but one have equal outcomes.
+    """
+    n = len(y)
+    left, singular, _, _ = decompose(x)
+    rank = len(singular)
+    centred = y - y.mean()
+    residual = y - left @ (left.T @ y)
+    leverage = (left**2).sum(axis=1)
+    alone = 1 - leverage < NO_PART  # without such a run the rank is one less
+    rss, tss = float(residual @ residual), float(centred @ centred)
+    if rss <= ROUNDING**2 * float(y @ y):
+        return (1.0, 1.0)
+    without = rss - np.where(alone, 0.0, residual**2 / np.where(alone, 1.0, 1 - leverage))
+    total = tss - centred**2 * n / (n - 1)
+    free = n - 1 - rank + alone
+    if n < rank + 3 or (total <= ROUNDING * tss).any():
+        return None
+    unexplained = np.append(without / free / (total / (n - 2)), rss / (n - rank) / (tss / (n - 1)))
+    logs = np.log(np.maximum(unexplained, ROUNDING))
+    pseudo = n * logs[-1] - (n - 1) * logs[:-1]
+    spread = (pseudo - pseudo.mean()) ** 2
+    variance = float(spread.mean())
+    if variance == 0.0:
+        return None
+    kurtosis = float((spread**2).mean()) / variance**2
+    degrees = min(max(2 * n / max(kurtosis - 1, ROUNDING), 2.0), n - rank)
+    half = stdtrit(degrees, (1 + level) / 2) * np.sqrt(variance / (n - 1))
+    low, high = (min(max(float(1 - np.exp(logs[-1] + sign * half)), 0.0), 1.0) for sign in (1, -1))
+    return low, high
+
+
 def percentile_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
     """The middle `level` of the values, NaN ones left out."""
     tail = 50 * (1 - level)

@@ -16,6 +16,7 @@ from training_maps.stats.least_squares import (
     percentile_interval,
     permutation_p_value,
     predictive_r_squared,
+    r_squared_interval,
     resampled_fits,
     shuffled_r_squared,
 )
@@ -156,6 +157,52 @@ def test_intervals_cover_the_truth():
         low, high = percentile_interval(resampled_fits(x, y, 300, seed)[0][:, 1])
         covered += low <= 0.7 <= high
     assert 51 <= covered <= 60
+
+
+def test_the_interval_of_r_squared_by_a_plain_loop_over_runs():
+    """Tukey's jackknife with statsmodels' regressions; one run alone visits state 3."""
+    x, y = example(8, n=12, k=3, noise=0.3)
+    x = np.column_stack([x, np.zeros(12)])
+    x[5] = [0.1, 0.2, 0.3, 0.4]
+    whole = np.log(1 - sm.OLS(y, x).fit().rsquared_adj)
+    pseudo = []
+    for run in range(12):
+        rest = np.arange(12) != run
+        visited = x[rest][:, x[rest].any(axis=0)]
+        without = np.log(1 - sm.OLS(y[rest], visited).fit().rsquared_adj)
+        pseudo.append(12 * whole - 11 * without)
+    kurtosis = stats.kurtosis(pseudo, fisher=False)
+    degrees = np.clip(24 / (kurtosis - 1), 2, 8)
+    half = stats.t.ppf(0.975, degrees) * stats.sem(pseudo)
+    expected = np.clip([1 - np.exp(whole + half), 1 - np.exp(whole - half)], 0, 1)
+    np.testing.assert_allclose(r_squared_interval(x, y), expected, rtol=1e-9)
+
+
+def test_where_r_squared_has_no_interval():
+    x, y = example(9, n=6, k=3)
+    assert r_squared_interval(x[:5], y[:5]) is None
+    low, high = r_squared_interval(x, y)
+    assert 0 <= low < high <= 1
+    x = np.array([[1.0, 0.0], [0.8, 0.2], [0.5, 0.5], [0.2, 0.8]])
+    x = np.vstack([x, x])
+    assert r_squared_interval(x, np.eye(8)[0]) is None
+    assert r_squared_interval(x, x @ [1.0, 3.0]) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("n", [10, 20, 40])
+@pytest.mark.parametrize("noise", ["normal", "gamma"])
+def test_the_interval_of_r_squared_keeps_its_coverage(n, noise):
+    """Where resampled percentiles cover as few as 77 %."""
+    rng = np.random.default_rng(n)
+    truth = np.array([0.2, 0.6, 1.0])
+    variance = np.var(rng.dirichlet([4, 4, 4], 100_000) @ truth)
+    covered, sets = 0, 1000
+    for _ in range(sets):
+        x = rng.dirichlet([4, 4, 4], n)
+        error = rng.normal(0, 1, n) if noise == "normal" else rng.gamma(4, 0.5, n) - 2
+        low, high = r_squared_interval(x, x @ truth + np.sqrt(variance / 4) * error)
+        covered += low <= 0.8 <= high
+    assert 0.93 - 0.01 <= covered / sets <= 0.97 + 0.01
 
 
 def test_percentile_interval_leaves_nan_out():

@@ -35,6 +35,7 @@ from training_maps.stats.least_squares import (
     percentile_interval,
     permutation_p_value,
     predictive_r_squared,
+    r_squared_interval,
     resampled_fits,
     shuffled_r_squared,
 )
@@ -92,7 +93,8 @@ class Regression:
         method: `LEAST_SQUARES` or `TOBIT`.
         r_squared: centred coefficient of determination, in [0, 1]; of a Tobit model that of
             McKelvey and Zavoina.
-        r_squared_interval: 95 % interval over resampled runs.
+        r_squared_interval: 95 % interval by the jackknife; of a Tobit model over resampled runs;
+            None where there is none.
         adjusted_r_squared: `r_squared`, adjusted for the number of states; None for Tobit.
         leave_one_out_r_squared: how well each run is predicted by the regression on the others;
             0 is no better than their mean. None for Tobit.
@@ -299,6 +301,7 @@ def _least_squares_estimates(
         "f_statistic": fit.f_statistic,
         "p_value": fit.p_value,
         **_resampling(r_squared, random_state),
+        "r_squared_interval": r_squared_interval(x, y, LEVEL),
         "shuffled": {
             "n_permutations": len(shuffled),
             "mean_r_squared": float(shuffled.mean()),
