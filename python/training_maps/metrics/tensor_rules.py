@@ -144,6 +144,7 @@ RULES: tuple[Rule, ...] = (
             ".parametrizations." in f".{t.name}" and not t.parameter.startswith("original")
         ),
     ),
+    Rule("left out", "a target network's copy", lambda t, n: n.is_target_copy(t), assumed=True),
     Rule("left out", "embedding of a special token", lambda t, _: t.parameter in TOKENS),
     Rule("left out", "a mask", lambda t, _: _is_mask(t)),
     Rule("left out", "embedding of positions", lambda t, _: is_position_bias(t)),
