@@ -18,10 +18,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
+from tools.second_opinions import with_states
 
 from training_maps.analysis.dispersion import equally_spread
 from training_maps.analysis.semantics.outcomes import convergence_times
+from training_maps.hmm.observations import Observations
 from training_maps.metrics.definitions import LANDSCAPE, METRIC_COLUMNS
+from training_maps.model_selection.fitted import load_fitted
 from training_maps.training_map.paths import read_state_paths
 from training_maps.utils.files import read_json, read_table, write_json
 
@@ -36,6 +39,8 @@ RESAMPLES = 2000
 PERMUTATIONS = 9999
 # Fewer runs of a kind than this say nothing of their kind.
 FEWEST = 3
+# States of the paper's maps that fork.
+SIX = 6
 # Of experiments/small_digits.yaml, and the two whose maps are made.
 THRESHOLD = 0.8
 PAIR = ("small_digits", "small_digits_destabilized")
@@ -78,6 +83,7 @@ def collect(results: Path, kept: Path) -> dict[str, Any]:
         "verdict": structure["verdict"],
         "agreement": halves["agreement"]["states"],
         "found": {kind: halves["found"].get(kind, []) for kind in ("forks", "delays")},
+        "six_states": _shape(with_states(results, SIX)),
         "on_commonest_path": max(len(path["seeds"]) for path in paths),
         "convergence": quartiles(converged),
         "steps": int(read_table(results / "state_paths.csv", ("step",))["step"].max()),
@@ -89,8 +95,28 @@ def collect(results: Path, kept: Path) -> dict[str, Any]:
         found["landscape"] = landscape(states, metrics, times)
     if settings["recipe"]["task"] == "digits_in_turn":
         logs = pd.read_parquet(kept / "training_log.parquet")
-        found["forgetting"] = forgetting(states, logs, metrics, settings["recipe"])
+        recipe = settings["recipe"]
+        found["forgetting"] = forgetting(states, logs, metrics, recipe)
+        found["forgetting_six_states"] = forgetting(six_states(results), logs, metrics, recipe)
     return found
+
+
+def six_states(results: Path) -> pd.DataFrame:
+    """Each run's states by the best fit with `SIX` states, however many were chosen."""
+    obs = Observations.load(results / "observations.parquet")
+    model = load_fitted(results / "hmm" / f"states-{SIX}.npz", obs).hmm
+    x, lengths, _ = obs.sequences()
+    return obs.table[["seed", "step"]].assign(state=model.predict(x, lengths))
+
+
+def _shape(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a map with another number of states: forks, detours, and how many runs go one way."""
+    return {
+        "forks": [fork["state"] for fork in found["forks"]],
+        "predicting": [f["state"] for f in found["forks"] if f["predicts_convergence"]],
+        "detour_states": found["detour_states"],
+        "on_commonest_path": found["on_commonest_path"],
+    }
 
 
 def quartiles(values: Iterable[float]) -> dict[str, float | int | None]:
@@ -123,6 +149,7 @@ def stability(reference: Path) -> dict[str, Any]:
             "n_runs": len(steps),
             "convergence": quartiles(steps[converged]),
             "mean_distance": float(away.mean()),
+            "of_the_median": float(away.mean() / np.median(steps)),
             "p_value": mean_differs(stable, away),
             "final_accuracy": quartiles(final),
         }

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
+from tools.first_edge import first_edge
 from tools.second_opinions import RESTARTS, fit_twins, with_states
 from tools.verdicts import gain, shares, verdict
 from tools.verdicts import read as read_verdicts
@@ -105,6 +106,7 @@ def collect(results: Path) -> dict[str, Any]:
         "length": _length(results),
         "best_accuracy": _best_accuracy(results),
         "at_the_floor": _at_the_floor(results, summary["n_states"]),
+        "first_edge": first_edge(results),
         "six_states": with_states(results, SIX),
         "hmmlearn": fit_twins(results, sorted({summary["n_states"], SIX})),
         "forks": _forks(read_json(results / "forks.json"), tmap),
@@ -295,8 +297,15 @@ def render(reference: Path) -> str:
         verdicts=read_verdicts(reference),
         paper=PAPER,
         planned=paper["planned"],
+        beyond=_beyond(reference),
         twin_restarts=RESTARTS,
     )
+
+
+def _beyond(reference: Path) -> dict[str, Any]:
+    """What `tools.beyond` found in the runs that are not of the paper's settings."""
+    kept = reference / "beyond" / "results.json"
+    return read_json(kept) if kept.exists() else {}
 
 
 def not_tried(name: str, results: Mapping[str, Any]) -> list[str]:

@@ -74,9 +74,17 @@ def blas_flavour() -> Literal["serial", "pthread", "openmp"]:
     """How the OpenBLAS in use runs in parallel."""
 
 def log_densities(
-    rows: _Doubles, centres: _Doubles, maps: _Doubles, offsets: _Doubles
+    rows: _Doubles,
+    centres: _Doubles,
+    maps: _Doubles,
+    offsets: _Doubles,
+    coefficients: _Doubles | None = None,
 ) -> NDArray[np.float64]:
-    """(n, K): offsets[k] - |maps[k] @ (row - centres[k])|^2 / 2 for rows (n, p)."""
+    """(n, K): offsets[k] - |maps[k] @ (row - centres[k])|^2 / 2 for rows (n, p).
+
+    With coefficients (K, p, q), a row is the last p of (n, q + p) entries less coefficients[k]
+    times the first q.
+    """
 
 def forward_backward(
     log_density: _Doubles, lengths: Sequence[int], startprob: _Doubles, transmat: _Doubles

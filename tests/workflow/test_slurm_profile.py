@@ -42,14 +42,19 @@ def test_every_rule_is_given_time_and_memory():
     rules = set()
     for file in (ROOT / "workflow/rules").glob("*.smk"):
         rules |= set(re.findall(r"^rule (\w+):", file.read_text(), flags=re.M))
-    rules.add("figures")  # one of several with the same body, for those who ask for other files
+    # Made in a loop: one body, for those who ask for other files.
+    measuring = {f"{rule}{kept}" for rule in ("metrics", "hub") for kept in ("", "_without_layers")}
+    rules |= {"figures", *measuring}
     local = re.search(r"^localrules:\n((?:    \w+,\n)+)", (ROOT / "Snakefile").read_text(), re.M)
     rules -= set(re.findall(r"\w+", local[1]))
     profile = yaml.safe_load((ROOT / PROFILE).read_text())
     assert set(profile["set-resources"]) == rules
     given = profile["set-resources"]
     assert all("runtime" in settings for settings in given.values())
-    assert {rule for rule, settings in given.items() if "mem_mb" not in settings} == {"metrics"}
+    assert {rule for rule, settings in given.items() if "mem_mb" not in settings} == {
+        "metrics",
+        "metrics_without_layers",
+    }
 
 
 def test_training_asks_for_a_gpu_where_its_task_profits(planned):

@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+from training_maps.cli import main as run_stage
 from training_maps.config.few_runs import told_of_runs
 from training_maps.config.gpu_settings import told as told_of_gpus
 from training_maps.config.jobs import (
@@ -236,7 +237,7 @@ def show_summaries():
     """After a run, also one that had nothing to do, print what was found and where the reports are."""
     files = [f"{CONFIG.results}/{name}/summary.json" for name in EXPERIMENTS]
     if all(Path(file).is_file() for file in files):
-        shell("training-maps summary --show {files:q}")
+        run_stage(["summary", "--show", *files])
 
 
 quieten(when_nothing=show_summaries)

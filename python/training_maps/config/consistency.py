@@ -165,7 +165,7 @@ def _outcome(name: str, settings: Mapping[str, Any]) -> str | None:
 
 def _layers(name: str, settings: Mapping[str, Any]) -> str | None:
     """Groups of layers that the model is to see, and that are not kept or a stage cannot see."""
-    if not settings["observations"]["layers"] or settings["source"] == "state_paths":
+    if settings["source"] == "state_paths" or not settings["observations"]["layers"]:
         return None
     if settings["source"] == "metrics":
         return (

@@ -211,7 +211,7 @@ class Jobs:
 
         Not where the model sees groups of layers, which a run that is placed has not.
         """
-        if not self.has_model() or self.settings["observations"].get("layers"):
+        if not self.has_model() or self.settings["observations"]["layers"]:
             return False
         return len(self.settings["seeds"]) >= LEAST_RUNS
 

@@ -128,7 +128,7 @@ def _draw_panel(
         cmap=_COLOURS,
         vmin=-_STRONGEST,
         vmax=_STRONGEST,
-        rasterized=scores.size > MOST_VECTOR_BARS,
+        rasterized=True,  # a shape for each value would be most of the report
     )
     bars = stretches(*results.state_sequence(seed, time))
     band = max(0.5, 0.06 * len(tensors))

@@ -102,7 +102,8 @@ class LaggedStatistics(Counts):
     """What the M-step of autoregressive states needs; see `Counts`.
 
     Attributes:
-        sums: (K, d) expected sum of a state's rows, gaps interpolated.
+        posterior: (n, K) probability of each state at each row.
+        filled: (n, d) rows, gaps interpolated.
         products: (K, 1 + 2 d, 1 + 2 d) expected sum, over the rows that are no first ones, of the
             outer product of (1, row before, row) with itself.
         first_mean: (d,) mean of the first rows.
@@ -110,7 +111,8 @@ class LaggedStatistics(Counts):
         n_first: (d,) how many of them have each entry.
     """
 
-    sums: Floats
+    posterior: Floats
+    filled: Floats
     products: Floats
     first_mean: Floats
     first_variance: Floats
@@ -259,13 +261,12 @@ class AutoregressiveHMM(HiddenMarkovModel[LaggedRows, LaggedStatistics]):
 
     def _log_density(self, data: LaggedRows) -> Floats:
         """Log density (n, K) of each row given the one before it."""
-        covars = self.covars_
-        whitening, log_determinant = whitened(covars)
-        maps = np.concatenate([-whitening @ self.coefficients_, whitening], axis=2)
-        centres = np.hstack([np.zeros_like(self.intercepts_), self.intercepts_])
-        density = log_density_of_maps(data.pairs, centres, maps, log_determinant)
+        whitening, log_determinant = whitened(self.covars_)
+        density = log_density_of_maps(
+            data.pairs, self.intercepts_, whitening, log_determinant, self.coefficients_
+        )
         for part in data.incomplete:
-            density[part.rows] = part.log_density(self._predicted(data, part), covars)
+            density[part.rows] = part.log_density(self._predicted(data, part), self.covars_)
         terms = np.square(data.first - self.first_mean_) / self.first_variance_
         terms += np.log(2 * np.pi * self.first_variance_)
         density[data.begins] = -0.5 * np.nansum(terms, axis=1)[:, None]
@@ -303,7 +304,8 @@ class AutoregressiveHMM(HiddenMarkovModel[LaggedRows, LaggedStatistics]):
             start=found.posterior[data.begins].sum(axis=0),
             transitions=found.transitions,
             rows=found.posterior.sum(axis=0),
-            sums=found.posterior.T @ data.filled,
+            posterior=found.posterior,
+            filled=data.filled,
             products=products,
             first_mean=first_mean,
             first_variance=np.nansum(np.square(data.first - first_mean), axis=0) / counted,
@@ -314,10 +316,11 @@ class AutoregressiveHMM(HiddenMarkovModel[LaggedRows, LaggedStatistics]):
         """A_k and b_k given Sigma_k, then Sigma_k given those; see the module."""
         d, kind = self.n_features, self.covariance_type
         fed = stats.products[:, 0, 0] >= STARVED
-        precision = np.linalg.inv(self.covars_)
         intercepts, coefficients = self.intercepts_.copy(), self.coefficients_.copy()
-        for k in np.flatnonzero(fed):
-            coefficients[k], intercepts[k] = self._regression(stats.products[k], precision[k])
+        whitening = whitened(self.covars_)[0][fed]
+        coefficients[fed], intercepts[fed] = self._regressions(
+            stats.products[fed], np.swapaxes(whitening, 1, 2) @ whitening
+        )
         self.intercepts_, self.coefficients_ = intercepts, coefficients
         residual = np.concatenate(
             [-intercepts[:, :, None], -coefficients, np.tile(np.eye(d), (len(fed), 1, 1))], axis=2
@@ -337,19 +340,21 @@ class AutoregressiveHMM(HiddenMarkovModel[LaggedRows, LaggedStatistics]):
         self._covars_ = floored(new, self.covariance_floor, kind)
         self._update_first_rows(stats)
 
-    def _regression(self, products: Floats, precision: Floats) -> tuple[Floats, Floats]:
-        """A_k (d, d) and b_k (d,) of a state with these products and this inverse covariance."""
+    def _regressions(self, products: Floats, precision: Floats) -> tuple[Floats, Floats]:
+        """A_k (F, d, d) and b_k (F, d) of states with these products and inverse covariances."""
         d = self.n_features
-        means = products[0, 1:] / products[0, 0]
-        centred = products[1:, 1:] - products[0, 0] * np.outer(means, means)
-        before = centred[:d, :d] + self.ridge * np.eye(d)
-        crossed = centred[:d, d:]
+        means = products[:, 0, 1:] / products[:, 0, :1]
+        outer = means[:, :, None] * means[:, None, :]
+        centred = products[:, 1:, 1:] - products[:, :1, :1] * outer
+        before = centred[:, :d, :d] + self.ridge * np.eye(d)
+        crossed = centred[:, :d, d:]
         if self.dynamics == "full":
-            coefficients = np.linalg.solve(before, crossed).T
+            coefficients = np.swapaxes(np.linalg.solve(before, crossed), 1, 2)
         else:
-            right = (precision * crossed).sum(axis=1)
-            coefficients = np.diag(np.linalg.solve(precision * before, right))
-        return coefficients, means[d:] - coefficients @ means[:d]
+            right = (precision * crossed).sum(axis=2)[:, :, None]
+            coefficients = np.linalg.solve(precision * before, right) * np.eye(d)
+        predicted = (coefficients @ means[:, :d, None])[:, :, 0]
+        return coefficients, means[:, d:] - predicted
 
     def _update_first_rows(self, stats: LaggedStatistics) -> None:
         """The Gaussian of the first rows, which has the prior and the floor of a diagonal one."""
@@ -373,9 +378,8 @@ class AutoregressiveHMM(HiddenMarkovModel[LaggedRows, LaggedStatistics]):
     def _settle(self, stats: LaggedStatistics) -> None:
         """Average the rows that each state holds; an empty state keeps its mean."""
         held = stats.rows[:, None] >= STARVED
-        self.means_ = np.where(
-            held, stats.sums / np.where(held, stats.rows[:, None], 1), self.means_
-        )
+        sums = stats.posterior.T @ stats.filled
+        self.means_ = np.where(held, sums / np.where(held, stats.rows[:, None], 1), self.means_)
 
     def _log_prior(self) -> float:
         """The log prior of covariances, A_k and first rows, up to a constant."""

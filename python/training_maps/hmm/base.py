@@ -16,13 +16,10 @@ divided by zero. A fit in which a state ends with less than `EMPTY` rows is dege
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from training_maps.hmm.covariances import (
     check_covariances,
@@ -36,6 +33,7 @@ from training_maps.hmm.inference import (
     expectation,
     log_filtered,
     log_likelihood,
+    log_likelihoods,
     viterbi,
 )
 from training_maps.hmm.initialisation import (
@@ -57,6 +55,7 @@ from training_maps.hmm.stays import (
 from training_maps.hmm.sufficient_statistics import Counts
 from training_maps.settings.sections import FitSettings
 from training_maps.utils.numbers import Floats, Ints
+from training_maps.utils.threads import one_thread
 
 Reason = Literal["converged", "iteration limit", "degenerate"]
 
@@ -104,20 +103,6 @@ class FitReport:
     def converged(self) -> bool:
         """Whether the gain fell below the tolerance, and nothing else ended the fit."""
         return self.reason == "converged"
-
-
-def one_thread() -> AbstractContextManager[Any]:
-    """A context in which NumPy's linear algebra runs on one thread, for the same results always.
-
-    More would not be faster: the matrices are narrow.
-    """
-    return _thread_pools().limit(limits=1)
-
-
-@cache
-def _thread_pools() -> ThreadpoolController:
-    """The thread pools of this process; finding them takes many milliseconds."""
-    return ThreadpoolController()
 
 
 class Sequences(Protocol):
@@ -244,6 +229,11 @@ class HiddenMarkovModel(ABC, Generic[Rows, Seen]):
             data = self._rows(*checked_rows(X, lengths))
             density = self._log_density(data)
             return log_likelihood(data.lengths, *self.expanded(density))
+
+    def score_each(self, X: Any, lengths: Any = None) -> Floats:
+        """Log-likelihood (M,) of each of M sequences; arguments and errors as for `score`."""
+        X, lengths = checked_rows(X, lengths)
+        return log_likelihoods(lengths, *self.expanded(self.log_densities(X, lengths)))
 
     def decode(self, X: Any, lengths: Any = None) -> tuple[float, Ints]:
         """Most likely (Viterbi) path of each sequence; arguments and errors as for `score`.

@@ -10,6 +10,8 @@ Below, `kind` is that type and `covars` an array of that shape.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from training_maps._rust_metrics import log_densities as _log_densities
@@ -86,7 +88,11 @@ def log_density(x: Floats, means: Floats, covars: Floats, kind: str) -> Floats:
 
 
 def log_density_of_maps(
-    rows: Floats, centres: Floats, maps: Floats, log_determinant: Floats
+    rows: Floats,
+    centres: Floats,
+    maps: Floats,
+    log_determinant: Floats,
+    coefficients: Floats | None = None,
 ) -> Floats:
     """Log densities of rows that are standard Gaussians once mapped, in Rust.
 
@@ -95,6 +101,8 @@ def log_density_of_maps(
         centres: (K, p) what is subtracted from the rows.
         maps: (K, d, p) a linear map of each state. Zeros at the ends of their rows cost nothing.
         log_determinant: (K,) or (1,) log determinant of each state's covariance.
+        coefficients: (K, p, q) a regression of each state on q entries that stand before the p of
+            a row, so that rows are (n, q + p); it is subtracted first. Zeros cost nothing here too.
 
     Returns:
         (n, K) logarithm of N(maps[k] @ (row - centres[k]); 0, I), less log_determinant[k] / 2.
@@ -109,17 +117,26 @@ def log_density_of_maps(
         np.ascontiguousarray(centres),
         np.ascontiguousarray(maps),
         offsets,
+        coefficients,
     )
     return density
 
 
 def whitened(covars: Floats) -> tuple[Floats, Floats]:
     """Inverse Cholesky factors and log determinants of full (K) or tied (1) covariances."""
-    factor: Floats = np.linalg.cholesky(covars.reshape(-1, *covars.shape[-2:]))
+    return _whitened(covars.tobytes(), covars.shape[-1])
+
+
+@lru_cache(maxsize=2)
+def _whitened(covars: bytes, d: int) -> tuple[Floats, Floats]:
+    """`whitened`, of these bytes; an iteration of EM asks for the same several times."""
+    factor: Floats = np.linalg.cholesky(np.frombuffer(covars).reshape(-1, d, d))
     diagonal = np.diagonal(factor, axis1=1, axis2=2)
-    identity = np.broadcast_to(np.eye(factor.shape[-1]), factor.shape)
-    whitening: Floats = np.linalg.solve(factor, identity)
-    return whitening, 2 * np.log(diagonal).sum(axis=1)
+    whitening: Floats = np.tril(np.linalg.inv(factor))
+    log_determinant = 2 * np.log(diagonal).sum(axis=1)
+    for array in (whitening, log_determinant):
+        array.flags.writeable = False  # as others are given them too
+    return whitening, log_determinant
 
 
 def maximising_covariances(

@@ -67,6 +67,16 @@ def log_likelihood(
     return likelihood
 
 
+def log_likelihoods(
+    lengths: Ints, startprob: Floats, transmat: Floats, log_density: Floats
+) -> Floats:
+    """Log-likelihood (M,) of each of M sequences; arguments and errors as for `expectation`."""
+    runs = np.split(log_density, np.cumsum(lengths)[:-1])
+    return np.array(
+        [log_likelihood(np.array([len(run)]), startprob, transmat, run) for run in runs]
+    )
+
+
 def viterbi(
     lengths: Ints, startprob: Floats, transmat: Floats, log_density: Floats
 ) -> tuple[float, Ints]:

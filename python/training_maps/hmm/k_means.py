@@ -8,9 +8,9 @@ is drawn, and in which order, is the same as there (Arthur and Vassilvitskii 200
 from __future__ import annotations
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from training_maps.utils.numbers import Floats, Ints
+from training_maps.utils.threads import one_thread
 
 
 def k_means(
@@ -33,7 +33,7 @@ def k_means(
     mean = X.mean(axis=0)
     rows = np.ascontiguousarray(X - mean)
     least = tolerance * float(np.mean(np.var(X, axis=0)))
-    with threadpool_limits(1):  # always the same sums
+    with one_thread():  # always the same sums
         centres = _seeds(rows, k, draw)
         before: Ints = np.empty(0, dtype=np.int64)
         for _ in range(rounds):
@@ -83,10 +83,10 @@ def _nearest(rows: Floats, centres: Floats) -> Ints:
 
 def _centres(rows: Floats, clusters: Ints, before: Floats) -> Floats:
     """Means of the clusters (k, d); an empty one moves to the row farthest from its centre."""
-    k, d = before.shape
-    counts = np.bincount(clusters, minlength=k).astype(float)
-    sums = [np.bincount(clusters, rows[:, column], minlength=k) for column in range(d)]
-    totals = np.stack(sums, axis=1)
+    k = len(before)
+    of_cluster = (clusters == np.arange(k)[:, None]).astype(float)
+    counts = of_cluster.sum(axis=1)
+    totals = of_cluster @ rows
     empty = np.flatnonzero(counts == 0)
     if len(empty):
         away = np.square(rows - before[clusters]).sum(axis=1)

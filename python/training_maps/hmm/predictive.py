@@ -20,11 +20,13 @@ under S. v = infinity is the Gaussian.
 from __future__ import annotations
 
 import copy
+import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from training_maps.hmm.base import HMM
-from training_maps.hmm.inference import log_likelihood
+from training_maps.hmm.inference import log_likelihood, log_likelihoods
 from training_maps.utils.numbers import Floats, Ints
 
 #: Degrees of freedom that are tried; 3 is the least that is tried, as the variance needs above 2.
@@ -42,11 +44,12 @@ def student_t(distance: Floats, log_determinant: Floats, d: Floats | int, degree
     """
     if np.isinf(degrees):
         return -0.5 * (distance + log_determinant + d * np.log(2 * np.pi))
-    from scipy.special import gammaln
-
     shrunk = (degrees - 2) / degrees  # the scale matrix is this share of the covariance
     log_determinant = log_determinant + d * np.log(shrunk)
-    constant = gammaln((degrees + d) / 2) - gammaln(degrees / 2)
+    # SciPy has this too, but takes a while to import.
+    entries, which = np.unique(d, return_inverse=True)
+    gammas = np.array([math.lgamma((degrees + entry) / 2) for entry in entries.tolist()])
+    constant = gammas[which].reshape(np.shape(d)) - math.lgamma(degrees / 2)
     constant = constant - 0.5 * (d * np.log(degrees * np.pi) + log_determinant)
     return np.asarray(
         constant - 0.5 * (degrees + d) * np.log1p(distance / (shrunk * degrees)), dtype=np.float64
@@ -79,34 +82,65 @@ def foretold(hmm: HMM, seen: tuple[Floats, Ints], runs: tuple[Floats, Ints]) -> 
 
 def likeliest_degrees(hmm: HMM, X: Floats, lengths: Ints) -> float:
     """The degrees of freedom, of `DEGREES`, that make runs likeliest; arguments as above."""
-    of = [predictive_log_densities(hmm, X, lengths, degrees).sum() for degrees in DEGREES]
+    noise = _Noise.of(hmm, X, lengths)
+    first = np.cumsum(lengths) - lengths
+    ones = np.ones_like(lengths)
+    of = []
+    for degrees in DEGREES:
+        start, transition, density = hmm.expanded(noise.densities(lengths, degrees))
+        begun = log_likelihood(ones, start, transition, density[first])
+        of.append(log_likelihood(lengths, start, transition, density) - begun)
     return DEGREES[int(np.argmax(of))]
 
 
 def heavy_tailed_densities(hmm: HMM, X: Floats, lengths: Ints, degrees: float) -> Floats:
     """Log density (n, K) of each row under each state, with noise of these degrees of freedom."""
-    density = hmm.log_densities(X, lengths)
-    if np.isinf(degrees):
-        return density
-    # Distance and determinant from two densities, of the model and of one with twice the
-    # covariance: L1 - L2 = d log(2) / 2 - m / 4. Whatever a model makes of missing entries holds.
-    wider = copy.copy(hmm)
-    wider.covars_ = 2 * hmm.covariance_parameters()
-    d = np.count_nonzero(~np.isnan(X), axis=1)[:, None]
-    distance = 2 * d * np.log(2) - 4 * (density - wider.log_densities(X, lengths))
-    log_determinant = -2 * density - distance - d * np.log(2 * np.pi)
-    heavy = student_t(np.maximum(distance, 0), log_determinant, d, degrees)
-    first = np.cumsum(lengths) - lengths
-    heavy[first] = density[first]  # they are not foretold, and only weigh the states
-    return heavy
+    return _Noise.of(hmm, X, lengths).densities(lengths, degrees)
+
+
+@dataclass(frozen=True)
+class _Noise:
+    """What densities with any degrees of freedom are made of.
+
+    Attributes:
+        density: (n, K) Gaussian log density of each row under each state.
+        distance: (n, K) its squared Mahalanobis distance.
+        log_determinant: (n, K) of its covariance.
+        d: (n, 1) how many entries it has.
+    """
+
+    density: Floats
+    distance: Floats
+    log_determinant: Floats
+    d: Floats
+
+    @classmethod
+    def of(cls, hmm: HMM, X: Floats, lengths: Ints) -> _Noise:
+        """Distance and determinant from two densities, whatever a model makes of missing entries.
+
+        With L1 of the model and L2 of one with twice the covariance: L1 - L2 = d log(2) / 2 - m/4.
+        """
+        density = hmm.log_densities(X, lengths)
+        wider = copy.copy(hmm)
+        wider.covars_ = 2 * hmm.covariance_parameters()
+        d = np.count_nonzero(~np.isnan(X), axis=1)[:, None].astype(np.float64)
+        distance = 2 * d * np.log(2) - 4 * (density - wider.log_densities(X, lengths))
+        log_determinant = -2 * density - distance - d * np.log(2 * np.pi)
+        return cls(density, np.maximum(distance, 0), log_determinant, d)
+
+    def densities(self, lengths: Ints, degrees: float) -> Floats:
+        """Log density (n, K) of each row under each state, with these degrees of freedom."""
+        if np.isinf(degrees):
+            return self.density
+        heavy = student_t(self.distance, self.log_determinant, self.d, degrees)
+        first = np.cumsum(lengths) - lengths
+        heavy[first] = self.density[first]  # they are not foretold, and only weigh the states
+        return heavy
 
 
 def _by_run(hmm: HMM, density: Floats, lengths: Ints) -> Floats:
     """Log-likelihood of each run less that of its first checkpoint."""
-    found = []
     start, transition, density = hmm.expanded(density)
-    one = np.ones(1, dtype=np.int64)
-    for run in np.split(density, np.cumsum(lengths)[:-1]):
-        whole = log_likelihood(np.array([len(run)]), start, transition, run)
-        found.append(whole - log_likelihood(one, start, transition, run[:1]))
-    return np.array(found)
+    first = np.cumsum(lengths) - lengths
+    begun = log_likelihoods(np.ones_like(lengths), start, transition, density[first])
+    return log_likelihoods(lengths, start, transition, density) - begun

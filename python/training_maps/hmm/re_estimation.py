@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 
-from training_maps.hmm.base import HMM, one_thread
+from training_maps.hmm.base import HMM
 from training_maps.hmm.inference import Expectation
 from training_maps.utils.numbers import Floats, Ints
+from training_maps.utils.threads import one_thread
 
 
 def re_estimated(hmm: HMM, X: Floats, lengths: Ints, found: Expectation) -> HMM:

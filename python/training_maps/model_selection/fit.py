@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from training_maps.hmm.autoregressive import AutoregressiveHMM, VectorAutoregressiveHMM
-from training_maps.hmm.base import HMM, one_thread
+from training_maps.hmm.base import HMM
 from training_maps.hmm.gaussian import GaussianHMM
 from training_maps.hmm.initialisation import start_of
 from training_maps.hmm.observations import Observations
@@ -34,6 +34,7 @@ from training_maps.settings.fields import check_fields
 from training_maps.settings.sections import FitSettings, SelectionSettings
 from training_maps.utils.errors import InputError
 from training_maps.utils.progress import Count
+from training_maps.utils.threads import one_thread
 
 logger = logging.getLogger("training_maps")
 
@@ -57,6 +58,7 @@ def fit_hmm(
     tolerance: float = FitSettings.tolerance,
     random_state: int = FitSettings.random_state,
     resplits: int = FitSettings.resplits,
+    keep_runs: bool = True,
 ) -> FittedHMM:
     """Fit K-state models from several starts; keep the one with the best validation likelihood.
 
@@ -85,9 +87,10 @@ def fit_hmm(
         random_state: seed of the starts, from 0 on.
         resplits: number of other splits into training and validation runs for which all restarts
             are fitted once more, so that the choice does not hang on one split; 0 for none.
+        keep_runs: whether to keep what all restarts say of each run.
 
     Returns:
-        The best fit, the scores of all, and what all say of each run.
+        The best fit, the scores of all, and what all say of each run (`keep_runs`).
 
     Raises:
         InputError: if a setting is out of its range, or there are fewer distinct training
@@ -111,19 +114,18 @@ def fit_hmm(
     # One thread, so that results do not depend on how many there are; K are fitted in parallel.
     with one_thread():
         count = Count(restarts * len(splits), "fit")
-        fits = [
-            _fit_restart(obs, n_states, restart, settings, count) for restart in range(restarts)
+        fits = [_fit_split(split, n_states, seed, settings, count) for seed, split in splits]
+        rows = [{**row, "split": i} for i, of_split in enumerate(fits) for _, row in of_split]
+        best = int(np.argmax([row["log_likelihood_validation"] for row in rows[:restarts]]))
+        records = [
+            Restarts.of([hmm for hmm, _ in of_split], split, seed)
+            for (seed, split), of_split in zip(splits, fits, strict=True)
+            if keep_runs
         ]
-        rows = [row for _, row in fits]
-        best = int(np.argmax([row["log_likelihood_validation"] for row in rows]))
-        records = [Restarts.of([hmm for hmm, _ in fits], obs)]
-        for number, (seed, split) in enumerate(splits[1:], start=1):
-            record, of_split = _fit_split(split, n_states, seed, settings, count)
-            records.append(record)
-            rows += [{**row, "split": number} for row in of_split]
         scores = pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
-        _number_in_visiting_order(fits[best][0], obs)
-    return FittedHMM(fits[best][0], n_states, best, scores, settings, tuple(records))
+        hmm = fits[0][best][0]
+        _number_in_visiting_order(hmm, obs)
+    return FittedHMM(hmm, n_states, best, scores, settings, tuple(records))
 
 
 def _check_settings(obs: Observations, n_states: int, settings: Mapping[str, Any]) -> None:
@@ -141,14 +143,13 @@ def _check_settings(obs: Observations, n_states: int, settings: Mapping[str, Any
 
 def _fit_split(
     obs: Observations, n_states: int, split_seed: int, settings: Mapping[str, Any], count: Count
-) -> tuple[Restarts, list[dict[str, Any]]]:
-    """All restarts on another split, and their rows of the scores."""
-    label = f"split of seed {split_seed}: "
-    fits = [
+) -> list[tuple[HMM, dict[str, Any]]]:
+    """All restarts on a split, and their rows of the scores."""
+    label = "" if split_seed == OWN_SPLIT else f"split of seed {split_seed}: "
+    return [
         _fit_restart(obs, n_states, restart, settings, count, label)
         for restart in range(settings["restarts"])
     ]
-    return Restarts.of([hmm for hmm, _ in fits], obs, split_seed), [row for _, row in fits]
 
 
 def _fit_restart(
@@ -157,7 +158,7 @@ def _fit_restart(
     restart: int,
     settings: Mapping[str, Any],
     count: Count,
-    label: str = "",
+    label: str,
 ) -> tuple[HMM, dict[str, Any]]:
     """One restart's model and its row of the scores; `label` begins its line of the log."""
     begin = time.perf_counter()
@@ -176,7 +177,6 @@ def _fit_restart(
     hmm.fit(x, lengths)
     row = {
         "model": settings["model"],
-        "split": 0,
         "restart": restart,
         "start": hmm.start,
         **_score(hmm, obs),

@@ -60,13 +60,12 @@ class Restarts:
     def of(cls, hmms: Sequence[HMM], obs: Observations, split_seed: int = OWN_SPLIT) -> Restarts:
         """Score and decode every run under each of `hmms`, all of the same number of states."""
         x, lengths, seeds = obs.sequences()
-        runs = np.split(x, np.cumsum(lengths)[:-1])
         held_out = obs.sequences("validation")[2] if obs.has_validation else seeds
         return cls(
             seeds=np.array(seeds, dtype=np.int64),
             lengths=lengths,
             judging=np.isin(seeds, held_out),
-            log_likelihood=np.array([[hmm.score(run) for run in runs] for hmm in hmms]),
+            log_likelihood=np.array([hmm.score_each(x, lengths) for hmm in hmms]),
             paths=np.array([numbered_path(hmm, x, lengths) for hmm in hmms]),
             n_parameters=hmms[0].n_parameters(),
             split_seed=split_seed,

@@ -173,7 +173,7 @@ def fit_half(
     half = observations_of(obs, inside, validation_share, [random_state, number, 1])
     able, reason = _able(half, candidates, len(seeds), number)
     extra, _ = _able(half, [c for c in beside if c not in able], len(seeds), number)
-    fit["random_state"] = random_state
+    fit |= {"random_state": random_state, "keep_runs": False}
     fits = [fit_hmm(half, c.n_states, model=c.model, resplits=resplits // 2, **fit) for c in able]
     fits_beside = [fit_hmm(half, c.n_states, model=c.model, **fit) for c in extra if able]
     hmms = [found.hmm for found in (*fits, *fits_beside)]

@@ -35,7 +35,6 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from training_maps.hmm.base import one_thread
 from training_maps.hmm.covariances import floored
 from training_maps.hmm.inference import log_likelihood
 from training_maps.hmm.k_means import k_means
@@ -43,6 +42,7 @@ from training_maps.hmm.missing_values import gaps_filled
 from training_maps.hmm.observations import Observations
 from training_maps.hmm.predictive import DEGREES, student_t
 from training_maps.utils.numbers import Floats
+from training_maps.utils.threads import one_thread
 
 # Anchors at most, and rows for each at least.
 _ANCHORS, _ROWS = 40, 20
@@ -183,15 +183,17 @@ class SmoothField:
         for learnt, judging in folds:
             self._learn(learnt)
             parts = self._residuals(judging)
+            recent = _recent(*parts)
             for noise in _NOISES:
-                found[noise] += float(_by_run(noise, *parts).sum())
+                found[noise] += float(_by_run(noise, recent, *parts).sum())
         self.noise = max(found, key=lambda noise: found[noise])
         self._learn(runs)
         return self
 
     def foretold(self, runs: Sequence[Floats]) -> Floats:
         """One-step-ahead predictive log density (M,) of each run (T, d), in nats."""
-        return _by_run(self.noise, *self._residuals(runs))
+        parts = self._residuals(runs)
+        return _by_run(self.noise, _recent(*parts), *parts)
 
     def _place(self, runs: Sequence[Floats]) -> None:
         """Principal components and anchors."""
@@ -359,14 +361,19 @@ def _own(squares: Floats, products: Floats) -> Floats:
 
 
 def _by_run(
-    noise: Noise, distance: Floats, log_determinant: Floats, seen: Floats, lengths: list[int]
+    noise: Noise,
+    recent: Floats,
+    distance: Floats,
+    log_determinant: Floats,
+    seen: Floats,
+    lengths: list[int],
 ) -> Floats:
-    """Log density (M,) of each run's steps; arguments as `SmoothField._residuals` gives them."""
+    """Log density (M,) of each run's steps; arguments as `_recent` and `_residuals` give them."""
     sizes: Floats = np.ones((1, 1))
     if noise.switching:
         sizes = np.array([_LEVELS])
     elif noise.swell:
-        sizes = (1 - noise.swell + noise.swell * _recent(distance, seen, lengths))[:, None]
+        sizes = (1 - noise.swell + noise.swell * recent)[:, None]
     density = student_t(
         distance[:, None] / sizes,
         log_determinant[:, None] + seen[:, None] * np.log(sizes),
@@ -382,7 +389,7 @@ def _by_run(
     return np.array([log_likelihood(np.array([len(run)]), equally, moves, run) for run in runs])
 
 
-def _recent(distance: Floats, seen: Floats, lengths: list[int]) -> Floats:
+def _recent(distance: Floats, log_determinant: Floats, seen: Floats, lengths: list[int]) -> Floats:
     """h_t (n,): the running average of the squared residuals before each step, 1 at first."""
     squares = np.minimum(distance / np.maximum(seen, 1), _LARGEST)
     recent = np.roll(_running_averages(squares, lengths, _KEPT, np.ones(len(lengths))), 1)

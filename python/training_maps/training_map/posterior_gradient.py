@@ -39,7 +39,7 @@ import numpy as np
 import pandas as pd
 
 from training_maps.hmm.autoregressive import AutoregressiveHMM
-from training_maps.hmm.base import HiddenMarkovModel, one_thread
+from training_maps.hmm.base import HiddenMarkovModel
 from training_maps.hmm.missing_values import checked_rows, gaps_filled
 from training_maps.training_map.elements import Feature, FeatureChange
 from training_maps.training_map.extraction import Edge, entered_rows, used_transitions
@@ -48,6 +48,7 @@ from training_maps.utils.numbers import Floats, Ints
 
 if TYPE_CHECKING:
     from training_maps.model_selection.select import SelectedModel
+from training_maps.utils.threads import one_thread
 
 POSTERIOR_GRADIENT = "posterior_gradient"
 

@@ -62,6 +62,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
         "model_selection/fit",
         "model_selection/fitted",
         "model_selection/restarts",
+        "utils/threads",
     ),
     # Beside the hmm stage's code, which its rule counts too: it reads nothing of that stage.
     "half": ("commands/half", "reproducibility/*", "model_selection/criteria", "structure/*"),

@@ -35,21 +35,31 @@ fn table<'a>(name: &'static str, array: &'a PyReadonlyArray2<'_, f64>) -> PyResu
 }
 
 /// Log density (n, K) of `rows` (n, p): `offsets[k] - |maps[k] @ (row - centres[k])|^2 / 2`.
+///
+/// With `coefficients` (K, p, q), rows are (n, q + p), and a row is its last p entries less
+/// `coefficients[k]` times its first q.
 #[pyfunction]
+#[pyo3(signature = (rows, centres, maps, offsets, coefficients=None))]
 pub(crate) fn log_densities<'py>(
     py: Python<'py>,
     rows: PyReadonlyArray2<'py, f64>,
     centres: PyReadonlyArray2<'py, f64>,
     maps: PyReadonlyArray3<'py, f64>,
     offsets: PyReadonlyArray1<'py, f64>,
+    coefficients: Option<PyReadonlyArray3<'py, f64>>,
 ) -> PyResult<Matrix<'py>> {
-    let gaussians = Gaussians::new(
+    let mut gaussians = Gaussians::new(
         table("centres", &centres)?,
         values("maps", &maps)?,
         maps.shape()[1],
         values("offsets", &offsets)?,
     )
     .map_err(to_python)?;
+    if let Some(coefficients) = &coefficients {
+        gaussians = gaussians
+            .regressed(values("coefficients", coefficients)?, coefficients.shape()[2])
+            .map_err(to_python)?;
+    }
     let (rows, states) = (table("rows", &rows)?, offsets.len());
     let mut result = vec![0.0; rows.rows() * states];
     py.detach(|| training_maps_hmm::log_densities(rows, &gaussians, &mut result))

@@ -74,7 +74,7 @@ def test_state_paths_from_elsewhere_have_no_model_no_metrics_and_no_logs(tmp_pat
     assert given.metrics() == given.training_logs() == given.runs_option() == []
     own = jobs_of(reproducibility={"halves": 0})
     left_out = set(own.analysis()) - set(given.analysis())
-    of_model = ("hmm/model_selection.csv", "hmm/stability.json")
+    of_model = ("hmm/model_selection.csv", "hmm/stability.json", "layer_changes.parquet")
     assert left_out == {f"<results>/x/{name}" for name in of_model}
 
 

@@ -46,7 +46,9 @@ def test_checkpoints_or_metrics_are_recorded() -> None:
     passing = training([4], keep_checkpoints=False)
     assert passing.passing_records([4]) == ["<results>/x/runs/seed-4/checkpoints"]
     measured = training([4], keep_checkpoints=False, metrics_during_training=True)
-    assert measured.records([4]) == ["<results>/x/runs/seed-4/metrics.parquet"]
+    run = "<results>/x/runs/seed-4"
+    assert measured.records([4]) == [f"{run}/metrics.parquet", f"{run}/layers.parquet"]
+    assert "--layers" in measured.recording_options()
     assert measured.passing_records([4]) == []
     assert measured.recording_options()[:3] == ["--metrics", "--non-finite", "stop"]
     assert measured.code(ROOT / "rust_metrics") != kept.code(ROOT / "rust_metrics")

@@ -12,6 +12,7 @@ from tests.support.hmm_twins import (
     in_hmmlearn,
     random_model,
     random_rows,
+    with_gaps,
 )
 from training_maps.hmm.gaussian import GaussianHMM
 from training_maps.hmm.inference import expectation, log_likelihood, viterbi
@@ -108,3 +109,12 @@ def test_order_in_memory_does_not_matter():
     again = expectation(*fortran, np.asfortranarray(density))
     np.testing.assert_array_equal(again.posterior, found.posterior)
     np.testing.assert_array_equal(again.transitions, found.transitions)
+
+
+def test_log_likelihoods_are_those_of_each_sequence():
+    model, lengths = random_model("full", 3, 2), np.array([4, 1, 6])
+    x = with_gaps(random_rows(lengths, 2), share=0.2)
+    found = model.score_each(x, lengths)
+    runs = np.split(x, np.cumsum(lengths)[:-1])
+    np.testing.assert_allclose(found, [model.score(run) for run in runs], rtol=1e-12)
+    assert found.sum() == pytest.approx(model.score(x, lengths))

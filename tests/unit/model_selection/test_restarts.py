@@ -41,6 +41,14 @@ def test_every_run_of_every_restart_is_scored_and_decoded(three_phases, fits):
         from_arrays(to_arrays(fit.restarts) | {"restarts_seeds": np.zeros((1, 2))})
 
 
+def test_runs_need_not_be_kept(three_phases):
+    kept, bare = (fit_hmm(three_phases, 2, restarts=2, keep_runs=keep) for keep in (True, False))
+    assert bare.restarts == ()
+    assert len(kept.restarts) == 1
+    pd.testing.assert_frame_equal(kept.scores, bare.scores)
+    np.testing.assert_array_equal(kept.hmm.means_, bare.hmm.means_)
+
+
 def test_other_splits_are_those_of_the_seed_and_are_fitted_anew(three_phases, fits):
     tables = dict(iter(three_phases.table.groupby("seed")))
     splits = other_splits(three_phases, 4)

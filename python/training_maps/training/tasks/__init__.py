@@ -108,7 +108,10 @@ class Task:
         raise NotImplementedError
 
     def correct(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Whether each example of a batch is answered correctly: (batch,) of bool."""
+        """Whether each example of a batch is answered correctly: (batch,) of bool.
+
+        Or how far, from 0 to 1: what is logged as accuracy is the mean.
+        """
         raise NotImplementedError
 
 

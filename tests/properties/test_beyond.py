@@ -1,0 +1,133 @@
+"""The reference data beyond the paper, and what tools.beyond asks of them."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from scipy.stats import spearmanr
+from tools import beyond, reference_data
+
+from tests.properties.test_reproduction import settings_of
+from tests.support.project import ROOT
+from training_maps.metrics.definitions import LANDSCAPE
+from training_maps.utils.files import read_json
+
+NAMES = beyond.names(beyond.REFERENCE)
+
+
+class TestShareHigher:
+    def test_it_counts_pairs_at_the_same_time(self):
+        rng = np.random.default_rng(0)
+        inside = rng.random((7, 5)) < 0.5
+        values = rng.integers(0, 4, (7, 5)).astype(float)
+        values[2, 3] = np.nan
+        wins, pairs = 0.0, 0
+        for t in range(5):
+            for i in np.flatnonzero(inside[:, t]):
+                for j in np.flatnonzero(~inside[:, t]):
+                    if not np.isnan(values[[i, j], t]).any():
+                        pairs += 1
+                        wins += (values[i, t] > values[j, t]) + (values[i, t] == values[j, t]) / 2
+        found = beyond.share_higher(inside, values)
+        assert found["share"] == pytest.approx(wins / pairs)
+        assert found["low"] < found["share"] < found["high"]
+
+    def test_what_goes_with_time_alone_is_no_difference(self):
+        """All runs' values grow; those who are early in the group are not higher for it."""
+        steps = np.arange(30)
+        inside = steps < np.linspace(5, 25, 20)[:, None]
+        values = np.tile(steps.astype(float), (20, 1))
+        assert beyond.share_higher(inside, values)["share"] == pytest.approx(0.5)
+
+    def test_the_interval_holds_the_truth_as_often_as_it_says(self):
+        """Runs have levels of their own: what a bootstrap over checkpoints would miss."""
+        steps, hits = np.arange(20), 0
+        for seed in range(100):
+            rng = np.random.default_rng(seed)
+            inside = steps < rng.integers(4, 16, 24)[:, None]
+            values = rng.normal(size=(24, 1)) + 0.3 * rng.normal(size=(24, 20))
+            found = beyond.share_higher(inside, values)
+            hits += found["low"] <= 0.5 <= found["high"]
+        assert hits >= 86
+
+    def test_a_planted_difference_is_seen_and_too_few_runs_say_nothing(self):
+        rng = np.random.default_rng(1)
+        inside = np.arange(20) < rng.integers(4, 16, 24)[:, None]
+        found = beyond.share_higher(inside, rng.normal(size=(24, 20)) + 2.0 * inside, 0.01)
+        assert found["low"] > 0.7
+        alone = np.zeros((24, 20), bool)
+        alone[:2, :5] = True
+        assert beyond.share_higher(alone, rng.normal(size=(24, 20)))["share"] is None
+
+
+class TestForgetting:
+    def test_groups_that_differ_are_told_by_all_permutations(self):
+        values, groups = np.array([0.0, 1, 2, 5, 6, 9]), np.array([0, 0, 0, 1, 1, 1])
+        apart = [sum(p[3:]) - sum(p[:3]) for p in permutations(values)]
+        exact = np.mean(np.abs(apart) >= 17 - 1e-9)
+        assert beyond.groups_differ(groups, values) == pytest.approx(exact, abs=0.02)
+
+    def test_one_state_or_too_few_runs_of_another_say_nothing(self):
+        values = np.arange(6.0)
+        assert beyond.groups_differ(np.zeros(6, int), values) is None
+        assert beyond.groups_differ(np.array([0, 0, 0, 0, 1, 1]), values) is None
+
+    def test_the_metric_that_tells_most_is_found_with_scipys_correlation(self):
+        rng = np.random.default_rng(0)
+        table = pd.DataFrame(rng.normal(size=(30, 5)), columns=list("abcde"))
+        outcome = (table["c"] ** 3 + 0.3 * rng.normal(size=30)).to_numpy()
+        found = beyond.most_telling(table, outcome)
+        assert found["name"] == "c"
+        assert found["correlation"] == pytest.approx(spearmanr(table["c"], outcome).statistic)
+        assert found["p_value"] < 0.001
+        assert beyond.most_telling(table, rng.normal(size=30))["p_value"] > 0.05
+
+
+def test_means_that_differ_are_told_by_permutation():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=20), rng.normal(size=20)
+    assert beyond.mean_differs(first, second + 3) < 0.001
+    assert beyond.mean_differs(first, first) == 1
+
+
+class TestData:
+    def test_checksums(self):
+        lines = (beyond.REFERENCE / reference_data.SUMS).read_text().splitlines()
+        sums = dict(reversed(line.split("  ", 1)) for line in lines)
+        files = reference_data.data_files(beyond.REFERENCE)
+        found = {str(f.relative_to(beyond.REFERENCE)): reference_data.sha256(f) for f in files}
+        assert found == sums
+        assert len(files) == 3 * len(NAMES)
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_they_are_of_the_experiments_recipe(self, name):
+        about, trained = read_json(beyond.REFERENCE / name / "settings.json"), settings_of(name)
+        for key, value in trained["training"].items():
+            if key in about["recipe"]:
+                assert about["recipe"][key] == value, key
+        for key, value in trained["training"]["task_settings"].items():
+            assert about["recipe"][key] == value, key
+        table = pd.read_parquet(beyond.REFERENCE / name / "metrics.parquet")
+        assert table["seed"].nunique() == about["n_runs"]
+        paper = table.drop(columns=[c for c in LANDSCAPE if c in table.columns])
+        assert np.isfinite(paper.to_numpy()).all()
+
+    def test_the_group_names_those_that_are_analysed(self):
+        group = yaml.safe_load((ROOT / "experiments" / "beyond.yaml").read_text())
+        found = read_json(beyond.REFERENCE / beyond.FILE)
+        analysed = [name for name in found if name not in ("stability", "ways")]
+        assert sorted(group["experiments"]) == sorted(f"reference_{name}" for name in analysed)
+        assert settings_of("small_digits")["semantics"]["threshold"] == beyond.THRESHOLD
+
+    def test_what_is_said_of_stability_is_what_the_logs_say(self):
+        said = read_json(beyond.REFERENCE / beyond.FILE)["stability"]
+        assert said == beyond.stability(beyond.REFERENCE)
+        for name, row in said.items():
+            log = pd.read_parquet(beyond.REFERENCE / name / "training_log.parquet")
+            first = log[log["eval_accuracy"] > beyond.THRESHOLD].groupby("seed")["step"].min()
+            assert row["convergence"]["n"] == len(first)
+            assert row["convergence"]["median"] == first.median()
