@@ -5,17 +5,9 @@ from __future__ import annotations
 import math
 
 import pytest
+from tools.network_catalogue import FIRST, LAST, PAGE, Count, decisions, with_table
 
 from tests.support.network_catalogue import TIMM, TRANSFORMERS, Known, of_timm, of_transformers
-from training_maps.metrics.parameters import Decision, decide
-from training_maps.runs.derived_weights import find_derived, with_derived
-
-
-def decisions(tensors: list[Known]) -> dict[str, Decision]:
-    """The decision on each tensor as a checkpoint of it would be read."""
-    described = [(t.name, t.dtype, t.shape) for t in tensors]
-    whole = with_derived(described, find_derived(described))
-    return {d.tensor.name: d for d in decide(whole).decisions}
 
 
 def check(tensors: list[Known]) -> None:
@@ -184,3 +176,46 @@ def test_where_nothing_tells_it_is_said_to_be_assumed() -> None:
     matrix = decided["q"].matrix  # XLNet's projections to all heads
     assert matrix is not None
     assert (matrix.n_blocks, matrix.rows, matrix.cols) == (1, 64, 64)
+
+
+def test_target_networks_are_copies_that_nobody_trains() -> None:
+    """As Stable-Baselines3 names them; a target without its network is a network."""
+    layers = ("q_net.q_net.0", "critic.qf0.0")
+    copies = ("q_net_target.q_net.0", "critic_target.qf0.0", "target_q.0")
+    tensors = [(f"{name}.weight", (4, 3), W) for name in layers]
+    tensors += [(f"{name}.weight", (4, 3), OUT) for name in copies]
+    decided = decisions(
+        listed(*tensors, ("q.0.weight", (4, 3), W), ("target_net.0.weight", (4, 3), W))
+    )
+    assert {name: d.kind for name, d in decided.items()} == {
+        **{name: kind for name, _, kind in tensors}, "q.0.weight": W, "target_net.0.weight": W,
+    }  # fmt: skip
+    assert all(decided[f"{name}.weight"].assumed for name in copies)
+
+
+def test_what_a_buffer_called_weights_is_nobody_can_tell() -> None:
+    """timm's csatv2 keeps a fixed transform so."""
+    decided = decisions(
+        listed(("stem_dct.transform.weights", (8, 8), OUT), ("fc.weight", (3, 4), W))
+    )
+    assert {name for name, d in decided.items() if d.assumed} == {"stem_dct.transform.weights"}
+
+
+def test_the_table_of_the_docs_is_of_these_networks() -> None:
+    part = PAGE.read_text("utf-8").split(FIRST)[1].split(LAST)[0]
+    libraries = ("| transformers", "| timm")
+    rows = [line.split(" | ") for line in part.split("\n") if line.startswith(libraries)]
+    assert [(row[0], int(row[1])) for row in rows] == [
+        ("| transformers", len(TRANSFORMERS)), ("| timm", len(TIMM)),
+    ]  # fmt: skip
+    assert [row[6] for row in rows] == ["0", "0"]
+
+
+def test_a_row_counts_what_is_right_and_what_is_said_to_be_assumed() -> None:
+    count = Count()
+    count.add(listed(("q", (64, 4, 16), W), ("fc.weight", (3, 4), W), ("fc.bias", (3,), OUT)))
+    assert (count.certain, count.assumed, count.wrong_assumed, count.wrong_certain) == (1, 1, 0, 1)
+    assert (count.size, count.size_right) == (64 * 64 + 15, 64 * 64 + 12)
+    assert count.row("x") == f"| x | 1 | 3 | 1 | 1 | 0 | 1 | {4108 / 4111:.2%} |"
+    page = f"a\n{FIRST}\n\nold\n\n{LAST}\nb"
+    assert with_table(page, "new") == f"a\n{FIRST}\n\nnew\n\n{LAST}\nb"

@@ -118,9 +118,8 @@ def _targets(arguments: argparse.Namespace, seeds: list[int]) -> tuple[list[Targ
     targets, notes = [], []
     outcome = read_outcome(arguments.regression, arguments.outcomes)
     if outcome is None:
-        notes.append(
-            Note("no_outcome", "There is no outcome to predict: there are no training logs.")
-        )
+        reason = read_json(arguments.regression).get("reason") or "There are no training logs."
+        notes.append(Note("no_outcome", f"There is no outcome to predict. {reason}"))
     else:
         convergence = read_table(arguments.convergence, ("seed", "step"))
         targets.append(time_target(outcome, seeds, convergence))

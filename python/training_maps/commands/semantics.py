@@ -50,14 +50,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "there are no training logs",
     )
     add_options(parser, "semantics")
-    for name, what in (
-        ("convergence", "CSV"),
-        ("outcomes", "CSV"),
-        ("coefficients", "CSV"),
-        ("delays", "CSV"),
-        ("regression", "JSON"),
+    for name, form, what in (
+        ("convergence", "CSV", "when each run converges"),
+        ("outcomes", "CSV", "what is regressed, and what is predicted of a run left out"),
+        ("coefficients", "CSV", "the coefficient of each state"),
+        ("delays", "CSV", "how much later the visitors of each state converge"),
+        ("regression", "JSON", "the regression as a whole"),
     ):
-        parser.add_argument(f"--{name}", type=Path, required=True, metavar=what, help="output")
+        parser.add_argument(
+            f"--{name}", type=Path, required=True, metavar=form, help=f"output: {what}"
+        )
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -111,11 +111,14 @@ def measure_run(
         CheckpointReader(state_dict_key, base),
         overrides,
     )
-    progress = Progress(len(run.checkpoints), "checkpoint", f"metrics of {_of(run)}")
+    progress = None
     for done, checkpoint in enumerate(run.checkpoints, start=1):
         measurement.take(checkpoint, wrong.get(checkpoint.step))
         if measurement.ended:
             break
+        if progress is None:  # the clock begins when torch, if it is needed, is imported
+            what = f"metrics of {_of(run)}"
+            progress = Progress(len(run.checkpoints), "checkpoint", what, done)
         if not measurement.waiting and done < len(run.checkpoints):
             progress.update(done)
     return measurement.finish()

@@ -55,6 +55,7 @@ _INTEGER = re.compile(r"BOOL|[IU]\d+")
 # Also torch's recurrent layers ("bias_ih_l0") and attention ("bias_k").
 _BIAS = re.compile(r"\w*bias([_\d]\w*)?|b([_\d]\w*)?")
 _NAMED_WEIGHT = re.compile(r"\w*weight\w*|\w*kernel|w\d*|w_\w+|\w*proj\w*|v\d")
+_TARGET = re.compile(r"_target\b|\btarget_")
 _NUMBER, _NUMBERED = re.compile(r"\d+"), re.compile(r"\b\d+\b")
 # A table of this shape, outside the numbered layers and without a bias, has a row a token.
 _MANY_ROWS, _TALL, _WIDE = 1000, 8, 16
@@ -183,6 +184,11 @@ class Network:
     def shape(self, name: str) -> tuple[int, ...] | None:
         """The shape of the tensor of this name; None if there is none."""
         return self._tensors[name].shape if name in self._tensors else None
+
+    def is_target_copy(self, tensor: Tensor) -> bool:
+        """Whether it is of a network that follows another, as in Q-learning: `critic_target`."""
+        plain = _TARGET.sub("", tensor.name)
+        return plain != tensor.name and self.shape(plain) == tensor.shape
 
     def subject(self, tensor: Tensor) -> Tensor:
         """The weight of the layer that a bias belongs to; the tensor itself if it is no such."""

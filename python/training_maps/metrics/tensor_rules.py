@@ -116,7 +116,9 @@ def _is_odd_output(tensor: Tensor, network: Network) -> bool:
 
 def _is_loose_weight(tensor: Tensor, network: Network) -> bool:
     """Whether a parameter that belongs to no layer of torch's counts for its dimensions alone."""
-    named = tensor.is_of_layer or is_named_weight(tensor) or bool(tensor.words & _EXPERTS)
+    # "weights" is what fixed transforms keep, as a buffer, as often as layers of one's own.
+    by_name = is_named_weight(tensor) and tensor.parameter != "weights"
+    named = tensor.is_of_layer or by_name or bool(tensor.words & _EXPERTS)
     return len(tensor.shape) >= 2 and not named
 
 
@@ -142,6 +144,7 @@ RULES: tuple[Rule, ...] = (
             ".parametrizations." in f".{t.name}" and not t.parameter.startswith("original")
         ),
     ),
+    Rule("left out", "a target network's copy", lambda t, n: n.is_target_copy(t), assumed=True),
     Rule("left out", "embedding of a special token", lambda t, _: t.parameter in TOKENS),
     Rule("left out", "a mask", lambda t, _: _is_mask(t)),
     Rule("left out", "embedding of positions", lambda t, _: is_position_bias(t)),

@@ -16,7 +16,7 @@ where the runs are many). A state that others have no checkpoint in is not there
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from training_maps.hmm.base import EMPTY, HMM
 from training_maps.hmm.inference import Expectation, expectation
+from training_maps.hmm.log_columns import with_log_columns
 from training_maps.hmm.observations import Observations
 from training_maps.hmm.predictive import likeliest_degrees
 from training_maps.hmm.re_estimation import re_estimated
@@ -116,7 +117,7 @@ def calibrate(folder: str | os.PathLike[str]) -> Reference:
         )
     obs = Observations.load(folder / "observations.parquet")
     hmm = load_fitted(_file_of_model(folder, chosen), obs).hmm
-    runs = Runs.of(obs, {seed: _before_scoring(folder, seed, obs.metrics) for seed in obs.seeds})
+    runs = Runs.of(obs, _before_scoring(folder, obs.seeds, obs.metrics))
     forks_file = folder / "forks.json"
     forks = read_json(forks_file)["forks"] if forks_file.exists() else []
     return reference_of(
@@ -288,15 +289,24 @@ def _forecast(
     return Forecast.of(about, filled, steps.astype(np.float64), found, censored)
 
 
-def _before_scoring(folder: Path, seed: int, metrics: Sequence[str]) -> pd.DataFrame:
-    """A run's metrics as they were measured, with columns of its log that joined them."""
-    run = run_folder(folder / "runs", seed)
-    table = read_table(run / "metrics.parquet", columns=("step",))
-    logged = [name for name in metrics if name not in table.columns]
-    if logged:
-        log = read_table(run / "training_log.parquet", columns=("step", *logged))
-        table = table.join(log.set_index("step")[logged], on="step")
-    return table
+def _before_scoring(
+    folder: Path, seeds: Iterable[int], metrics: Sequence[str]
+) -> dict[int, pd.DataFrame]:
+    """The runs' metrics as they were measured, with columns of their logs that joined them."""
+    tables = {
+        seed: read_table(run_folder(folder / "runs", seed) / "metrics.parquet", columns=("step",))
+        for seed in seeds
+    }
+    logged = sorted({m for m in metrics for table in tables.values() if m not in table.columns})
+    if not logged:
+        return tables
+    logs = {
+        seed: read_table(
+            run_folder(folder / "runs", seed) / "training_log.parquet", columns=("step", *logged)
+        )
+        for seed in tables
+    }
+    return with_log_columns(tables, logs, logged)
 
 
 def _read_outcome(folder: Path) -> tuple[Mapping[str, Any], pd.DataFrame] | None:

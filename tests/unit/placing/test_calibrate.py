@@ -159,7 +159,9 @@ def test_other_outcomes_are_those_of_their_table(tmp_path):
     assert calibrate(folder).forecast.outcome.tolist() == list(range(8))
 
 
-def test_columns_of_logs_that_joined_the_metrics_are_read_there(tmp_path):
+@pytest.mark.parametrize("offset", [0, 1])
+def test_columns_of_logs_that_joined_the_metrics_are_read_there(offset, tmp_path):
+    """As observations join them: also of a log that counts otherwise than the checkpoints."""
     folder = write_map(tmp_path, n_runs=8)
     obs = Observations.load(folder / "observations.parquet")
     joined = dataclasses.replace(
@@ -167,8 +169,9 @@ def test_columns_of_logs_that_joined_the_metrics_are_read_there(tmp_path):
     )
     for seed in range(8):
         log = log_of(times(8)[seed]).assign(epoch_like=np.arange(len(STEPS)) * (1.0 + seed))
+        log["step"] += offset
         write_table(log, folder / "runs" / f"seed-{seed}" / "training_log.parquet")
-    found = calibrating._before_scoring(folder, 3, joined.metrics)
+    found = calibrating._before_scoring(folder, [2, 3], joined.metrics)[3]
     assert found["epoch_like"].tolist() == (np.arange(len(STEPS)) * 4.0).tolist()
 
 
