@@ -79,6 +79,9 @@ def page(reference: Reference, placed: Sequence[Placement], refresh: int | None 
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        # Nothing runs and nothing is loaded, whatever the file of the map holds.
+        '<meta http-equiv="Content-Security-Policy" '
+        "content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         f"{again}<title>{escape(title)}</title><style>{_STYLE}</style></head><body><main>"
         f"<h1>{escape(title)}</h1>{picture}{''.join(_run(reference, one) for one in placed)}"
         f'<p class="how">{escape(_how(reference))}</p></main></body></html>\n'

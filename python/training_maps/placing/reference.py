@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import xml.etree.ElementTree as ElementTree
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -26,6 +27,13 @@ from training_maps.placing.usual import Usual
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, replace_when_whole
 from training_maps.utils.numbers import Floats
+
+# What the drawing of a map is made of.
+_ELEMENTS = frozenset(("svg", "g", "path", "circle", "rect", "text", "tspan", "title"))
+_ATTRIBUTES = frozenset(
+    ("class", "viewBox", "role", "aria-label", "style", "data-edge", "data-state", "d", "cx", "cy",
+     "r", "x", "y", "width", "height", "text-anchor")
+)  # fmt: skip
 
 #: The file in a map's folder.
 FILE = "placing.npz"
@@ -135,7 +143,7 @@ class Reference:
         about = told["forecast"]
         usual = {name: saved[f"usual_{name}"] for name in ("centre", "spread", "size", "runs")}
         return cls(
-            training_map=told["training_map"],
+            training_map=_harmless(told["training_map"]),
             forks=tuple(told["forks"]),
             metrics=tuple(told["metrics"]),
             standards=Standards(*saved["standards"]),
@@ -173,6 +181,30 @@ def _forecast(about: Mapping[str, Any], saved: Mapping[str, NDArray[Any]]) -> Fo
         fitted[which] = Regressions(weights, constant, errors, float(limit))
     unit, slow_after = saved["outcome_unit"].tolist()
     return Forecast(about, saved["outcome"], saved["censored"], unit, slow_after, **fitted)
+
+
+def _harmless(training_map: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The map, if its drawing holds shapes and text alone, as pages show it as it is.
+
+    Raises:
+        ValueError: if it holds anything else: whoever made the file may mean no good.
+    """
+    drawn = training_map.get("svg")
+    if not drawn:
+        return training_map
+    if "<!" in drawn or "<?" in drawn:
+        raise ValueError("the map's drawing is no plain SVG")
+    try:
+        parts = list(ElementTree.fromstring(drawn).iter())
+    except ElementTree.ParseError as error:
+        raise ValueError(f"the map's drawing is no SVG, {error}") from error
+    for part in parts:
+        name = part.tag.removeprefix("{http://www.w3.org/2000/svg}")
+        strange = sorted(set(part.attrib) - _ATTRIBUTES)
+        if name not in _ELEMENTS or strange:
+            told = ", ".join([name, *strange])
+            raise ValueError(f"the map's drawing has what no map has: {told}")
+    return training_map
 
 
 def _nothing_to_place_by(path: Path, again: str) -> str:

@@ -25,7 +25,8 @@ def text():
 
 def test_it_asks_for_no_file_and_runs_no_script(text):
     assert not re.search(r"(src|href)=|<script|@import|url\(", text)
-    assert "http-equiv" not in text
+    assert 'http-equiv="refresh"' not in text
+    assert "default-src 'none'; style-src 'unsafe-inline'" in text
 
 
 def test_it_loads_itself_again_where_a_run_goes_on():

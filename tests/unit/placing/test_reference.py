@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from tests.support.placed_runs import metrics_of, small_reference, write_map
+from training_maps.figures.map.svg import map_svg
 from training_maps.placing.calibrate import calibrate
 from training_maps.placing.place import NewRun, place_run
 from training_maps.placing.reference import FILE, Reference
@@ -94,3 +95,36 @@ class TestBadInput:
             np.savez(tmp_path / FILE, **arrays)
         with pytest.raises(InputError, match=r"is not whole .*calibrate --map"):
             Reference.load(tmp_path)
+
+    @pytest.mark.parametrize(
+        "drawn",
+        [
+            "<svg><script>alert(1)</script></svg>",
+            '<svg onload="alert(1)"/>',
+            '<svg><g onclick="alert(1)"/></svg>',
+            '<svg><image href="http://example.org/x.png"/></svg>',
+            '<svg><style>@import "x.css"</style></svg>',
+            '<svg xmlns:x="http://www.w3.org/1999/xlink"><g x:href="javascript:alert(1)"/></svg>',
+            '<!DOCTYPE svg [<!ENTITY a "b">]><svg/>',
+            "<svg></svg><script>alert(1)</script>",
+            "<svg>",
+            7,
+        ],
+    )
+    def test_a_drawing_that_holds_more_than_a_map(self, tmp_path, drawn):
+        """Pages show the drawing of a file that somebody may have sent as it is."""
+        small_reference().save(tmp_path / FILE)
+        with np.load(tmp_path / FILE) as saved:
+            arrays = dict(saved)
+        told = json.loads(str(arrays.pop("told")))
+        told["training_map"]["svg"] = drawn
+        np.savez(tmp_path / FILE, told=np.array(json.dumps(told)), **arrays)
+        with pytest.raises(InputError, match=r"is not whole .*calibrate --map"):
+            Reference.load(tmp_path)
+
+    def test_the_drawing_that_is_made_for_it(self, tmp_path):
+        reference = small_reference()
+        drawn = map_svg(reference.training_map, fork_states=[0], delay_states=[1], faint=[1])
+        training_map = {**reference.training_map, "svg": drawn}
+        dataclasses.replace(reference, training_map=training_map).save(tmp_path / FILE)
+        assert Reference.load(tmp_path).training_map["svg"] == drawn
