@@ -419,6 +419,6 @@ def test_running_averages_are_scipy_s_filter_of_each_run(kept, shape):
 
 def test_the_recent_size_of_noise_starts_anew_with_each_run():
     distance, seen = np.array([3.0, 6.0, 0.0, 9.0]), np.array([3, 3, 3, 0])
-    recent = module._recent(distance, seen, [2, 2])
+    recent = module._recent(distance, np.zeros(4), seen, [2, 2])
     kept = module._KEPT
     np.testing.assert_allclose(recent, [1, kept + (1 - kept) * 1, 1, kept], rtol=1e-14)
