@@ -14,10 +14,6 @@ LAST = {"summary": 1, "figures": 1, "report": 1, "compare": 1}
 FROM_HMM = {"hmm": 3, **MAP, **LAST}
 FROM_OBSERVATIONS = {"observations": 1, **HALVES, **FROM_HMM}
 TRAINING = {"train_tiny_0": 1, "train_tiny_1": 1}
-WITHOUT_LAYERS = {
-    "metrics_without_layers": 6,
-    **{rule: n for rule, n in FROM_OBSERVATIONS.items() if rule != "layer_changes"},
-}
 EVERYTHING = {**TRAINING, "metrics": 6, **FROM_OBSERVATIONS}
 
 
@@ -41,7 +37,7 @@ def test_a_second_run_does_nothing(finished):
         ("reproducibility={halves: 0}", LAST),
         ("semantics={threshold: 0.8}", {**SEMANTICS, **LAST}),
         ("observations={validation_share: 0.4}", FROM_OBSERVATIONS),
-        ("metrics={layers: false}", WITHOUT_LAYERS),
+        ("metrics={layers: false}", LAST),  # the metrics stay as they are
         ("training={learning_rate: 0.05}", EVERYTHING),
         ("training={task_settings: {hidden_size: 8}}", EVERYTHING),
     ],

@@ -73,7 +73,7 @@ def inline_svg(figure: Figure, prefix: str, label: str, titles: Mapping[str, str
     """The figure as an `<svg>` element for a page that holds several.
 
     Args:
-        figure: what to draw.
+        figure: what to draw; its layout is fixed thereby.
         prefix: put before every id, so that figures of one page do not share clip paths.
         label: one sentence for screen readers.
         titles: text to show when pointing at a part, by the part's `gid`.

@@ -163,13 +163,15 @@ def glossary_rows(results: ExperimentResults) -> list[dict[str, str]]:
     known = {metric.column: metric for metric in ALL_METRICS}
     rows = []
     for column in results.training_map["metrics"]:
-        metric = known.get(column)
+        name, of, group = column.partition("@")
+        metric = known.get(name)
         rows.append(
             {
                 "column": column,
-                "symbol": metric.symbol if metric else column,
+                "symbol": (metric.symbol if metric else name) + (f" {group}" if of else ""),
                 "formula": metric.formula if metric else "",
-                "meaning": metric.meaning if metric else "a metric of your own",
+                "meaning": (metric.meaning if metric else "a metric of your own")
+                + (f", of the layers {group} alone" if of else ""),
             }
         )
     return rows

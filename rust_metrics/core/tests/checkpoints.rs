@@ -5,8 +5,8 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use training_maps_metrics::{
-    Cancel, Content, Error, MatrixSpec, Metrics, Selection, Source, Tensor, TensorData, Threads,
-    distances, run_metrics,
+    Cancel, Content, Error, MATRIX_COLUMNS, MatrixSpec, Metrics, Selection, Source, Tensor,
+    TensorData, Threads, distances, layer_metrics, run_metrics,
 };
 
 fn use_threads(count: usize) -> Threads {
@@ -77,6 +77,44 @@ fn any_number_of_threads_gives_the_same_bits() {
         let metrics: Vec<Metrics> = run(&paths, threads).into_iter().map(Result::unwrap).collect();
         assert_eq!(metrics, reference, "{threads} threads");
     }
+}
+
+#[test]
+fn metrics_are_the_means_of_those_of_each_matrix() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths: Vec<String> =
+        (0..5).map(|seed| write(folder.path(), &format!("{seed}"), &checkpoint(seed))).collect();
+    let measured = |threads| {
+        let threads = use_threads(threads);
+        layer_metrics(&sources(&paths), &selection(), false, &threads, &Cancel::default()).unwrap()
+    };
+    let whole = run(&paths, 1);
+    for (found, whole) in measured(1).iter().zip(&whole) {
+        let ((metrics, matrices), whole) = (found.as_ref().unwrap(), whole.as_ref().unwrap());
+        assert_eq!(matrices.len(), 4); // three heads and a matrix
+        for (name, value) in whole.columns() {
+            let Some(i) = MATRIX_COLUMNS.iter().position(|&column| column == name) else {
+                continue;
+            };
+            let mean = matrices.iter().map(|matrix| matrix[i]).sum::<f64>() / 4.0;
+            match name {
+                // Of all weights as one set; of few values there is no tail.
+                "mean_w" | "median_w" | "var_w" => assert!(mean.is_finite()),
+                "tail_exponent" => assert!(mean.is_nan() && value.is_none()),
+                _ => assert_eq!(Some(mean), value, "{name}"),
+            }
+        }
+        assert_eq!(metrics, whole);
+    }
+    let bits = |threads| -> Vec<u64> {
+        measured(threads)
+            .into_iter()
+            .flat_map(|one| one.unwrap().1)
+            .flatten()
+            .map(f64::to_bits)
+            .collect()
+    };
+    assert_eq!(bits(1), bits(4));
 }
 
 #[test]

@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ElementTree
 import zlib
 from pathlib import Path
 
+import matplotlib as mpl
 import pytest
 from fontTools.ttLib import TTFont
 from matplotlib.figure import Figure
@@ -19,7 +20,7 @@ from training_maps.figures import (
     save_figure,
 )
 from training_maps.figures.save import FORMATS, inline_svg, settle
-from training_maps.figures.style import COLUMN
+from training_maps.figures.style import COLUMN, STYLE
 from training_maps.results import ExperimentResults
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -80,6 +81,16 @@ def test_a_settled_figure_stays_as_it_is(results: ExperimentResults) -> None:
     figure.draw_without_rendering()
     assert [ax.get_position().bounds for ax in figure.axes] == places
     assert faults(figure) == []
+
+
+@pytest.mark.parametrize("name", ["loss_by_state", "state_timelines"])
+def test_a_layout_is_the_one_that_drawing_finds(results: ExperimentResults, name: str) -> None:
+    settled, drawn = (FIGURES[name](results, "epoch", "page") for _ in range(2))
+    settle(settled)
+    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+        drawn.draw_without_rendering()
+    bounds = [[ax.get_position().bounds for ax in figure.axes] for figure in (settled, drawn)]
+    assert bounds[0] == bounds[1]
 
 
 def picture() -> Figure:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from tests.support.synthetic_layers import write_layers
@@ -9,6 +11,7 @@ from tests.support.synthetic_results import write_results
 from training_maps.analysis.layer_changes import changes_of_layers
 from training_maps.report.layers import layers_block
 from training_maps.report.page import render_report
+from training_maps.report.sections import glossary_rows
 from training_maps.results import ExperimentResults
 
 
@@ -44,3 +47,11 @@ def test_its_sentence_and_rows(results: ExperimentResults) -> None:
     assert len(block["rows"]) == len(found)
     assert all(len(row["layers"]) == 3 for row in block["rows"])
     assert block["has_groups"]
+
+
+def test_metrics_of_groups_are_explained(results: ExperimentResults) -> None:
+    names = {"metrics": ["l2", "l2@mlp", "own"]}
+    rows = glossary_rows(dataclasses.replace(results, training_map=results.training_map | names))
+    assert [row["symbol"] for row in rows] == ["L2", "L2 mlp", "own"]
+    assert rows[1]["meaning"] == rows[0]["meaning"] + ", of the layers mlp alone"
+    assert rows[1]["formula"] == rows[0]["formula"] != ""
