@@ -178,8 +178,13 @@ def layer_metrics(
             `training_maps.runs.formats`, whose step is the last number in its name, else 0.
         columns: names of `definitions.MATRIX_COLUMNS`; naming none stands for all of them. Without
             `tail_exponent` small matrices take less time.
-        threads, non_finite, unreadable, verify, state_dict_key, base, overrides: as of
-            `run_metrics`.
+        threads: as of `run_metrics`, and so the others.
+        non_finite: as of `run_metrics`.
+        unreadable: as of `run_metrics`.
+        verify: as of `run_metrics`.
+        state_dict_key: as of `run_metrics`.
+        base: as of `run_metrics`.
+        overrides: as of `run_metrics`.
 
     Returns:
         One row for each checkpoint and matrix, by ascending step: `step`, the `tensor` it is in,
