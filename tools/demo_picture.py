@@ -26,22 +26,19 @@ PICTURE = ROOT / "docs" / "images" / "demo.svg"
 EXAMPLE = ROOT / "docs" / "example_report.html"
 
 
-def slow_state(results: ExperimentResults) -> tuple[int, list[int]]:
-    """The state that the slowest runs pass through, and no other, and those runs.
+def slow_way(results: ExperimentResults) -> tuple[int, int, list[int]]:
+    """The fork, and the state it leads to, that the slowest runs take and no other; those runs.
 
     Raises:
-        SystemExit: if there is no such state: then the picture has nothing to say.
+        SystemExit: if there is no such branch: then the picture has nothing to say.
     """
     order = results.seeds_by_convergence()
-    paths = {seed: set(results.state_sequence(seed, "epoch")[1].tolist()) for seed in order}
-    found = []
-    for state in results.states:
-        through = [seed for seed in order if state in paths[seed]]
-        if 1 < len(through) < len(order) and through == order[-len(through) :]:
-            found.append((state, through))
-    if not found:
-        raise SystemExit("no state is passed by the slowest runs alone; choose another picture")
-    return found[0]
+    for fork in results.forks["forks"]:
+        for branch in fork["branches"]:
+            n = branch["n_runs"]
+            if 1 < n < len(order) and set(branch["seeds"]) == set(order[-n:]):
+                return fork["state"], branch["to"], order[-n:]
+    raise SystemExit("no branch is taken by the slowest runs alone; choose another picture")
 
 
 def _timelines(ax: Axes, results: ExperimentResults, slow: list[int]) -> None:
@@ -50,19 +47,15 @@ def _timelines(ax: Axes, results: ExperimentResults, slow: list[int]) -> None:
         bars = stretches(*results.state_sequence(seed, "epoch"))
         ax.broken_barh(
             [(start, length) for start, length, _ in bars],
-            (y - 0.42, 0.84),
+            (y - 0.45, 0.9),
             facecolors=[state_colour(state) for *_, state in bars],
         )
-        for start, length, state in bars:
-            if length > 330:
-                ax.text(start + length / 2, y, str(state), color="white", fontsize=7,
-                        ha="center", va="center", fontweight="bold")  # fmt: skip
         reached = results.convergence_time(seed, "epoch")
         if reached is not None and reached[1]:
-            ax.plot(reached[0], y, "D", markersize=4.5, markerfacecolor="white",
+            ax.plot(reached[0], y, "D", markersize=3, markeredgewidth=0.6, markerfacecolor="white",
                     markeredgecolor=INK, clip_on=False)  # fmt: skip
     ax.set_ylim(len(order) - 0.4, -0.6)
-    ax.set_yticks(range(len(order)), [f"run {seed}" for seed in order])
+    ax.set_yticks([0, len(order) - 1], ["fastest run", "slowest run"])
     ax.set_xlabel("epoch")
     ax.margins(x=0)
     ax.spines[["left", "bottom"]].set_visible(False)
@@ -73,13 +66,13 @@ def _timelines(ax: Axes, results: ExperimentResults, slow: list[int]) -> None:
 
 def picture(results: ExperimentResults) -> Figure:
     """The map on the left, the runs on the right."""
-    state, slow = slow_state(results)
+    fork, state, slow = slow_way(results)
     n = len(slow)
     figure = Figure(figsize=(11.5, 4.3))
     left = figure.add_axes((0.01, 0.17, 0.53, 0.63))
     right = figure.add_axes((0.605, 0.22, 0.385, 0.58))
     draw_training_map(
-        results.training_map, left, first_visits=results.first_visits("epoch"), time="epoch"
+        results.drawn_map, left, first_visits=results.first_visits("epoch"), time="epoch"
     )
     _timelines(right, results, slow)
     head = {"fontsize": 11, "fontweight": "bold", "color": INK, "va": "top"}
@@ -90,9 +83,12 @@ def picture(results: ExperimentResults) -> Figure:
     figure.text(0.56, 0.985, "The same runs over time", **head)
     figure.text(0.56, 0.92, "A row is a run, the fastest on top; colours are the map's states.\n"
                 "A diamond marks where it has learned the task.", **small)  # fmt: skip
-    figure.text(0.28, 0.05, f"Runs part here: {n} of {results.n_runs} go by way of state {state}.",
+    straight = f"{n} of {results.n_runs} runs go straight from state {fork} to {state}."
+    figure.text(0.28, 0.05, straight,
                 fontsize=9.5, color=ACCENT, ha="center", fontweight="bold")  # fmt: skip
-    figure.text(0.79, 0.05, f"Those {n}, below the line, are the slowest.",
+    never = not any((results.convergence_time(seed, "epoch") or (0, False))[1] for seed in slow)
+    those = "never learn it here" if never else "are the slowest"
+    figure.text(0.79, 0.05, f"Those {n}, below the line, {those}.",
                 fontsize=9.5, color=ACCENT, ha="center", fontweight="bold")  # fmt: skip
     return figure
 
