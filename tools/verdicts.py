@@ -51,11 +51,12 @@ _HEADER = (
 def main() -> None:
     """Read the command line, and make what it asks for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("names", nargs="*", help="experiments whose verdicts to take anew; or all")
     parser.add_argument("--results", type=Path, default=ROOT / "results")
     parser.add_argument("--page-only", action="store_true", help="keep the numbers that are there")
     arguments = parser.parse_args()
     if not arguments.page_only:
-        for name in names(REFERENCE):
+        for name in arguments.names or names(REFERENCE):
             found = {
                 method: collect(arguments.results / folder / f"reference_{name}")
                 for method, folder in METHODS.items()

@@ -106,7 +106,7 @@ SEMANTICS = {"semantics": {"outcome": "convergence"}}
 @pytest.mark.parametrize(
     ("name", "made", "message"),
     [
-        ("{step}.h5", "file", "checkpoints.path: seed 1: run1/5.h5: is not read as it is; Keras"),
+        ("{step}.onnx", "file", "checkpoints.path: seed 1: run1/5.onnx: is not read as it is; it is"),
         (
             "{step}.xyz",
             "file",

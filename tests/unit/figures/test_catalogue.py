@@ -34,7 +34,7 @@ def test_what_is_missing_is_said_in_words(tmp_path: Path) -> None:
     write_results(tmp_path, n_runs=1, n_states=1, logs=False, n_censored=1)
     results = ExperimentResults.read(tmp_path)
     said = {name: " ".join(texts(drawn(draw(results, "epoch")))) for name, draw in FIGURES.items()}
-    assert "no logs of loss or accuracy" in said["loss_by_state"]
+    assert "no log of training has a loss" in said["loss_by_state"]
     assert "only one run" in said["dissimilarity"]
     assert "did not converge" in said["convergence_times"]
     (tmp_path / "convergence.csv").unlink()

@@ -57,7 +57,7 @@ def test_a_state_s_number_has_its_colours() -> None:
 
 def test_each_figure_is_there_for_its_screens_and_names_itself(results: ExperimentResults) -> None:
     drawn = figures(results, "epoch")
-    assert len(drawn) == 8
+    assert len(drawn) == 9
     ids: list[str] = []
     for name, html in drawn.items():
         if not html:
