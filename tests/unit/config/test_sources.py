@@ -106,7 +106,7 @@ SEMANTICS = {"semantics": {"outcome": "convergence"}}
 @pytest.mark.parametrize(
     ("name", "made", "message"),
     [
-        ("{step}.onnx", "file", "checkpoints.path: seed 1: run1/5.onnx: is not read as it is; it is"),
+        ("{step}.onnx", "file", "checkpoints.path: seed 1: run1/5.onnx: is not read as it is"),
         (
             "{step}.xyz",
             "file",
