@@ -7,7 +7,8 @@ that adds by trigonometry shows on its way there. Such a network answers with wa
 cos(w(a + b - c)) of a few *key frequencies* w = 2 pi k / p; here, those that carry at least
 `KEY_SHARE` of the waves' power in a run's last checkpoint.
 
-- `loss`: the network's own, over all sums.
+- `loss`: the network's own, over all sums. (The logit of "=" is left out, of all losses here; once
+  training has begun it is tiny.)
 - `restricted_loss`: the loss over all sums if of the logits only their mean over sums and the waves
   of the key frequencies in a + b are kept. It falls as the circuit forms.
 - `excluded_loss`: the loss over the sums trained on if these waves alone are taken away. It falls

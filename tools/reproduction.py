@@ -298,6 +298,7 @@ def render(reference: Path) -> str:
         paper=PAPER,
         planned=paper["planned"],
         beyond=_beyond(reference),
+        progress=read_json(reference / "modular_addition" / "progress.json"),
         twin_restarts=RESTARTS,
     )
 
