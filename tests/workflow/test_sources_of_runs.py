@@ -117,7 +117,7 @@ def test_checkpoints_become_a_report(brought):
     text = told(results / "report.html")
     assert "runs of my own" in text
     assert "convergence is not defined for them" in text
-    assert "There are no logs of loss or accuracy" in text
+    assert "There are no curves: no log of training has a loss" in text
     assert "training.task" not in text
     assert "experiments=[own/mine.yaml]" in text.replace("&#39;", "'")
 

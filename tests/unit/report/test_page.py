@@ -193,10 +193,12 @@ def test_page_holds_map_routes_and_coefficients(folder: Path, page: Page) -> Non
         seeds = ", ".join(map(str, route["seeds"]))
         way = re.escape(" → ".join(stops))
         assert re.search(rf"{len(route['seeds'])}\s+{way}\s+{seeds}\b", page.text)
-    for edge in results.training_map["transitions"]:
+    for edge in results.drawn_map["transitions"]:
         change = edge["feature_changes"][0]["change"]
+        marked = " differs" if edge["differs"] else ""
         pattern = (
-            rf"{edge['from']} → {edge['to']} {edge['n_runs']} {edge['n_uses']} "
+            rf"{edge['from']} → {edge['to']}{marked} {edge['n_runs']} {edge['n_fast']} "
+            rf"{edge['n_slow']} {edge['n_uses']} "
             rf"{edge['probability']:.3f}\s+" + re.escape(f"{change:+.2f}".replace("-", "−"))
         )
         assert re.search(pattern, page.text), pattern
@@ -360,7 +362,7 @@ def test_a_page_of_state_paths_has_no_model(tmp_path: Path) -> None:
     page = Page(html)
     check_self_contained(html, page)
     assert "no model was fitted here" in page.text
-    assert "There are no logs of loss or accuracy" in page.text
+    assert "There are no curves: no log of training has a loss" in page.text
     assert "It takes a log of each run's training" in page.text
     assert "experiments=[own/paths.yaml]" in page.text
     for absent in ("#selection", "#metrics"):
