@@ -5,7 +5,7 @@ from collections import Counter
 
 from tests.support.workflow_project import FEW_FIGURES, TINY
 
-FIGURES = 11
+FIGURES = 12
 
 
 def test_only_the_files_that_are_asked_for_are_written(project):

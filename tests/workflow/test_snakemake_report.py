@@ -7,6 +7,7 @@ import zipfile
 FIGURES = {
     "overview", "training_map", "forks", "model_selection", "loss_by_state", "metrics_by_state",
     "phase_transitions", "state_timelines", "convergence_times", "regression", "dissimilarity",
+    "layers",
 }  # fmt: skip
 
 
