@@ -1,11 +1,12 @@
 """Which transitions the runs that converge early take, and which those that converge late.
 
 Runs that converge before the median time are the fast ones, those after it, or never, the slow
-ones. A transition is counted for a run if the run takes it before it converges: what comes later
-cannot have made it fast or slow, and a slow run has less time left for it. Hu et al. 2023 point at
-such edges by eye (sections 3.1 to 3.3, Figures 2 to 5); here each has Fisher's exact test of its
-counts, adjusted by Holm's method for the number of transitions that some of these runs take and
-others do not.
+ones. A transition is counted for a run if the run takes it before any run has converged: until then
+all have had the same time. (Up to its own convergence a slow run has more time, after it less, so
+that either count would differ for transitions that have nothing to do with convergence.) Hu et al.
+2023 point at such edges by eye (sections 3.1 to 3.3, Figures 2 to 5); here each has Fisher's exact
+test of its counts, adjusted by Holm's method for the number of transitions that some of these runs
+take and others do not.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ FEWEST = 3
 
 @dataclass(frozen=True)
 class TransitionUse:
-    """How many fast and slow runs take a transition before they converge.
+    """How many fast and slow runs take a transition before any run has converged.
 
     Attributes:
         transition: the states from and to which it leads.
@@ -51,11 +52,13 @@ class FastAndSlow:
     Attributes:
         n_fast: runs that converge before the median time.
         n_slow: runs that converge after it, or never.
-        transitions: all that these runs take before they converge, ascending.
+        until_step: the step at which the first run converges.
+        transitions: all that fast and slow runs take by then, ascending.
     """
 
     n_fast: int
     n_slow: int
+    until_step: int
     transitions: tuple[TransitionUse, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -77,23 +80,27 @@ def fast_and_slow(
         significance: level that an adjusted p-value must be below.
 
     Returns:
-        The comparison; None where fewer than three runs are fast, or slow.
+        The comparison; None where fewer than three runs are fast, or slow, or none converges.
     """
-    fast, slow = _halves(convergence[convergence["seed"].isin(state_paths["seed"])])
+    known = convergence[convergence["seed"].isin(state_paths["seed"])]
+    fast, slow = _halves(known)
     if min(len(fast), len(slow)) < FEWEST:
         return None
-    taken = _taken(state_paths, convergence)
-    edges = sorted({edge for seed in (*fast, *slow) for edge in taken[seed]})
-    counts = {
-        edge: (sum(edge in taken[seed] for seed in fast), sum(edge in taken[seed] for seed in slow))
-        for edge in edges
-    }
+    until = int(known.loc[known["converged"].astype(bool), "step"].min())
+    taken = _taken(state_paths[state_paths["step"] <= until])
+    edges = sorted({edge for seed in (*fast, *slow) for edge in taken.get(seed, ())})
+
+    def count(seeds: Sequence[int], edge: tuple[int, int]) -> int:
+        return sum(edge in taken.get(seed, ()) for seed in seeds)
+
+    counts = {edge: (count(fast, edge), count(slow, edge)) for edge in edges}
     tested = [edge for edge in edges if sum(counts[edge]) < len(fast) + len(slow)]
     p_values = holm([fisher_exact(*counts[edge], len(fast), len(slow)) for edge in tested])
     adjusted = dict.fromkeys(edges, 1.0) | dict(zip(tested, p_values, strict=True))
     return FastAndSlow(
         len(fast),
         len(slow),
+        until,
         tuple(
             TransitionUse(edge, *counts[edge], adjusted[edge], adjusted[edge] < significance)
             for edge in edges
@@ -126,18 +133,11 @@ def _halves(convergence: pd.DataFrame) -> tuple[Sequence[int], Sequence[int]]:
     return fast, slow
 
 
-def _taken(state_paths: pd.DataFrame, convergence: pd.DataFrame) -> dict[int, set[tuple[int, int]]]:
-    """The transitions that each run takes before it converges, by seed."""
-    steps = convergence["step"].astype(float)
-    steps = steps.where(convergence["converged"].astype(bool), float("inf"))
-    until = dict(zip(convergence["seed"].tolist(), steps.tolist(), strict=True))
+def _taken(state_paths: pd.DataFrame) -> dict[int, set[tuple[int, int]]]:
+    """The transitions that each run takes, by seed."""
     stays = path_times(state_paths)
-    before = stays.groupby("seed")["state"].shift(1)
-    taken: dict[int, set[tuple[int, int]]] = {seed: set() for seed in until}
-    moves = stays.assign(before=before).dropna(subset=["before"])
-    for seed, start, end, step in zip(
-        moves["seed"], moves["before"], moves["state"], moves["step"], strict=True
-    ):
-        if seed in until and step <= until[seed]:
-            taken[seed].add((int(start), int(end)))
+    moves = stays.assign(before=stays.groupby("seed")["state"].shift(1)).dropna(subset=["before"])
+    taken: dict[int, set[tuple[int, int]]] = {}
+    for seed, start, end in zip(moves["seed"], moves["before"], moves["state"], strict=True):
+        taken.setdefault(int(seed), set()).add((int(start), int(end)))
     return taken

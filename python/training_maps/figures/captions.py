@@ -84,7 +84,7 @@ def _map(results: ExperimentResults, time: Time) -> str:
     compared = results.forks.get("fast_and_slow")
     if compared:
         parts.append(
-            f"“Fast” and “slow” count the runs that take a transition before they converge, of "
+            "“Fast” and “slow” count the runs that take a transition before any has converged, of "
             f"{compared['n_fast']} that converge before the median {time} and {compared['n_slow']} "
             "that do so after it or never; bold where the two differ (Fisher's exact test, "
             "adjusted)."

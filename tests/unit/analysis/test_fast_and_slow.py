@@ -41,14 +41,22 @@ class TestCounts:
             (0, 1): (0, 3), (0, 2): (3, 0), (1, 0): (0, 1), (1, 2): (0, 3), (2, 3): (3, 3),
         }  # fmt: skip
 
-    def test_what_comes_after_convergence_is_not_counted(self):
-        """Run 5 enters state 2 at its third checkpoint, having converged at its second."""
+    def test_what_comes_after_the_first_convergence_is_not_counted(self):
+        """All runs enter state 2 at their third checkpoint; one has converged at its second."""
         paths = paths_of(*[[0, 1, 2]] * 6)
         steps = sorted(paths["step"].unique())
-        found = fast_and_slow(paths, times_of([steps[1], steps[1], steps[1], *[steps[2]] * 3]))
-        assert counts(found) == {(0, 1): (3, 3), (1, 2): (0, 3)}
+        found = fast_and_slow(paths, times_of([steps[1], 1001, 1002, 2000, 2001, 2002]))
+        assert found.until_step == steps[1]
+        assert counts(found) == {(0, 1): (3, 3)}
 
-    def test_runs_that_never_converge_are_slow_and_counted_whole(self):
+    def test_a_transition_at_a_fixed_time_differs_for_nobody(self):
+        """Slow runs have had it before they converge, and fast ones have not; that is no matter."""
+        paths = paths_of(*[[0] * 10 + [1] * 10] * 20)
+        steps = sorted(paths["step"].unique())
+        found = fast_and_slow(paths, times_of([*[steps[5]] * 10, *[steps[15]] * 10]))
+        assert found.transitions == ()
+
+    def test_runs_that_never_converge_are_slow(self):
         paths = paths_of(*[[0, 1]] * 4, *[[0, 2]] * 4)
         found = fast_and_slow(paths, times_of([500] * 8, [True] * 4 + [False] * 4))
         assert (found.n_fast, found.n_slow) == (4, 4)

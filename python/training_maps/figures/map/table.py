@@ -19,7 +19,7 @@ _POINTS = 6.2
 _PANEL = 3.15
 _GAP = 0.08
 # Columns that count runs: all that take a transition, and of the fast and slow ones those that take
-# it before they converge.
+# it before any run has converged.
 _COUNTS = {"runs": "n_runs", "fast": "n_fast", "slow": "n_slow"}
 # Of a table in one panel, margins and all.
 TABLE_WIDTH = _PANEL + 0.2
