@@ -15,7 +15,7 @@ from typing import Any
 from training_maps.analysis.sensitivity.variants import Variant, variants_of
 from training_maps.config.arguments import assignments, options_of
 from training_maps.config.resolve import Config
-from training_maps.config.sources import has_training_log
+from training_maps.config.sources import has_training_log, log_columns
 from training_maps.hub.plan import format_steps, hub_run
 from training_maps.metrics.parameters import Overrides
 from training_maps.metrics.plugins import identity
@@ -167,7 +167,7 @@ class Jobs:
             whole = log if log["path"] else tables
             options += _given(whole, "--log-", "path", "seed", "step", "repeated_steps")
             options += _given(log, "--log-", "epoch")
-            options += ["--log-columns", *assignments(log["columns"])]
+            options += ["--log-columns", *assignments(log_columns(self.settings))]
         return options
 
     def on_hub(self, seed: int, key: str) -> str:

@@ -148,7 +148,19 @@ def has_training_log(settings: Mapping[str, Any]) -> bool:
     if source == "training":
         return True
     # Tables of metrics may hold the log's columns themselves.
-    return bool(log.get("path") or (source == "metrics" and log.get("columns")))
+    return bool(log.get("path") or (source == "metrics" and log_columns(settings)))
+
+
+def log_columns(settings: Mapping[str, Any]) -> dict[str, str]:
+    """What columns of the training log are called, by our names.
+
+    Where tables of metrics are all that there is, the outcome's column is one of theirs.
+    """
+    log, semantics = settings.get("training_log", {}), settings.get("semantics", {})
+    columns, column = dict(log.get("columns") or {}), semantics.get("column")
+    if settings["source"] != "metrics" or log.get("path") or columns:
+        return columns
+    return {column: column} if column and semantics.get("outcome") != "table" else {}
 
 
 def find_seeds(settings: Mapping[str, Any], where: str) -> list[int]:
@@ -322,7 +334,7 @@ def _check_columns(settings: Mapping[str, Any], where: str) -> None:
     from training_maps.runs.tables.event_files import event_files
     from training_maps.runs.tables.runs import known_column, read_runs, table_files
 
-    of_log = _of_log(settings)
+    of_log, named = _of_log(settings), {"tables": {}, "training_log": log_columns(settings)}
     for section in ("tables", "training_log"):
         asked = settings.get(section, {})
         # A log without a path of its own is in the tables of metrics, with their columns.
@@ -330,10 +342,7 @@ def _check_columns(settings: Mapping[str, Any], where: str) -> None:
             asked if asked.get("path") or settings["source"] != "metrics" else settings["tables"]
         )
         path = table.get("path")
-        columns = {
-            f"{section}.columns.{name}": column
-            for name, column in (asked.get("columns") or {}).items()
-        }
+        columns = {f"{section}.columns.{name}": column for name, column in named[section].items()}
         columns |= {f"{section}.metrics": column for column in asked.get("metrics") or ()}
         if asked.get("epoch"):
             columns[f"{section}.epoch"] = asked["epoch"]
@@ -352,7 +361,7 @@ def _check_columns(settings: Mapping[str, Any], where: str) -> None:
                 known_column(run.sheet, column, key)
             except InputError as error:
                 raise InputError(f"{where}: {error}") from error
-        known = _kept_of_log(run, asked.get("columns") or {}) if joined else ()
+        known = _kept_of_log(run, named[section]) if joined else ()
         for key, column in joined.items():
             if column not in known:
                 raise InputError(

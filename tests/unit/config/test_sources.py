@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from training_maps import cli
-from training_maps.config.sources import check_files, find_seeds, has_training_log
+from training_maps.config.sources import check_files, find_seeds, has_training_log, log_columns
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_json
 
@@ -74,6 +74,25 @@ def test_missing_runs_are_named(here, settings, wanted, message):
 def test_who_has_a_training_log(source, log, expected):
     settings = {"source": source} if log is None else {"source": source, "training_log": log}
     assert has_training_log(settings) is expected
+
+
+@pytest.mark.parametrize(
+    ("source", "semantics", "expected"),
+    [
+        ("metrics", {"column": "mean_return", "outcome": None}, {"mean_return": "mean_return"}),
+        ("metrics", {"column": "bias", "outcome": "table"}, {}),
+        ("metrics", {"column": None, "outcome": None}, {}),
+        ("checkpoints", {"column": "mean_return", "outcome": None}, {}),
+    ],
+)
+def test_of_tables_of_metrics_the_outcome_s_column_is_the_log(source, semantics, expected):
+    """So that a return in them is no metric, and `semantics.column` alone says what it is."""
+    settings = {"source": source, "training_log": {"path": None, "columns": {}}}
+    settings["semantics"] = semantics
+    assert log_columns(settings) == expected
+    assert has_training_log(settings) is bool(expected)
+    settings["training_log"] = {"path": None, "columns": {"eval_loss": "x"}}
+    assert log_columns(settings) == {"eval_loss": "x"}
 
 
 def test_state_paths_become_a_map(here, capsys):
