@@ -237,8 +237,7 @@ def _states(material: _Material) -> Section:
 
 
 def _routes(material: _Material) -> Section:
-    results = material.results
-    routes = results.training_map["paths"]
+    results, routes = material.results, material.results.training_map["paths"]
     return Section(
         "routes.html.j2",
         [("routes", "Routes")],
