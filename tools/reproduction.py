@@ -21,7 +21,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import yaml
 from tools.first_edge import first_edge
@@ -29,9 +28,6 @@ from tools.second_opinions import RESTARTS, fit_twins, with_states
 from tools.verdicts import gain, shares, verdict
 from tools.verdicts import read as read_verdicts
 
-from training_maps.analysis.sensitivity.variants import variants_of
-from training_maps.config.resolve import resolve
-from training_maps.config.schema import load_schema
 from training_maps.report.paper import PAPER, SETTINGS
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_json, read_table, replace_when_whole, write_json
@@ -105,7 +101,6 @@ def collect(results: Path) -> dict[str, Any]:
         "convergence": _spread(convergence.loc[convergence["converged"].astype(bool), "epoch"]),
         "length": _length(results),
         "best_accuracy": _best_accuracy(results),
-        "at_the_floor": _at_the_floor(results, summary["n_states"]),
         "first_edge": first_edge(results),
         "six_states": with_states(results, SIX),
         "hmmlearn": fit_twins(results, sorted({summary["n_states"], SIX})),
@@ -187,13 +182,6 @@ def _best_accuracy(results: Path) -> dict[str, Any]:
     )
 
 
-def _at_the_floor(results: Path, n_states: int) -> list[int]:
-    """Of each state's covariance, how many eigenvalues lie at the floor that fits keep."""
-    with np.load(results / "hmm" / f"states-{n_states}.npz", allow_pickle=False) as saved:
-        covariances, floor = saved["covars"], float(saved["covariance_floor"])
-    return [int((np.linalg.eigvalsh(c) <= 1.001 * floor).sum()) for c in covariances]
-
-
 def _selection(stability: Mapping[str, Any]) -> dict[str, Any]:
     """How firm the choice of the number of states is."""
     return {
@@ -272,7 +260,6 @@ def render(reference: Path) -> str:
             "settings": settings,
             "float32": read_json(reference / name / "float32.json"),
             "differs": differences(settings, results, about),
-            "not_tried": not_tried(name, results),
         }
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATE.parent),
@@ -285,7 +272,6 @@ def render(reference: Path) -> str:
     environment.filters |= {
         "number": number,
         "p": p_value,
-        "pipes": pipes,
         "gain": gain,
         "shares": shares,
         "verdict": verdict,
@@ -307,16 +293,6 @@ def _beyond(reference: Path) -> dict[str, Any]:
     """What `tools.beyond` found in the runs that are not of the paper's settings."""
     kept = reference / "beyond" / "results.json"
     return read_json(kept) if kept.exists() else {}
-
-
-def not_tried(name: str, results: Mapping[str, Any]) -> list[str]:
-    """The choices that reference/reproduction.yaml asks for and the results do not have."""
-    schema = load_schema()
-    asked = yaml.safe_load((REFERENCE / "reproduction.yaml").read_text(encoding="utf-8"))
-    experiment = f"reference_{name}"
-    config = resolve({**asked, "experiments": [experiment]}, ROOT / "experiments", schema)
-    tried = {row["variant"] for row in results["sensitivity"]}
-    return [v for v in variants_of(config.experiments[experiment]) if v not in tried]
 
 
 def differences(
@@ -355,11 +331,6 @@ def p_value(value: float | None) -> str:
     if value is None:
         return "–"
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def pipes(text: str) -> str:
-    """Text for a cell of a table."""
-    return text.replace("|", "\\|")
 
 
 if __name__ == "__main__":
