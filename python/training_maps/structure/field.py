@@ -47,10 +47,12 @@ from training_maps.utils.threads import one_thread
 # Anchors at most, and rows for each at least.
 _ANCHORS, _ROWS = 40, 20
 # How many rows the regression and the covariance of all rows count for at an anchor.
-_PRIOR_OF_FLOW, _PRIOR_OF_NOISE = 1.0, 10.0
+_PRIOR_OF_FLOW, _PRIOR_OF_NOISE = 0.1, 10.0
 # So few rows say nothing of the noise at an anchor: its size is then the usual one.
 _NO_ROWS = 1e-9
-# Imagined rows without drift, as strong as the prior of autoregressive states.
+# Imagined rows without drift, as strong as the prior of autoregressive states. The anchors share
+# them, as they share the rows: at each in full, they would outweigh the rows of places where noise
+# is small, and states would be found in a pace that follows a power law.
 _RIDGE = 1e-2
 # How much of the running average of squared residuals is kept from one checkpoint to the next, and
 # the largest square that it takes in, in its expected size.
@@ -244,9 +246,10 @@ class SmoothField:
         squares, products = _moments(weights, rows, rows), _moments(weights, rows, change)
         of_all = squares.sum(axis=0), products.sum(axis=0)
         solve = _coupled if self.shape.coupled else _own
-        flow = solve(of_all[0][None], of_all[1][None])[0]
+        flow = solve(of_all[0][None], of_all[1][None], _RIDGE)[0]
         prior = _PRIOR_OF_FLOW * of_all[0] / len(rows)
-        self.flows = solve(squares + prior, products + prior @ flow)
+        share = _RIDGE / len(squares)
+        self.flows = solve(squares + prior, products + prior @ flow, share)
 
     def _flow(self, weights: Floats, rows: Floats) -> Floats:
         """The expected change (n, d) of rows (n, 1 + d)."""
@@ -337,21 +340,21 @@ def _moments(weights: Floats, a: Floats, b: Floats) -> Floats:
     return np.asarray(weights.T @ products).reshape(-1, a.shape[1], b.shape[1])
 
 
-def _coupled(squares: Floats, products: Floats) -> Floats:
+def _coupled(squares: Floats, products: Floats, ridge: float) -> Floats:
     """Regressions (A, 1 + d, d) of every metric on all."""
-    ridge = _RIDGE * np.eye(squares.shape[1])
-    ridge[0, 0] = 1e-9
-    return np.asarray(np.linalg.solve(squares + ridge, products))
+    ridges = ridge * np.eye(squares.shape[1])
+    ridges[0, 0] = 1e-9
+    return np.asarray(np.linalg.solve(squares + ridges, products))
 
 
-def _own(squares: Floats, products: Floats) -> Floats:
+def _own(squares: Floats, products: Floats, ridge: float) -> Floats:
     """Regressions (A, 1 + d, d) of every metric on itself: two coefficients each."""
     n_anchors, p, d = products.shape
     own = np.arange(1, p)
     pair = np.empty((n_anchors, d, 2, 2))
     pair[:, :, 0, 0] = squares[:, 0, 0, None] + 1e-9
     pair[:, :, 0, 1] = pair[:, :, 1, 0] = squares[:, 0, own]
-    pair[:, :, 1, 1] = squares[:, own, own] + _RIDGE
+    pair[:, :, 1, 1] = squares[:, own, own] + ridge
     right = np.stack([products[:, 0, :], products[:, own, own - 1]], axis=2)
     solved = np.linalg.solve(pair, right[..., None])[..., 0]
     flows = np.zeros((n_anchors, p, d))
