@@ -79,10 +79,10 @@ class Runs:
             tables: `step` and the metrics of each run before they were scored, by seed.
         """
         raw = []
-        for seed in obs.seeds:
-            rows = obs.table[obs.table["seed"] == seed]
+        steps_of = obs.table.groupby("seed")["step"]
+        for seed, (_, steps) in zip(obs.seeds, steps_of, strict=True):
             table = tables[seed].set_index("step")
-            raw.append(table.loc[rows["step"], list(obs.metrics)].to_numpy(dtype=np.float64))
+            raw.append(table.loc[steps, list(obs.metrics)].to_numpy(dtype=np.float64))
         standards = common_standards(raw)
         return cls(obs, standards.z_scores(np.vstack(raw)), standards)
 
