@@ -15,6 +15,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -57,7 +58,7 @@ class Column:
     n_texts: int = 0
     labels: tuple[tuple[int, str], ...] = ()
 
-    @property
+    @cached_property
     def has_numbers(self) -> bool:
         """Whether any cell is a number."""
         return int(self.present.sum()) > self.n_texts
