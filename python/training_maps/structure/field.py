@@ -57,6 +57,8 @@ _RIDGE = 1e-2
 # How much of the running average of squared residuals is kept from one checkpoint to the next, and
 # the largest square that it takes in, in its expected size.
 _KEPT, _LARGEST = 0.8, 20.0
+# So many rows at once: each makes a matrix, which of all rows of many runs would fill the memory.
+_ROWS_AT_ONCE = 2**15
 
 
 class Shape(NamedTuple):
@@ -214,10 +216,14 @@ class SmoothField:
 
     def _weights(self, steps: Steps) -> Floats:
         """How much (n, A) each anchor has to say of a step; they sum to 1."""
-        gaps = self._places(steps)[:, None, :] - self.anchors
-        distances = np.square(gaps).sum(axis=2) / self.shape.bandwidth**2
-        weights = np.exp(-0.5 * (distances - distances.min(axis=1, keepdims=True)))
-        return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float64)
+        places = self._places(steps)
+        weights = np.empty((len(places), len(self.anchors)))
+        for some in _parts(len(places)):
+            gaps = places[some, None, :] - self.anchors
+            distances = np.square(gaps).sum(axis=2) / self.shape.bandwidth**2
+            found = np.exp(-0.5 * (distances - distances.min(axis=1, keepdims=True)))
+            weights[some] = found / found.sum(axis=1, keepdims=True)
+        return weights
 
     def _learn(self, runs: Sequence[Floats]) -> None:
         """Regressions and covariances at the anchors, twice: then each row counts by its noise.
@@ -254,8 +260,11 @@ class SmoothField:
     def _flow(self, weights: Floats, rows: Floats) -> Floats:
         """The expected change (n, d) of rows (n, 1 + d)."""
         n_anchors, p, d = self.flows.shape
-        here = (weights @ self.flows.reshape(n_anchors, p * d)).reshape(-1, p, d)
-        return np.asarray((rows[:, None, :] @ here)[:, 0])
+        flow = np.empty((len(rows), d))
+        for some in _parts(len(rows)):
+            here = (weights[some] @ self.flows.reshape(n_anchors, p * d)).reshape(-1, p, d)
+            flow[some] = (rows[some, None, :] @ here)[:, 0]
+        return flow
 
     def _shrunk(self, scatters: Floats, counts: Floats, usual: Floats) -> Floats:
         """Covariances (A, d, d) with the shape of the usual one where rows are few."""
@@ -284,21 +293,25 @@ class SmoothField:
         weights = self._weights(steps)
         rows = np.hstack([np.ones((len(steps.before), 1)), steps.before])
         residuals = np.where(steps.missing, 0.0, steps.change - self._flow(weights, rows))
-        covariances = self._covariances(weights)
-        # What is missing becomes independent, of variance 1 and without residual: it adds nothing.
-        covariances[steps.missing[:, :, None] | steps.missing[:, None, :]] = 0.0
-        at, entry = np.nonzero(steps.missing)
-        covariances[at, entry, entry] = 1.0
-        factors = np.linalg.cholesky(covariances)
-        white = np.linalg.solve(factors, residuals[:, :, None])[:, :, 0]
-        diagonals = np.diagonal(factors, axis1=1, axis2=2)
+        distance, log_determinant = np.empty(len(rows)), np.empty(len(rows))
+        for some in _parts(len(rows)):
+            factors = self._factors(weights[some], steps.missing[some])
+            white = np.linalg.solve(factors, residuals[some, :, None])[:, :, 0]
+            distance[some] = np.square(white).sum(axis=1)
+            log_determinant[some] = 2 * np.log(np.diagonal(factors, 0, 1, 2)).sum(axis=1)
         seen = (~steps.missing).sum(axis=1)
-        return (
-            np.square(white).sum(axis=1),
-            2 * np.log(diagonals).sum(axis=1),
-            seen.astype(np.float64),
-            steps.lengths,
-        )
+        return distance, log_determinant, seen.astype(np.float64), steps.lengths
+
+    def _factors(self, weights: Floats, missing: NDArray[np.bool_]) -> Floats:
+        """The Cholesky factors (n, d, d) of the steps' covariances.
+
+        What is missing becomes independent, of variance 1 and without residual: it adds nothing.
+        """
+        covariances = self._covariances(weights)
+        covariances[missing[:, :, None] | missing[:, None, :]] = 0.0
+        at, entry = np.nonzero(missing)
+        covariances[at, entry, entry] = 1.0
+        return np.linalg.cholesky(covariances)
 
 
 def foretold_by_fields(
@@ -336,8 +349,16 @@ def _sizes(covariances: Floats) -> Floats:
 
 def _moments(weights: Floats, a: Floats, b: Floats) -> Floats:
     """Weighted sums (A, p, q) of the outer products of rows (n, p) and (n, q)."""
-    products = (a[:, :, None] * b[:, None, :]).reshape(len(a), -1)
-    return np.asarray(weights.T @ products).reshape(-1, a.shape[1], b.shape[1])
+    found = np.zeros((weights.shape[1], a.shape[1] * b.shape[1]))
+    for some in _parts(len(a)):
+        products = (a[some, :, None] * b[some, None, :]).reshape(-1, found.shape[1])
+        found += weights[some].T @ products
+    return found.reshape(-1, a.shape[1], b.shape[1])
+
+
+def _parts(n: int) -> list[slice]:
+    """All of n rows, at most `_ROWS_AT_ONCE` of them at once."""
+    return [slice(i, i + _ROWS_AT_ONCE) for i in range(0, n, _ROWS_AT_ONCE)]
 
 
 def _coupled(squares: Floats, products: Floats, ridge: float) -> Floats:

@@ -413,6 +413,17 @@ def test_degenerate_runs_have_finite_densities(shape: Shape, runs: list[Any]) ->
     assert np.linalg.eigvalsh(field.covariances).min() >= 1e-3 * (1 - 1e-9)
 
 
+@pytest.mark.parametrize("shape", [COUPLED, OWN, SHAPES["field_timed"]])
+def test_many_rows_are_taken_in_parts(shape: Shape, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = drifts()
+    runs[1][3, 1] = np.nan
+    at_once = SmoothField(shape, FLOOR).fit(runs)
+    monkeypatch.setattr(module, "_ROWS_AT_ONCE", 29)
+    in_parts = SmoothField(shape, FLOOR).fit(runs)
+    np.testing.assert_allclose(in_parts.covariances, at_once.covariances, rtol=1e-7)
+    np.testing.assert_allclose(in_parts.foretold(runs), at_once.foretold(runs), rtol=1e-9)
+
+
 @pytest.mark.parametrize("kept", [0.0, 0.7, 0.9])
 @pytest.mark.parametrize("shape", [(), (3,)])
 def test_running_averages_are_scipy_s_filter_of_each_run(kept, shape):
