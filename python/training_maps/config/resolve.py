@@ -251,10 +251,8 @@ def _check_overrides(overrides: Mapping[str, Any], experiments: Mapping[str, Any
 def _check_columns(settings: Mapping[str, Any], where: str) -> None:
     """Refuse metrics that do not exist, before hours are spent on what they are metrics of."""
     try:
-        source = settings["source"]
-        during = source == "training" and settings["training"]["metrics_during_training"]
-        measured = source in ("training", "checkpoints", "hub")
-        metric_columns(settings["metrics"]["columns"], training=during or not measured)
+        data = settings["source"] not in ("checkpoints", "hub")
+        metric_columns(settings["metrics"]["columns"], data=data)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
 

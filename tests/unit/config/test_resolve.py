@@ -334,15 +334,17 @@ def test_metrics_that_do_not_exist_are_refused_before_training(experiments, own)
         resolve_file(experiments, own(text + "metrics: {columns: [lamda_max]}\n"))
 
 
-def test_metrics_of_the_loss_need_metrics_during_training():
+def test_metrics_of_the_loss_need_runs_that_are_trained_here(experiments, own):
     schema = load_schema()
     columns = {"columns": ["paper", "hessian_max"]}
     asked = {"experiments": ["sparse_parities"], "metrics": columns}
-    during = {"metrics_during_training": True}
-    config = resolve({**asked, "training": during}, ROOT / "experiments", schema)
-    assert config.experiments["sparse_parities"]["metrics"]["columns"] == columns["columns"]
-    with pytest.raises(InputError, match=r"hessian_max takes .* set training\.metrics_during_tr"):
-        resolve(asked, ROOT / "experiments", schema)
+    for during in (True, False):  # of kept checkpoints as in training itself
+        training = {"metrics_during_training": during}
+        config = resolve({**asked, "training": training}, ROOT / "experiments", schema)
+        assert config.experiments["sparse_parities"]["metrics"]["columns"] == columns["columns"]
+    elsewhere = "source: checkpoints\ncheckpoints: {path: 'runs/{seed}/{step}.safetensors'}\n"
+    with pytest.raises(InputError, match=r"hessian_max takes .* runs that are trained here"):
+        resolve_file(experiments, own(elsewhere + "metrics: {columns: [hessian_max]}\n"))
     asked["experiments"] = ["reference_sparse_parities"]
     with pytest.raises(InputError):
         resolve(asked, ROOT / "experiments", schema)
