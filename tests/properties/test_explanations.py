@@ -60,8 +60,8 @@ def test_a_report_has_a_text_for_each_section(tmp_path: Path) -> None:
 
 
 def test_a_picture_and_its_caption_are_left_out_and_links_named() -> None:
-    text = "\nA [state](concepts.md#states) is *one*.\n\n![Map](a.svg)\n\n*A <map>,\nreally.*\n\nEnd."
-    assert explanation("What, then?", text) == (
+    text = "\nA [state](concepts.md#states) is *one*.\n\n![Map](a.svg)\n\n*A <map>,\nreally.*\n"
+    assert explanation("What, then?", f"{text}\nEnd.") == (
         "<p>A state is <em>one</em>.</p>\n<p>End.</p>\n"
         '<p class="how">In the documentation: <code>docs/reading_a_report.md#what-then</code>, '
         "<code>docs/concepts.md#states</code></p>"
