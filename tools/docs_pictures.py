@@ -1,14 +1,19 @@
-"""The README's first picture, the demo's map and timelines with what to see written on them, and
-the documentation's example report.
+"""The documentation's pictures that no other command makes, and its example report.
 
-`make demo`, then `python -m tools.demo_picture`; it writes docs/images/demo.svg and
-docs/example_report.html. What it says of states and runs is read from the results, and it stops
-where they no longer say so.
+After `make demo` and `make reproduction`:  python -m tools.docs_pictures [demo page two_maps]
+
+`demo` is the README's first picture, the demo's map and timelines with what to see written on them,
+and docs/example_report.html. `page` is the demo's report as a browser shows it, two runs compared.
+`two_maps` is a report's section of two analyses of the same runs. What `demo` says of states and
+runs is read from the results, and it stops where they no longer say so.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
+import shutil
+import tempfile
 from pathlib import Path
 
 import matplotlib as mpl
@@ -19,11 +24,18 @@ from matplotlib.figure import Figure
 from training_maps.figures.map.drawing import draw_training_map
 from training_maps.figures.state_timelines import stretches
 from training_maps.figures.style import ACCENT, GREY, INK, STYLE, state_colour
+from training_maps.report.page import render_report
 from training_maps.results import ExperimentResults
 
 ROOT = Path(__file__).parent.parent
-PICTURE = ROOT / "docs" / "images" / "demo.svg"
+RESULTS = ROOT / "results"
+IMAGES = ROOT / "docs" / "images"
 EXAMPLE = ROOT / "docs" / "example_report.html"
+#: The experiment whose two maps are shown: by the recommended method, and by the paper's.
+TWICE = "reference_modular_addition_stabilized"
+#: Where the slider stands in the picture of the page (docs/reading_a_report.md).
+MOMENT = 2440
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 def slow_way(results: ExperimentResults) -> tuple[int, int, list[int]]:
@@ -102,16 +114,69 @@ def example(page: str) -> str:
     return page
 
 
-def main() -> None:
-    """Write the picture and the example."""
-    results = ExperimentResults.read(ROOT / "results" / "demo")
+def demo() -> None:
+    """The demo's picture and the example."""
+    results = ExperimentResults.read(RESULTS / "demo")
     with mpl.rc_context({**STYLE, "svg.fonttype": "none", "svg.hashsalt": "demo"}):
         figure = picture(results)
         FigureCanvasSVG(figure)
-        figure.savefig(PICTURE, metadata={"Date": None})
-    page = (ROOT / "results" / "demo" / "report.html").read_text(encoding="utf-8")
+        figure.savefig(IMAGES / "demo.svg", metadata={"Date": None})
+    page = (RESULTS / "demo" / "report.html").read_text(encoding="utf-8")
     EXAMPLE.write_text(example(page), encoding="utf-8")
-    print(PICTURE, EXAMPLE)
+
+
+def page() -> None:
+    """The demo's page, the fastest run beside the slowest one, in the midst of training."""
+    order = ExperimentResults.read(RESULTS / "demo").seeds_by_convergence()
+    shot(
+        RESULTS / "demo" / "report.html",
+        f"#controls?runs={order[0]},{order[-1]}&time={MOMENT}",
+        IMAGES / "report_page.png",
+    )
+
+
+def two_maps() -> None:
+    """The section of two maps, in a report made for it."""
+    results = ExperimentResults.read(RESULTS / "recommended" / TWICE)
+    text = render_report(results, beside=ExperimentResults.read(RESULTS / TWICE))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "report.html"
+        file.write_text(text, encoding="utf-8")
+        name = f"{TWICE.removeprefix('reference_')}_two_maps.png"
+        shot(file, "", IMAGES / name, of="#beside")
+
+
+def shot(file: Path, address: str, target: Path, of: str | None = None) -> None:
+    """A picture of a page in a browser, or of one of its elements, without what folds out.
+
+    Raises:
+        SystemExit: if there is no browser.
+    """
+    from playwright.sync_api import sync_playwright
+
+    program = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if program is None:
+        raise SystemExit("no browser: type  tools/system-packages.sh tests")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        shown = browser.new_page(viewport={"width": 1100, "height": 900}, color_scheme="light")
+        shown.goto(file.absolute().as_uri() + address)
+        shown.add_style_tag(content=".explained { display: none !important; }")
+        shown.wait_for_timeout(1000)  # until what fades has faded
+        (shown.locator(of) if of else shown).screenshot(path=target)
+        browser.close()
+
+
+PARTS = {"demo": demo, "page": page, "two_maps": two_maps}
+
+
+def main() -> None:
+    """Make the pictures that are asked for, by default all."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="which; all by default")
+    for name in parser.parse_args().parts or PARTS:
+        PARTS[name]()
+        print(name)
 
 
 if __name__ == "__main__":
