@@ -23,9 +23,10 @@ from matplotlib.figure import Figure
 
 from training_maps.figures.map.drawing import draw_training_map
 from training_maps.figures.state_timelines import stretches
-from training_maps.figures.style import ACCENT, GREY, INK, STYLE, state_colour
+from training_maps.figures.style import ACCENT, GREY, INK, STYLE, Thousands, state_colour
 from training_maps.report.page import render_report
 from training_maps.results import ExperimentResults
+from training_maps.utils.wording import numbered
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
@@ -59,7 +60,7 @@ def _timelines(ax: Axes, results: ExperimentResults, slow: list[int]) -> None:
         bars = stretches(*results.state_sequence(seed, "epoch"))
         ax.broken_barh(
             [(start, length) for start, length, _ in bars],
-            (y - 0.45, 0.9),
+            (y - 0.5, 1.0),
             facecolors=[state_colour(state) for *_, state in bars],
         )
         reached = results.convergence_time(seed, "epoch")
@@ -69,6 +70,7 @@ def _timelines(ax: Axes, results: ExperimentResults, slow: list[int]) -> None:
     ax.set_ylim(len(order) - 0.4, -0.6)
     ax.set_yticks([0, len(order) - 1], ["fastest run", "slowest run"])
     ax.set_xlabel("epoch")
+    ax.xaxis.set_major_formatter(Thousands())
     ax.margins(x=0)
     ax.spines[["left", "bottom"]].set_visible(False)
     ax.tick_params(length=0)
@@ -80,9 +82,9 @@ def picture(results: ExperimentResults) -> Figure:
     """The map on the left, the runs on the right."""
     fork, state, slow = slow_way(results)
     n = len(slow)
-    figure = Figure(figsize=(11.5, 4.3))
-    left = figure.add_axes((0.01, 0.17, 0.53, 0.63))
-    right = figure.add_axes((0.605, 0.22, 0.385, 0.58))
+    figure = Figure(figsize=(9.6, 4.0))
+    left = figure.add_axes((0.0, 0.15, 0.58, 0.63))
+    right = figure.add_axes((0.665, 0.23, 0.315, 0.53))
     draw_training_map(
         results.drawn_map, left, first_visits=results.first_visits("epoch"), time="epoch"
     )
@@ -92,10 +94,14 @@ def picture(results: ExperimentResults) -> Figure:
     figure.text(0.015, 0.985, "The training map", **head)
     figure.text(0.015, 0.92, "A circle is a state of the network's weights, an arrow a way that\n"
                 "runs take, thicker for more runs. Time goes to the right.", **small)  # fmt: skip
-    figure.text(0.56, 0.985, "The same runs over time", **head)
-    figure.text(0.56, 0.92, "A row is a run, the fastest on top; colours are the map's states.\n"
-                "A diamond marks where it has learned the task.", **small)  # fmt: skip
-    straight = f"{n} of {results.n_runs} runs go straight from state {fork} to {state}."
+    figure.text(0.595, 0.985, "The same runs over time", **head)
+    figure.text(0.595, 0.92, "A row is a run; its colours are the map's states. A\n"
+                "diamond marks where it has learned the task.", **small)  # fmt: skip
+    visited = {seed: set(results.state_sequence(seed, "epoch")[1]) for seed in slow}
+    skipped = [
+        k for k in range(fork + 1, state) if not any(k in there for there in visited.values())
+    ]
+    straight = f"{n} of {results.n_runs} runs skip {numbered('state', skipped)}."
     figure.text(0.28, 0.05, straight,
                 fontsize=9.5, color=ACCENT, ha="center", fontweight="bold")  # fmt: skip
     never = not any((results.convergence_time(seed, "epoch") or (0, False))[1] for seed in slow)
