@@ -7,7 +7,7 @@ from typing import Any
 
 from training_maps.placing.usual import LEAST_RUNS as TO_PLACE
 from training_maps.reproducibility.halves import LEAST_RUNS as TO_HALVE
-from training_maps.utils.wording import plural
+from training_maps.utils.wording import percent, plural
 
 # From so many runs on, halves of them are worth something, and most delays are found: as measured
 # in docs/outcomes.md, of ten runs only large ones are, of forty nearly all.
@@ -39,7 +39,7 @@ def what_runs_show(n_runs: int) -> str:
     else:
         can = "states, forks, delays and unusual runs"
         cannot = "rarer ways take more"
-    share = f"a way that {unseen_share(n_runs):.0%} of runs take may be unseen (95 % bound)"
+    share = f"a way that {percent(unseen_share(n_runs))} of runs take may be unseen (95 % bound)"
     return f"{n_runs} runs can show {can}; {share}, and {cannot}."
 
 

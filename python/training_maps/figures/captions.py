@@ -64,8 +64,12 @@ def latex_text(text: str) -> str:
 
 def _who(results: ExperimentResults) -> str:
     """How many runs of what, and how many states."""
-    states = plural(len(results.states), "state")
-    return f"{plural(results.n_runs, 'run')} of {results.experiment} and their {states}"
+    return f"{_runs(results)} and their {plural(len(results.states), 'state')}"
+
+
+def _runs(results: ExperimentResults) -> str:
+    """How many runs of what."""
+    return f"{plural(results.n_runs, 'run')} of {results.experiment}"
 
 
 def _map(results: ExperimentResults, time: Time) -> str:
@@ -119,7 +123,8 @@ def _loss(results: ExperimentResults, time: Time) -> str:
         "" if results.convergence.empty else f" Dotted lines mark when a run converges{crossing}."
     )
     return (
-        f"{name_curves(results)} over time of runs of {_who(results)}: {_featured(results)}"
+        f"{name_curves(results)} over time of {len(featured_runs(results)) or 'some'} of "
+        f"{_runs(results)}: {_featured(results)}"
         f"{_lines(results, '. Solid lines')}.{marks} {_COLOURS}"
     )
 
@@ -169,9 +174,8 @@ def _selection(results: ExperimentResults, time: Time) -> str:
         return f"No model was fitted to {_who(results)}: the states were given."
     sentence = results.stability["sentence"]
     return (
-        f"Choice of the number of states of {plural(results.n_runs, 'run')} of "
-        f"{results.experiment}. A ring marks what was chosen; bars are two bootstrap standard "
-        f"errors of the difference to it. {sentence}"
+        f"Choice of the number of states of {_runs(results)}. A ring marks what was chosen; bars "
+        f"are two bootstrap standard errors of the difference to it. {sentence}"
     )
 
 
@@ -191,15 +195,15 @@ def _metrics(results: ExperimentResults, time: Time) -> str:
         return f"There are no metrics of {_who(results)}: the states were given."
     return (
         f"{metric_symbol(metric)} (left axis, coloured by state) and evaluation loss (right axis, "
-        f"dashed) of runs of {_who(results)}. Of all metrics it is {why_telling(results)}. "
+        f"dashed) of some of {_runs(results)}. Of all metrics it is {why_telling(results)}. "
         f"{_COLOURS}"
     )
 
 
 def _phases(results: ExperimentResults, time: Time) -> str:
     return (
-        f"When {_who(results)} memorise and generalise, in the colours of the states that runs are "
-        "in then, and the states and transitions that go with it. The line is what random times "
+        f"When {_runs(results)} memorise and generalise, in the colours of the states that runs "
+        "are in then, and the states and transitions that go with it. The line is what random times "
         "would give, the diamond what the times of the other runs would."
     )
 
@@ -207,7 +211,7 @@ def _phases(results: ExperimentResults, time: Time) -> str:
 def _convergence(results: ExperimentResults, time: Time) -> str:
     crossing = f", the first checkpoint with {results.crossing}" if results.crossing else ""
     if results.n_converged is None:
-        return f"It is not known when {_who(results)} converge."
+        return f"It is not known when {_runs(results)} converge."
     return (
         f"When runs of {results.experiment} converge{crossing}: {results.n_converged} of "
         f"{results.n_runs} do. The dashed line is the median; what never converges stands apart, "

@@ -128,6 +128,8 @@ def draw_curves(figure: Figure, results: ExperimentResults, time: Time, width: W
             drawn |= _draw_run(ax, results, seed, time, what)
         axes[0, column].set_title(_title(results, name, seed, time, width))
         axes[-1, column].set_xlabel(time)
+        if width == "page" and len(runs) > 1:
+            axes[-1, column].locator_params(axis="x", nbins=4)  # so that they do not touch
     for ax, what in zip(axes[:, 0], curves, strict=True):
         ax.set_ylabel(what)
         if what == "loss":

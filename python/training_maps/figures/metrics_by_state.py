@@ -102,6 +102,8 @@ def draw_metrics_by_state(
         losses += [loss] if loss is not None else []
         if page or ax is axes[-1]:
             ax.set_xlabel(time)
+        if page and len(runs) > 1:
+            ax.locator_params(axis="x", nbins=4)  # so that they do not touch
         if not page or ax is axes[0]:
             ax.set_ylabel(metric_symbol(metric) + unit, parse_math=False)
     _finish_losses(losses, results, page)

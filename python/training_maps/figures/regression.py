@@ -25,6 +25,7 @@ from training_maps.figures.style import (
     styled,
 )
 from training_maps.figures.symbols import plain_text
+from training_maps.utils.wording import numbered
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,21 +138,7 @@ def _draw_predictions(ax: Axes, runs: pd.DataFrame, results: ExperimentResults) 
                 rasterized=len(runs) > MOST_VECTOR_DOTS,
                 label=label,
             )
-    for row in runs[runs["seed"].isin(results.outlier_seeds)].to_dict("records"):
-        ax.plot(row["predicted"], row["outcome"], "o", markersize=7, color=ACCENT, fillstyle="none")
-        left = row["predicted"] > (low + high) / 2
-        # On the point's own side of the diagonal.
-        above = row["outcome"] >= row["predicted"]
-        ax.annotate(
-            f"seed {row['seed']}",
-            (row["predicted"], row["outcome"]),
-            xytext=(-4 if left else 4, 4 if above else -4),
-            textcoords="offset points",
-            ha="right" if left else "left",
-            va="bottom" if above else "top",
-            fontsize=6.5,
-            color=ACCENT,
-        )
+    _name_outliers(ax, runs[runs["seed"].isin(results.outlier_seeds)], (low, high))
     if censored.any():
         ax.legend(loc="lower right")
     ax.set_xlim(*span)
@@ -160,3 +147,33 @@ def _draw_predictions(ax: Axes, runs: pd.DataFrame, results: ExperimentResults) 
     ax.set_xlabel("predicted from the other runs")
     ax.set_ylabel(plain_text(results.outcome.get("name", "outcome")))
     ax.grid()
+
+
+def _name_outliers(ax: Axes, runs: pd.DataFrame, span: tuple[float, float]) -> None:
+    """Rings around outlier runs, and their seeds; of those that lie on each other, in one label."""
+    middle, near = sum(span) / 2, 0.04 * (span[1] - span[0])
+    groups: list[list[dict[Any, Any]]] = []
+    for row in runs.to_dict("records"):
+        ax.plot(row["predicted"], row["outcome"], "o", markersize=7, color=ACCENT, fillstyle="none")
+        for group in groups:
+            apart = [abs(row[name] - group[0][name]) for name in ("predicted", "outcome")]
+            if max(apart) <= near:
+                group.append(row)
+                break
+        else:
+            groups.append([row])
+    for group in groups:
+        first = group[0]
+        left = first["predicted"] > middle
+        # On the point's own side of the diagonal.
+        above = first["outcome"] >= first["predicted"]
+        ax.annotate(
+            numbered("seed", [row["seed"] for row in group]),
+            (first["predicted"], first["outcome"]),
+            xytext=(-4 if left else 4, 4 if above else -4),
+            textcoords="offset points",
+            ha="right" if left else "left",
+            va="bottom" if above else "top",
+            fontsize=6.5,
+            color=ACCENT,
+        )

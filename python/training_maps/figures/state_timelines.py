@@ -104,7 +104,7 @@ def draw_two_colourings(
 
 def _height(seeds: list[int]) -> float:
     """Inches that a row a run takes, axis and legends too."""
-    return 1.3 + float(np.clip(5.0 / len(seeds), 0.05, 0.2)) * len(seeds)
+    return 1.3 + float(np.clip(3.6 / len(seeds), 0.05, 0.2)) * len(seeds)
 
 
 def _draw_runs(ax: Axes, results: ExperimentResults, seeds: list[int], time: Time) -> None:

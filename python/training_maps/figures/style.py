@@ -10,6 +10,7 @@ distance of 12 or more, any two of all twelve by 9.5. No figure relies on colour
 from __future__ import annotations
 
 import functools
+import re
 import string
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, ParamSpec, TypeVar
@@ -17,6 +18,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 Width = Literal["column", "page"]
 WIDTHS: tuple[Width, ...] = ("column", "page")
@@ -87,9 +89,28 @@ def styled(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def inside(*args: P.args, **kwargs: P.kwargs) -> R:
         with mpl.rc_context(STYLE):  # type: ignore[arg-type]
-            return function(*args, **kwargs)
+            drawn = function(*args, **kwargs)
+            if isinstance(drawn, Figure):
+                _group_thousands(drawn)
+            return drawn
 
     return inside
+
+
+class Thousands(ScalarFormatter):
+    """Ticks as matplotlib writes them, but for thousands: "1,500", as everywhere else."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """The text of a tick."""
+        told: str = super().__call__(x, pos)
+        return re.sub(r"(?<![.\d])\d{4,}", lambda digits: f"{int(digits[0]):,}", told, count=1)
+
+
+def _group_thousands(figure: Figure) -> None:
+    for ax in figure.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            if type(axis.get_major_formatter()) is ScalarFormatter:
+                axis.set_major_formatter(Thousands())
 
 
 def new_figure(width: Width, height: float) -> Figure:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from training_maps.results import ExperimentResults
-from training_maps.utils.wording import listing
+from training_maps.utils.wording import listing, percent
 
 
 def delay_sizes(results: ExperimentResults, states: Sequence[int]) -> list[dict[str, Any]]:
@@ -55,7 +55,7 @@ def delay_sentence(size: dict[str, Any]) -> str:
 def _number(value: float, unit: str) -> str:
     """A share of the run in per cent; of large numbers no decimals, of small ones two digits."""
     if unit == "of the run":
-        return f"{value:.0%}"
+        return percent(value)
     return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.2g}"
 
 

@@ -9,7 +9,15 @@ from training_maps.report.delays import what_delays
 from training_maps.training_map.elements import NOISE_ALONE
 from training_maps.training_map.paths import WHY_NOT_LINEAR
 from training_maps.utils.numbers import FOUND_AGAIN
-from training_maps.utils.wording import decimal, equals_p, listing, numbered, plural, refits
+from training_maps.utils.wording import (
+    decimal,
+    equals_p,
+    listing,
+    numbered,
+    percent,
+    plural,
+    refits,
+)
 
 #: With fewer runs, no evidence says little.
 FEW_RUNS = 10
@@ -18,23 +26,33 @@ WEAK_EVIDENCE = 0.1
 
 
 def headline(summary: dict[str, Any], significant: bool) -> list[str]:
-    """What the runs of a summary did, in a few sentences.
+    """What the runs of a summary did, in a few sentences: those of all its paragraphs.
 
     Args:
         summary: as in `summary.json`.
         significant: whether the regression is, so that its coefficients may be interpreted.
     """
-    return [
+    return [sentence for part in paragraphs(summary, significant) for sentence in part]
+
+
+def paragraphs(summary: dict[str, Any], significant: bool) -> list[list[str]]:
+    """The headline in three parts: the states, the ways through them, the paper's measures.
+
+    The arguments are those of `headline`.
+    """
+    states = [
         *(summary.get("structure_sentences") or ()),
         _what_ran(summary),
         *_what_choice(summary),
         *_what_noise(summary),
+    ]
+    ways = [
         _what_shape(summary),
         *_what_forks(summary),
         *what_delays(summary),
-        *_what_paper(summary, significant),
         *_what_outliers(summary),
     ]
+    return [states, ways, _what_paper(summary, significant)]
 
 
 def in_short(summary: dict[str, Any]) -> list[str]:
@@ -78,7 +96,10 @@ def _what_choice(summary: dict[str, Any]) -> list[str]:
 
 def _what_noise(summary: dict[str, Any]) -> list[str]:
     """The states that differ from a neighbour in noise alone."""
-    return [note["text"] for note in summary["notes"] if note["kind"] == NOISE_ALONE]
+    told = [note["text"] for note in summary["notes"] if note["kind"] == NOISE_ALONE]
+    if len(told) < 2:
+        return told
+    return [f"{len(told)} of them differ from another in their noise alone: they are no phases."]
 
 
 def map_shape(summary: Mapping[str, Any]) -> str:
@@ -120,11 +141,11 @@ def same_way(n_runs: int) -> str:
     if share >= WEAK_EVIDENCE:
         return (
             f"all {n_runs} runs take the same way. That is weak evidence: another way that up to "
-            f"{share:.0%} of runs take may not have been seen (95 % bound)."
+            f"{percent(share)} of runs take may not have been seen (95 % bound)."
         )
     return (
-        f"all {n_runs} runs take the same way; another way is taken by {share:.1%} of runs at most "
-        "(95 % bound)."
+        f"all {n_runs} runs take the same way; another way is taken by {percent(share, 1)} of runs "
+        "at most (95 % bound)."
     )
 
 
@@ -145,7 +166,8 @@ def _what_forks(summary: dict[str, Any]) -> list[str]:
     if known:
         again = [state for state, share in known if share >= FOUND_AGAIN]
         sentences.append(
-            f"Most {some} find the fork at {numbered('state', again)} again."
+            f"Most {some} find the {'fork' if len(again) == 1 else 'forks'} at "
+            f"{numbered('state', again)} again."
             if again
             else f"Fewer than half of the {some} find a fork of this map again."
         )

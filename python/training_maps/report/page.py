@@ -21,7 +21,7 @@ from training_maps.model_selection.stability_sentences import (
 )
 from training_maps.report import sections
 from training_maps.report.beside import beside_block
-from training_maps.report.headline import headline
+from training_maps.report.headline import paragraphs
 from training_maps.report.layers import layers_block
 from training_maps.report.notes import first_sentences, full_notes
 from training_maps.report.page_data import page_data, to_script
@@ -170,7 +170,7 @@ def _header(material: _Material, shown: Sequence[Section]) -> dict[str, Any]:
     results, summary = material.results, dict(material.summary)
     significant = bool(results.regression.get("significant"))
     return {
-        "headline": headline(summary, significant),
+        "paragraphs": paragraphs(summary, significant),
         "summary": summary,
         "is_tobit": _is_tobit(results),
         "is_time": results.outcome["is_time"],

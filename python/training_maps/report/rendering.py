@@ -49,6 +49,7 @@ def breakable(name: str) -> Markup:
 
 @cache
 def _environment() -> Environment:
+    from training_maps.figures.map.plan import per_checkpoint
     from training_maps.figures.map.table import format_change, gradient_arrow
     from training_maps.figures.symbols import metric_symbol
 
@@ -71,6 +72,8 @@ def _environment() -> Environment:
         interval=wording.interval,
         true_minus=wording.true_minus,
         share=wording.share,
+        kind_of_model=wording.kind_of_model,
+        per_checkpoint=per_checkpoint,
         map_shape=map_shape,
         symbol=metric_symbol,
         breakable=breakable,

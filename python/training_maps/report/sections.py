@@ -10,8 +10,17 @@ from training_maps.analysis.sensitivity.variants import variants_of
 from training_maps.figures.phase_transitions import shown_coincidences
 from training_maps.result_tables import GROUND_DISTANCES
 from training_maps.results import ExperimentResults, Time
+from training_maps.structure.field import SHAPES
 from training_maps.structure.sentences import choice_sentence
-from training_maps.utils.wording import decimal, equals_p, interval, listing, plural
+from training_maps.utils.wording import (
+    NONE,
+    decimal,
+    equals_p,
+    interval,
+    kind_of_model,
+    listing,
+    plural,
+)
 
 # What comes first in how many runs: the keys of `order` in phase_transitions.json, and what one run
 # does, and several do.
@@ -231,6 +240,18 @@ _RUNGS = {
 }
 
 
+def _member(name: str | None) -> str:
+    """The best model of a rung, as a reader calls it; a field by what it is a function of."""
+    if name is None:
+        return NONE
+    if name not in SHAPES:
+        return kind_of_model(name)
+    shape = SHAPES[name]
+    parts = plural(shape.components, "component")
+    of = f"{parts} and time" if shape.timed else parts
+    return f"of {of}{'' if shape.coupled else ', metric by metric'}"
+
+
 def structure_block(results: ExperimentResults) -> dict[str, Any]:
     """The ladder of models with and without states, for its section; {} where nobody looked."""
     found = results.structure
@@ -240,7 +261,7 @@ def structure_block(results: ExperimentResults) -> dict[str, Any]:
         {
             "name": name,
             **found["rungs"][rung],
-            "model": (found["rungs"][rung]["model"] or "").replace("_", " "),
+            "model": _member(found["rungs"][rung]["model"]),
             "interval": interval([found["rungs"][rung][end] for end in ("low", "high")], 2),
         }
         for rung, name in _RUNGS.items()

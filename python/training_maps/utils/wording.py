@@ -75,6 +75,11 @@ def share(value: float | None) -> str:
     return NONE if value is None else f"{round(100 * value, 1):g} %"
 
 
+def percent(share: float, digits: int = 0) -> str:
+    """A share of 0 to 1 with so many decimals: "98 %", "7.2 %"."""
+    return f"{100 * share:.{digits}f} %"
+
+
 def interval(bounds: Sequence[float | None] | None, digits: int | None = None) -> str:
     """ "35.1 to 41.2", with so many decimals or as `amount` does; a dash where there is none."""
     if bounds is None or any(value is None or value != value for value in bounds):

@@ -8,11 +8,11 @@ from training_maps.config.few_runs import told_of_runs, what_runs_show
 @pytest.mark.parametrize(
     ("n_runs", "unseen", "words"),
     [
-        (3, "63%", "no new run can be placed on a map of fewer than 5"),
-        (6, "39%", "drifts or has phases takes 10"),
-        (10, "26%", "halves of them find again"),
-        (20, "14%", "a quarter of the runs"),
-        (40, "7%", "unusual runs"),
+        (3, "63 %", "no new run can be placed on a map of fewer than 5"),
+        (6, "39 %", "drifts or has phases takes 10"),
+        (10, "26 %", "halves of them find again"),
+        (20, "14 %", "a quarter of the runs"),
+        (40, "7 %", "unusual runs"),
     ],
 )
 def test_a_line_says_what_can_be_shown_and_what_may_be_unseen(n_runs, unseen, words):
@@ -23,7 +23,7 @@ def test_a_line_says_what_can_be_shown_and_what_may_be_unseen(n_runs, unseen, wo
     assert "\n" not in line
     # The bound: with probability 5 % no run of n takes a way that this share of runs takes.
     share = 1 - 0.05 ** (1 / n_runs)
-    assert f"{share:.0%}" == unseen
+    assert f"{100 * share:.0f} %" == unseen
     assert (1 - share) ** n_runs == pytest.approx(0.05)
 
 

@@ -31,3 +31,19 @@ def test_without_predictions_the_coefficients_stand_alone(detours: ExperimentRes
     outcomes = detours.outcomes.assign(predicted=np.nan)
     (ax,) = draw_regression(dataclasses.replace(detours, outcomes=outcomes)).axes
     assert ax.get_title(loc="left") == "coefficient of each state"
+
+
+def test_outliers_that_lie_on_each_other_are_named_in_one_label(detours: ExperimentResults) -> None:
+    outcomes = detours.outcomes.copy()
+    first, second, third = outcomes["seed"][:3]
+    columns = ["outcome", "predicted"]
+    outcomes.loc[outcomes["seed"].isin([first, second]), columns] = 0.9, 0.8
+    outcomes.loc[outcomes["seed"] == third, columns] = 0.2, 0.3
+    outliers = detours.outliers.assign(
+        is_outlier=detours.outliers["seed"].isin(outcomes["seed"][:3])
+    )
+    figure = drawn(
+        draw_regression(dataclasses.replace(detours, outcomes=outcomes, outliers=outliers))
+    )
+    labels = [text for text in texts(figure) if text.startswith("seed")]
+    assert sorted(labels) == [f"seed {third}", f"seeds {first} and {second}"]

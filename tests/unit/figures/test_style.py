@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from itertools import combinations
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from tests.support.colour_vision import SIGHT, cam02_ucs, ciecam02, lab, least_distance, seen_as
 from tests.support.figure_checks import by_gid, texts
@@ -130,3 +133,39 @@ def test_the_legend_is_read_row_by_row(width: Width, columns: int) -> None:
     assert [int(entries[i].get_text()) for i in read] == list(range(12))
     for patch, entry in zip(legend.get_patches(), entries, strict=True):
         assert mpl.colors.to_hex(patch.get_facecolor()) == state_colour(int(entry.get_text()))
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ((0, 5000), {"0", "1,000", "5,000"}),
+        ((-2000, 0), {"−2,000", "−1,000", "0"}),
+        ((0.0, 1.0), {"0.0", "1.0"}),
+        ((1000.0, 1001.0), {"1,000.2", "1,001.0"}),
+        ((0.0, 0.0005), {"0.0000", "0.0005"}),
+        ((0, 5e7), {"0", "1", "5"}),  # beside 1e7, which matplotlib writes
+    ],
+)
+def test_ticks_group_thousands(limits: tuple[float, float], told: set[str]) -> None:
+    @styled
+    def draw() -> Figure:
+        figure = new_figure("page", 2.0)
+        figure.subplots().set_xlim(*limits)
+        return figure
+
+    figure = draw()
+    FigureCanvasAgg(figure).draw()
+    axis = figure.axes[0].xaxis
+    shown = {label.get_text() for label in axis.get_ticklabels()}
+    assert told <= shown
+    assert not any(re.search(r"(?<![.\d])\d{4}", text) for text in shown)
+
+
+def test_ticks_of_logarithmic_axes_stay_as_they_are() -> None:
+    @styled
+    def draw() -> Figure:
+        figure = new_figure("page", 2.0)
+        figure.subplots().set_xscale("log")
+        return figure
+
+    assert isinstance(draw().axes[0].xaxis.get_major_formatter(), LogFormatter)

@@ -127,11 +127,11 @@ def test_how_much_a_linear_map_is_evidence_of(tmp_path: Path, n_runs: int) -> No
 
 def test_ten_runs_in_one_way_are_weak_evidence() -> None:
     assert same_way(10) == (
-        "all 10 runs take the same way. That is weak evidence: another way that up to 26% of runs "
+        "all 10 runs take the same way. That is weak evidence: another way that up to 26 % of runs "
         "take may not have been seen (95 % bound)."
     )
     assert same_way(40) == (
-        "all 40 runs take the same way; another way is taken by 7.2% of runs at most (95 % bound)."
+        "all 40 runs take the same way; another way is taken by 7.2 % of runs at most (95 % bound)."
     )
 
 
@@ -187,7 +187,7 @@ def test_what_halves_say_stands_in_place_of_a_fragile_choice(tmp_path: Path) -> 
     ("shares", "sentence"),
     [
         ([0.5, 0.4], "Most halves of the runs find the fork at state 0 again."),
-        ([0.9, 1.0], "Most halves of the runs find the fork at states 0 and 1 again."),
+        ([0.9, 1.0], "Most halves of the runs find the forks at states 0 and 1 again."),
         ([None, 1.0], "Most halves of the runs find the fork at state 1 again."),
         ([0.4, 0.0], "Fewer than half of the halves of the runs find a fork of this map again."),
         ([None, None], None),

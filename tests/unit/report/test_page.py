@@ -20,6 +20,7 @@ from tests.support.plain_figures import plain_figures
 from tests.support.synthetic_results import METRICS, write_path_results, write_results
 from training_maps import cli
 from training_maps.figures import FIGURES
+from training_maps.figures.map.plan import per_checkpoint
 from training_maps.figures.model_selection import draw_model_selection
 from training_maps.metrics.definitions import METRICS as KNOWN_METRICS
 from training_maps.report.headline import headline
@@ -38,7 +39,10 @@ GLUE = "\0"
 
 
 class Page(HTMLParser):
-    """Checks nesting while it reads; keeps text, ids, tags and attributes."""
+    """Checks nesting while it reads; keeps text, ids, tags and attributes.
+
+    What headings fold out is the documentation's text, of all reports: it is not this page's.
+    """
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -47,6 +51,7 @@ class Page(HTMLParser):
         self.ids: list[str] = []
         self.attributes: list[tuple[str, str, str]] = []
         self.words: list[str] = []
+        self.fold: int | None = None
         self.feed(html)
         self.close()
         assert self.open == [], f"not closed: {self.open}"
@@ -55,6 +60,8 @@ class Page(HTMLParser):
         self.handle_startendtag(tag, attrs)
         if tag not in VOID:
             self.open.append(tag)
+        if tag == "details" and ("class", "explained") in attrs:
+            self.fold = len(self.open)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
@@ -66,9 +73,11 @@ class Page(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         assert self.open, f"</{tag}> closes nothing"
         assert self.open.pop() == tag, f"</{tag}> closes another element"
+        if self.fold is not None and len(self.open) < self.fold:
+            self.fold = None
 
     def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] not in ("style", "script"):
+        if self.open and self.open[-1] not in ("style", "script") and self.fold is None:
             self.words.append(data)
 
     @property
@@ -199,7 +208,8 @@ def test_page_holds_map_routes_and_coefficients(folder: Path, page: Page) -> Non
         pattern = (
             rf"{edge['from']} → {edge['to']}{marked} {edge['n_runs']} {edge['n_fast']} "
             rf"{edge['n_slow']} {edge['n_uses']} "
-            rf"{edge['probability']:.3f}\s+" + re.escape(f"{change:+.2f}".replace("-", "−"))
+            rf"{re.escape(per_checkpoint(edge['probability']))}\s+"
+            + re.escape(f"{change:+.2f}".replace("-", "−"))
         )
         assert re.search(pattern, page.text), pattern
     for row in results.coefficients.itertuples():

@@ -47,7 +47,7 @@ def test_the_ladder_has_a_row_a_rung(results: ExperimentResults, gain: float, ve
     assert block["sentence"] == found.structure["sentence"]
     assert block["choice"].startswith("Halves of the runs agree on 3 Gaussian states")
     assert [row["model"] for row in block["rows"]] == [
-        "vector autoregressive", "field wide", "autoregressive", "gaussian"
+        "vector autoregressive", "of 2 components", "autoregressive", "Gaussian"
     ]  # fmt: skip
     assert [row["n_states"] for row in block["rows"]] == [1, None, 4, 2]
     for row, rung in zip(block["rows"], found.structure["rungs"].values(), strict=True):

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from training_maps.utils.notes import Note
-from training_maps.utils.wording import plural
+from training_maps.utils.wording import percent, plural
 
 # An adjusted p-value below this is called a prediction.
 SIGNIFICANCE = 0.05
@@ -65,7 +65,7 @@ def _earliest(rows: pd.DataFrame) -> str | None:
     """The first beginning, in %, that predicts runs for which the target is not known by then."""
     of_unknown = rows[(rows["runs"] == "not yet") | (rows["n_already"] == 0)]
     found = [row["fraction"] for row in _records(of_unknown) if predicts(row)]
-    return f"{min(found):.0%}" if found else None
+    return percent(min(found)) if found else None
 
 
 def _beginning(rows: pd.DataFrame) -> str:
@@ -73,7 +73,7 @@ def _beginning(rows: pd.DataFrame) -> str:
     first = rows.iloc[0]
     by = {(str(row["runs"]), str(row["features"])): row for row in _records(rows)}
     words = (
-        f"From the first {first['fraction']:.0%} of training (to step {first['last_step']}), "
+        f"From the first {percent(first['fraction'])} of training (to step {first['last_step']}), "
         f"{first['target']}: {_skills(by, 'all')}"
     )
     already = int(first["n_already"])
@@ -102,8 +102,9 @@ def _skill(row: Mapping[str, Any], name: str) -> str:
             f"{row['r_squared']:.2f})"
         )
     return (
-        f"{row['accuracy']:.0%} right by {name}, balanced {row['balanced_accuracy']:.0%} ({p}); "
-        f"the most frequent is {row['baseline']:.0%}"
+        f"{percent(row['accuracy'])} right by {name}, "
+        f"balanced {percent(row['balanced_accuracy'])} ({p}); "
+        f"the most frequent is {percent(row['baseline'])}"
     )
 
 

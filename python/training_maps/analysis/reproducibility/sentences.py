@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from training_maps.utils.numbers import FOUND_AGAIN
-from training_maps.utils.wording import listing, numbered, plural
+from training_maps.utils.wording import listing, numbered, percent, plural
 
 #: From these mean agreements on, other seeds show the same states, or about the same.
 SAME, SIMILAR = 0.8, 0.5
@@ -56,7 +56,7 @@ def _number(found: Mapping[str, Any]) -> str:
 
 def _routes(found: Mapping[str, Any]) -> str:
     routes = found["agreement"]["routes"]
-    return f"Of all runs, {routes:.0%} take the same way through the map by both."
+    return f"Of all runs, {percent(routes)} take the same way through the map by both."
 
 
 def _doubtful(found: Mapping[str, Any]) -> list[str]:

@@ -191,9 +191,9 @@ def _sentence(about: dict[str, Any], verdict: str) -> str:
         alone = f"state {state} alone gives R² = {about['best_r_squared']:.3f}"
     moment = about["converge_as_they"]
     if verdict.startswith("foretells"):
-        part = "part of " if verdict == "foretells in part" else ""
+        part = "in part " if verdict == "foretells in part" else ""
         return (
-            f"Time in states before the first run converged foretells {part}this "
+            f"Time in states before the first run converged foretells {part}when runs converge "
             f"(R² = {about['r_squared']:.3f}, {equals_p(about['p_value'])}); {alone}."
         )
     if verdict == "restates":

@@ -10,6 +10,7 @@ from typing import Any
 from training_maps.figures.map.svg import map_svg
 from training_maps.figures.map.table import format_change, shown_transitions
 from training_maps.figures.style import state_colour, text_colour_on
+from training_maps.utils.wording import percent
 
 # Notebooks have themes of their own, light and dark: colours of text and ground are inherited,
 # lines are half transparent, and the map stands on white paper.
@@ -59,7 +60,7 @@ def _states_table(states: Sequence[Mapping[str, Any]]) -> str:
         (
             _badge(one["state"]),
             escape(", ".join(feature["metric"] for feature in one["features"][:3])) or "–",
-            f"{one['share_of_checkpoints']:.1%}",
+            percent(one["share_of_checkpoints"], 1),
             str(one["n_runs"]),
         )
         for one in states

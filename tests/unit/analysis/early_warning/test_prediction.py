@@ -138,7 +138,7 @@ class TestPlantedInformation:
         assert late["balanced_accuracy"] == late["accuracy"] == 1
         assert late["baseline"] == max(ways.count(1), ways.count(2)) / 30
         assert late["n_already"] == 30
-        assert "the way on from state 0: 30 runs, 100% right by states" in " ".join(
+        assert "the way on from state 0: 30 runs, 100 % right by states" in " ".join(
             map(str, sentences_of(table))
         )
 

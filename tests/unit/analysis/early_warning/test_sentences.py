@@ -28,11 +28,11 @@ def row_of(fraction, runs, features, p, already=0, **numbers):
         ),
         (
             [row_of(0.1, "all", "states", 0.4), row_of(0.1, "all", "metrics", 0.01)],
-            "not known yet; the mean metrics alone do from the first 10%.",
+            "not known yet; the mean metrics alone do from the first 10 %.",
         ),
         (
             [row_of(0.2, "all", "states", 0.01), row_of(0.2, "all", "metrics", 0.2)],
-            "States of the first 20% of training tell time of runs for which it is not known yet "
+            "States of the first 20 % of training tell time of runs for which it is not known yet "
             "better than chance does; the mean metrics alone never do.",
         ),
         (
@@ -64,8 +64,8 @@ def test_every_beginning_of_every_target_has_a_sentence():
     ]
     sentences = told(*rows)
     assert len(sentences) == 2 * (1 + 2)
-    assert "first 10% of training (to step 10" in sentences[1]
-    assert "first 30%" in sentences[2]
+    assert "first 10 % of training (to step 10" in sentences[1]
+    assert "first 30 %" in sentences[2]
     assert "way" in sentences[3]
 
 
@@ -81,8 +81,8 @@ def test_numbers_of_times_and_of_classes():
     assert "by metrics (p = 0.4" in time
     shares = {"r_squared": np.nan, "accuracy": 0.9, "balanced_accuracy": 0.8, "baseline": 0.6}
     way = told(*(row_of(0.1, "all", name, 0.01, **shares) for name in ("states", "metrics")))[1]
-    assert "90% right by states, balanced 80%" in way
-    assert "most frequent is 60%" in way
+    assert "90 % right by states, balanced 80 %" in way
+    assert "most frequent is 60 %" in way
 
 
 def test_what_cannot_be_told_has_its_reason():

@@ -50,7 +50,7 @@ def test_the_verdict_follows_the_agreement(states: float, words: str) -> None:
 def test_all_there_is_to_say() -> None:
     assert reproducibility_sentences(found())[1:] == [
         "The number of states is the same in 1 of 2 comparisons (they choose 2 or 3 states).",
-        "Of all runs, 60% take the same way through the map by both.",
+        "Of all runs, 60 % take the same way through the map by both.",
         "State 1 is found again in fewer than half of the halves.",
         "The forks at states 0 and 2 are found again in fewer than half of the halves.",
     ]
