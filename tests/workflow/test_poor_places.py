@@ -23,3 +23,11 @@ def test_without_locks_home_and_temporary_folder(finished, project, monkeypatch,
         (project.results / name).unlink()
     project.run("--", *(f"results/tiny/{name}" for name in names))
     assert differences(project.folder / "results", finished[0].folder / "results") == []
+
+
+def test_results_that_cannot_be_written_are_refused_before_any_job(project):
+    refused = project.snakemake("--config", "results=/proc/results")
+    assert refused.returncode != 0
+    assert "/proc/results: there is no such file or folder" in refused.stdout
+    assert "Traceback" not in refused.stdout
+    assert "Execute" not in refused.stdout

@@ -24,6 +24,7 @@ from training_maps.training.datasets import use_data_folder
 from training_maps.training.gpus import visible_gpus
 from training_maps.utils.code_digest import stage_digest
 from training_maps.utils.errors import InputError
+from training_maps.utils.files import explained
 from training_maps.utils.locks import hold_results
 from training_maps.utils.seeds import format_seeds
 
@@ -238,7 +239,7 @@ def take_results():
     try:
         hold_results(Path(CONFIG.results), folders & set(EXPERIMENTS), Path.cwd())
     except (InputError, OSError) as error:
-        sys.exit(str(error))
+        sys.exit(explained(error) or str(error))
 
 
 def count_results_as_old():
