@@ -203,8 +203,8 @@ def _metrics(results: ExperimentResults, time: Time) -> str:
 def _phases(results: ExperimentResults, time: Time) -> str:
     return (
         f"When {_runs(results)} memorise and generalise, in the colours of the states that runs "
-        "are in then, and the states and transitions that go with it. The line is what random times "
-        "would give, the diamond what the times of the other runs would."
+        "are in then, and the states and transitions that go with it. The line is what random "
+        "times would give, the diamond what the times of the other runs would."
     )
 
 
