@@ -3,10 +3,11 @@
     python -m benchmarks.bench_scale                     all tables
     python -m benchmarks.bench_scale plan                dry runs of the workflow only
     python -m benchmarks.bench_scale stages 1000 200     the stages; so many runs and checkpoints
+    python -m benchmarks.bench_scale stages 1000 200 many    the same, and the folder is kept
 
 Seconds are of processor time (a busy machine adds nothing to them), one thread; memory is a
 process's largest. The runs are made up: 14 metrics that change when a run enters another of six
-states, along one of four routes.
+states, along one of four routes, and two weight matrices.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import print_table, versions
-from training_maps.metrics.definitions import METRIC_COLUMNS
+from training_maps.metrics.definitions import MATRIX_COLUMNS, METRIC_COLUMNS
+from training_maps.metrics.layers import Layer, layer_columns
 from training_maps.utils.files import write_table
 
 ROOT = Path(__file__).parents[1]
@@ -32,9 +34,16 @@ PAPER = ("modular_addition", "modular_addition_stabilized", "cifar100", "cifar10
 ROUTES = ((0, 1, 2, 3, 4, 5), (0, 1, 3, 4, 5), (0, 2, 3, 5), (0, 1, 2, 4, 2, 5))
 # Each stage's command, in order, as the workflow's rules call it.
 STAGES = {
+    "tables (of all runs in one)": "--seeds {seeds} --path table.parquet --runs from_table",
     "observations": "--runs runs --seeds {seeds} --output observations.parquet",
     "hmm (6 states, 1 restart)": "--observations observations.parquet --n-states 6 --restarts 1 "
     "--output hmm/states-6.npz --scores hmm/states-6.csv",
+    "half (one of ten)": "--observations observations.parquet --n-states 6 --half 0 "
+    "--restarts 1 --output half-0.npz",
+    "half (the other of its pair)": "--observations observations.parquet --n-states 6 --half 1 "
+    "--restarts 1 --output half-1.npz",
+    "structure": "--halves half-0.npz half-1.npz --observations observations.parquet "
+    "--n-states 6 --output structure.json",
     "map": "--observations observations.parquet --models hmm --n-states 6 "
     "--selection hmm/model_selection.csv --stability hmm/stability.json "
     "--output training_map.json --state-paths state_paths.csv",
@@ -46,8 +55,13 @@ STAGES = {
     "forks": "--state-paths state_paths.csv --convergence convergence.csv --runs runs "
     "--output forks.json --run-paths run_paths.csv",
     "outliers": "--state-paths state_paths.csv --output outliers.csv",
+    "layer_changes": "--state-paths state_paths.csv --runs runs --output layer_changes.parquet",
     "phase_transitions": "--state-paths state_paths.csv --runs runs "
     "--output phase_transitions.csv --summary phase_transitions.json",
+    "reproducibility": "--halves half-0.npz half-1.npz --observations observations.parquet "
+    "--state-paths state_paths.csv --structure structure.json --regression regression.json "
+    "--outcomes outcomes.csv --convergence convergence.csv --output reproducibility.json",
+    "calibrate": "--map .",
     "summary": "--results . --experiment many --output summary.json",
     "figures": "--results . --output figures",
     "report": "--results . --experiment many --output report.html",
@@ -91,6 +105,8 @@ def write_runs(folder: Path, n_runs: int, n_checkpoints: int) -> None:
     """Tables of metrics and training logs of made-up runs."""
     draw = np.random.default_rng(0)
     means = draw.normal(0, 4, (6, len(METRIC_COLUMNS)))
+    layers = [Layer("fc1.weight", 0, "mlp", 64, 32), Layer("fc2.weight", 0, "mlp", 10, 64)]
+    tables = []
     steps = 10 * np.arange(n_checkpoints)
     for seed in range(n_runs):
         route = ROUTES[draw.choice(len(ROUTES), p=[0.5, 0.2, 0.2, 0.1])]
@@ -104,15 +120,20 @@ def write_runs(folder: Path, n_runs: int, n_checkpoints: int) -> None:
         log["eval_loss"] = 1.2 / (1 + states)
         log["train_accuracy"] = np.where(states > 1, 0.99, 0.1)
         log["eval_accuracy"] = accuracy
+        of_layers = values[:, np.newaxis, : len(MATRIX_COLUMNS)] * [[[1.0], [0.5]]]
+        matrices = layer_columns(list(steps), list(of_layers), layers, tails=True)
         write_table(metrics, folder / f"runs/seed-{seed}/metrics.parquet")
         write_table(log, folder / f"runs/seed-{seed}/training_log.parquet")
+        write_table(matrices, folder / f"runs/seed-{seed}/layers.parquet")
+        tables.append(metrics.assign(seed=seed))
+    write_table(pd.concat(tables), folder / "table.parquet")
 
 
-def stages(n_runs: int, n_checkpoints: int) -> list[tuple[object, ...]]:
+def stages(n_runs: int, n_checkpoints: int, kept: str | None = None) -> list[tuple[str, ...]]:
     """Name, seconds, MB of memory and MB written of each stage."""
-    rows: list[tuple[object, ...]] = []
+    rows: list[tuple[str, ...]] = []
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder = Path(kept or name)
         write_runs(folder, n_runs, n_checkpoints)
         for stage, options in STAGES.items():
             command = [sys.executable, "-m", "training_maps.cli", stage.split()[0]]
@@ -149,13 +170,14 @@ def main(arguments: Sequence[str]) -> None:
         print_table(["dry run", "seconds", "of these importing Snakemake", "MB"], rows)
     if what in ("all", "stages"):
         n_runs, n_checkpoints = map(int, arguments[1:3]) if len(arguments) > 2 else (1000, 200)
+        kept = arguments[3] if len(arguments) > 3 else None
         print(f"{n_runs} runs of {n_checkpoints} checkpoints, 14 metrics:\n")
-        rows = stages(n_runs, n_checkpoints)
-        seconds, memory, written = zip(*(map(float, row[1:]) for row in rows), strict=True)
-        rows.append(
-            ("all stages", f"{sum(seconds):.0f}", f"{max(memory):.0f}", f"{sum(written):.0f}")
+        found = stages(n_runs, n_checkpoints, kept)
+        spent, largest, written = zip(*(map(float, row[1:]) for row in found), strict=True)
+        found.append(
+            ("all stages", f"{sum(spent):.0f}", f"{max(largest):.0f}", f"{sum(written):.0f}")
         )
-        print_table(["stage", "seconds", "MB", "MB written"], rows)
+        print_table(["stage", "seconds", "MB", "MB written"], found)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
+from tools.progress_events import marks
 from tools.second_opinions import with_states
 
 from training_maps.analysis.dispersion import equally_spread
@@ -41,9 +42,14 @@ PERMUTATIONS = 9999
 FEWEST = 3
 # States of the paper's maps that fork.
 SIX = 6
-# Of experiments/small_digits.yaml, and the two whose maps are made.
-THRESHOLD = 0.8
-PAIR = ("small_digits", "small_digits_destabilized")
+# Stable image settings, of which each has destabilised variants, and their thresholds.
+FAMILIES = {"small_digits": 0.8, "small_cifar": 0.75}
+DESTABILIZED = "{}_destabilized"
+# What is known of the ground that runs of modular addition stand on, at kept checkpoints.
+GROK = ROOT / "reference" / "modular_addition"
+GROK_LANDSCAPE = "modular_addition_landscape"
+# With eight runs more resamples cost nothing, and many intervals hold together.
+GROK_RESAMPLES = 50_000
 
 
 def main() -> None:
@@ -57,10 +63,15 @@ def main() -> None:
         if (results / "summary.json").exists():
             found[name] = collect(results, REFERENCE / name)
     found["stability"] = stability(REFERENCE)
-    folders = [arguments.results / f"reference_{name}" for name in PAIR]
-    if all((folder / "state_paths.csv").exists() for folder in folders):
-        ways = equally_spread(*(read_state_paths(f / "state_paths.csv") for f in folders))
-        found["ways"] = ways.to_dict()
+    for family in FAMILIES:
+        pair = (family, DESTABILIZED.format(family))
+        paths = [arguments.results / f"reference_{name}" / "state_paths.csv" for name in pair]
+        if all(file.exists() for file in paths):
+            ways = equally_spread(*(read_state_paths(file) for file in paths))
+            found.setdefault("ways", {})[family] = ways.to_dict()
+    grok = arguments.results / "reference_modular_addition"
+    if (grok / "state_paths.csv").exists():
+        found[GROK_LANDSCAPE] = of_modular_addition(grok, GROK)
     write_json(found, REFERENCE / FILE)
 
 
@@ -71,24 +82,18 @@ def names(reference: Path) -> list[str]:
 
 def collect(results: Path, kept: Path) -> dict[str, Any]:
     """One experiment's numbers, ready for JSON."""
-    summary, halves, structure = (
-        read_json(results / f"{name}.json") for name in ("summary", "reproducibility", "structure")
-    )
     times = read_table(results / "convergence.csv", ("seed", "step", "converged"))
     converged = times.loc[times["converged"].astype(bool), "step"]
-    paths = read_json(results / "training_map.json")["paths"]
     settings = read_json(kept / "settings.json")
     found = {
-        **{key: summary[key] for key in _SUMMARY},
-        "verdict": structure["verdict"],
-        "agreement": halves["agreement"]["states"],
-        "found": {kind: halves["found"].get(kind, []) for kind in ("forks", "delays")},
-        "six_states": _shape(with_states(results, SIX)),
-        "on_commonest_path": max(len(path["seeds"]) for path in paths),
+        **_plain(results),
         "convergence": quartiles(converged),
         "steps": int(read_table(results / "state_paths.csv", ("step",))["step"].max()),
         "processor_seconds": settings["training"]["processor_seconds"],
     }
+    by_paper = results.parent / "by_paper" / results.name
+    if (by_paper / "summary.json").exists():
+        found["by_paper"] = _plain(by_paper)
     states = read_state_paths(results / "state_paths.csv")
     metrics = pd.read_parquet(kept / "metrics.parquet")
     if set(LANDSCAPE) <= set(metrics.columns):
@@ -99,6 +104,22 @@ def collect(results: Path, kept: Path) -> dict[str, Any]:
         found["forgetting"] = forgetting(states, logs, metrics, recipe)
         found["forgetting_six_states"] = forgetting(six_states(results), logs, metrics, recipe)
     return found
+
+
+def _plain(results: Path) -> dict[str, Any]:
+    """What one analysis says of its map: its summary, verdict, halves and shape."""
+    summary, halves, structure = (
+        read_json(results / f"{name}.json") for name in ("summary", "reproducibility", "structure")
+    )
+    paths = read_json(results / "training_map.json")["paths"]
+    return {
+        **{key: summary[key] for key in _SUMMARY},
+        "verdict": structure["verdict"],
+        "agreement": halves["agreement"]["states"],
+        "found": {kind: halves["found"].get(kind, []) for kind in ("forks", "delays")},
+        "six_states": _shape(with_states(results, SIX)),
+        "on_commonest_path": max(len(path["seeds"]) for path in paths),
+    }
 
 
 def six_states(results: Path) -> pd.DataFrame:
@@ -130,29 +151,31 @@ def quartiles(values: Iterable[float]) -> dict[str, float | int | None]:
 
 
 def stability(reference: Path) -> dict[str, Any]:
-    """When runs of each kept variant of `small_digits` converge, and how far apart.
+    """When runs of each kept image setting converge, and how far apart.
 
-    Distances of times from their median are compared with those of the stable setting (Brown and
-    Forsythe 1974), by permutation; a run that does not converge counts as its last step.
+    Distances of times from their median are compared with those of the family's stable setting
+    (Brown and Forsythe 1974), by permutation; a run that does not converge counts as its last step.
     """
     found: dict[str, Any] = {}
-    stable = None
-    for name in sorted(n for n in names(reference) if n.startswith("small_digits")):
-        table = pd.read_parquet(reference / name / "training_log.parquet")
-        logs = {int(str(seed)): log for seed, log in table.groupby("seed")}
-        times = convergence_times(logs, THRESHOLD)
-        steps, converged = times["step"].to_numpy(float), times["converged"].to_numpy(bool)
-        away = np.abs(steps - np.median(steps))
-        stable = away if stable is None else stable  # the first by name
-        final = [log["eval_accuracy"].iloc[-1] for log in logs.values()]
-        found[name] = {
-            "n_runs": len(steps),
-            "convergence": quartiles(steps[converged]),
-            "mean_distance": float(away.mean()),
-            "of_the_median": float(away.mean() / np.median(steps)),
-            "p_value": mean_differs(stable, away),
-            "final_accuracy": quartiles(final),
-        }
+    kept = names(reference)
+    for family, threshold in FAMILIES.items():
+        stable = None
+        for name in (n for n in kept if n.startswith(family)):  # the stable one is the first
+            table = pd.read_parquet(reference / name / "training_log.parquet")
+            logs = {int(str(seed)): log for seed, log in table.groupby("seed")}
+            times = convergence_times(logs, threshold)
+            steps, converged = times["step"].to_numpy(float), times["converged"].to_numpy(bool)
+            away = np.abs(steps - np.median(steps))
+            stable = away if stable is None else stable
+            final = [log["eval_accuracy"].iloc[-1] for log in logs.values()]
+            found[name] = {
+                "n_runs": len(steps),
+                "convergence": quartiles(steps[converged]),
+                "mean_distance": float(away.mean()),
+                "of_the_median": float(away.mean() / np.median(steps)),
+                "p_value": mean_differs(stable, away),
+                "final_accuracy": quartiles(final),
+            }
     return found
 
 
@@ -168,49 +191,116 @@ def mean_differs(first: NDArray[np.float64], second: NDArray[np.float64]) -> flo
 
 
 def landscape(
-    states: pd.DataFrame, metrics: pd.DataFrame, times: pd.DataFrame
+    states: pd.DataFrame,
+    metrics: pd.DataFrame,
+    times: pd.DataFrame,
+    others: Mapping[str, pd.DataFrame] | None = None,
+    n_resamples: int = RESAMPLES,
 ) -> list[dict[str, Any]]:
     """Of each state and phase: how often its runs' ground is sharper than others' at that time.
 
     Args:
-        states: `seed`, `step`, `state`.
+        states: `seed`, `step`, `state`; rows that `metrics` does not have do not count.
         metrics: `seed`, `step` and the columns of `LANDSCAPE`.
-        times: `seed`, and `step` of convergence.
+        times: `seed`, `step` of convergence, and whether a run `converged`.
+        others: more groups by name: `seed`, `step`, and whether a run is `inside`.
+        n_resamples: resamples of the runs for each interval.
 
     Returns:
         A row for each state and column, and for the checkpoints within two of a run's convergence.
         Intervals hold together in 95 % of the time: there are as many as rows.
     """
-    placed = states.pivot_table(index="seed", columns="step", values="state")
-    index = np.arange(placed.shape[1])
-    at = np.searchsorted(placed.columns, times.set_index("seed").loc[placed.index, "step"])
+    here = metrics[["seed", "step"]]
+    placed = _by_time(states.merge(here, on=["seed", "step"]), "state")
+    own = times.set_index("seed").loc[placed.index]
+    at = np.searchsorted(placed.columns, own["step"])
     groups = {f"state {s:g}": placed.to_numpy() == s for s in np.unique(placed)}
-    groups["converging"] = np.abs(index - at[:, None]) <= 2
+    for name, table in (others or {}).items():
+        inside = _by_time(table.merge(here, on=["seed", "step"]), "inside").reindex_like(placed)
+        groups[name] = inside.to_numpy() == 1
+    near = np.abs(np.arange(placed.shape[1]) - at[:, None]) <= 2
+    groups["converging"] = near & own["converged"].to_numpy(bool)[:, None]
     level = 0.05 / (len(groups) * len(LANDSCAPE))
     rows = []
     for group, inside in groups.items():
         for column in LANDSCAPE:
-            values = metrics.pivot_table(
-                index="seed", columns="step", values=column, dropna=False
-            ).reindex_like(placed)
-            rows.append(
-                {"group": group, "metric": column, **share_higher(inside, values.to_numpy(), level)}
-            )
+            values = _by_time(metrics, column).reindex_like(placed).to_numpy()
+            found = share_higher(inside, values, level, n_resamples)
+            rows.append({"group": group, "metric": column, **found})
     return rows
 
 
+def _by_time(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """A column of numbers, a row a run and a column a step."""
+    return table.astype({column: float}).pivot_table(
+        index="seed", columns="step", values=column, dropna=False
+    )
+
+
+def of_modular_addition(results: Path, reference: Path) -> dict[str, Any]:
+    """The ground that states, detours and phases of modular addition stand on.
+
+    Args:
+        results: of all its runs, by the paper's method. States are theirs; detours are those of
+            the map with `SIX` states.
+        reference: its folder of reference data, with `landscape.parquet` of some of the runs and
+            `progress.parquet`, whose marks (`tools.progress_events`) part training in phases.
+    """
+    metrics = pd.read_parquet(reference / "landscape.parquet")
+    progress = pd.read_parquet(reference / "progress.parquet")
+    times = read_table(results / "convergence.csv", ("seed", "step", "converged"))
+    seeds = metrics["seed"].unique()
+    six = six_states(results)
+    detours = with_states(results, SIX)["detour_states"]
+    others = {
+        "a detour, of six states": six.assign(inside=six["state"].isin(detours)),
+        **phases(progress[progress["seed"].isin(seeds)]),
+    }
+    states = read_state_paths(results / "state_paths.csv")
+    steps = np.unique(metrics["step"])
+    settings = read_json(reference / "settings.json")
+    return {
+        "n_runs": len(seeds),
+        "n_converged": int(times[times["seed"].isin(seeds)]["converged"].astype(bool).sum()),
+        "epochs_apart": float(np.diff(steps).min() / settings["recipe"]["steps_per_epoch"]),
+        "landscape": landscape(states, metrics, times, others, GROK_RESAMPLES),
+    }
+
+
+def phases(progress: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Of the mechanism's phases (Nanda et al. 2023), which runs are in them when.
+
+    Memorising ends where excluded loss is lowest; then the circuit forms, until cleanup has halved
+    the loss over all sums; a run without the latter is forming it to its end.
+    """
+    parts: dict[str, list[pd.DataFrame]] = {"memorising": [], "circuit forms": [], "cleaned up": []}
+    for _, run in progress.groupby("seed"):
+        found = marks(run)
+        steps = run["step"].to_numpy()
+        begins, clean = found["excluded_loss_lowest"], found["loss_halved"]
+        after = steps >= (np.inf if clean is None else clean)
+        before = (steps < begins) & ~after
+        for name, inside in zip(parts, (before, ~before & ~after, after), strict=True):
+            parts[name].append(run[["seed", "step"]].assign(inside=inside))
+    return {name: pd.concat(tables, ignore_index=True) for name, tables in parts.items()}
+
+
 def share_higher(
-    inside: NDArray[np.bool_], values: NDArray[np.float64], level: float = 0.05
+    inside: NDArray[np.bool_],
+    values: NDArray[np.float64],
+    level: float = 0.05,
+    n_resamples: int = RESAMPLES,
 ) -> dict[str, Any]:
     """Of a run inside a group and one outside it at the same time, how often the first is higher.
 
     Equal values count half, NaN does not count: one half means no difference. The interval is of
-    `RESAMPLES` resamples of the runs.
+    resamples of the runs; with eight of them, one of 95 % holds the truth in 92 %.
 
     Args:
         inside: whether a run is in the group at a checkpoint, (n_runs, n_checkpoints).
         values: what is compared, of the same shape.
         level: one less the interval's coverage.
+        n_resamples: how many resamples.
 
     Returns:
         `share`, `low`, `high`, and `n_inside`, `n_outside`: runs that are compared at all. With
@@ -226,7 +316,7 @@ def share_higher(
     if min(n_inside, n_outside) < FEWEST:
         return {**found, "share": None, "low": None, "high": None}
     rng = np.random.default_rng(0)
-    drawn = rng.multinomial(len(values), np.full(len(values), 1 / len(values)), size=RESAMPLES)
+    drawn = rng.multinomial(len(values), np.full(len(values), 1 / len(values)), size=n_resamples)
     weights = np.vstack([np.ones(len(values)), drawn]).astype(float)
     shares = np.einsum("ri,ij,rj->r", weights, wins, weights) / np.maximum(
         np.einsum("ri,ij,rj->r", weights, pairs, weights), 1e-300

@@ -12,6 +12,10 @@ readers=(csv json parquet events event_payloads torch shards experiment)
 seconds=$((minutes * 60 / (${#engine[@]} + ${#readers[@]})))
 # One thread, and a message in place of a hang or a full memory.
 export OPENBLAS_NUM_THREADS=1
+# The files that are tried lie in memory. A fuzzer that ends removes nothing.
+TMPDIR=$(mktemp -d -p "$([ -w /dev/shm ] && echo /dev/shm || echo "${TMPDIR:-/tmp}")")
+export TMPDIR
+trap 'rm -rf "$TMPDIR"' EXIT
 limits=(-timeout=2 -rss_limit_mb=2048 "-max_total_time=$seconds" -verbosity=0 -print_final_stats=1)
 
 if ! rustup run nightly rustc --version >/dev/null 2>&1; then

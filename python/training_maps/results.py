@@ -388,7 +388,8 @@ class ExperimentResults:
         if better == "later" or known.empty:
             return []
         rows = known.sort_values(["outcome", "seed"], ascending=[better == "worse", True])
-        return [int(seed) for seed in rows["seed"] if int(seed) in self.seeds]
+        there = set(self.seeds)
+        return [int(seed) for seed in rows["seed"] if int(seed) in there]
 
     def drawn_seeds(self, most: int) -> list[int]:
         """At most so many runs, the fastest first, to be drawn or told where all are too many.

@@ -12,11 +12,10 @@ import io
 import json
 import struct
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,35 +28,28 @@ from training_maps.runs.tables.event_files import read_events
 from training_maps.runs.tables.sheets import read_sheet
 from training_maps.utils.errors import InputError
 
-_FOLDER = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path(tempfile.gettempdir())
+_T = TypeVar("_T")
+# One for all cases: to make it takes longer than most of them.
+_FOLDER = tempfile.TemporaryDirectory()
 
 
-@contextmanager
-def _file(name: str, content: bytes) -> Iterator[Path]:
-    """A file of this content in a folder of its own."""
-    with tempfile.TemporaryDirectory(dir=_FOLDER) as folder:
-        path = Path(folder) / name
-        path.write_bytes(content)
-        yield path
-
-
-def _refused(read: Callable[[], object], path: Path) -> bool:
-    """Whether a file is refused, by its name."""
-    told = None
+def _read(read: Callable[[Path], _T], name: str, content: bytes) -> _T | None:
+    """What `read` makes of a file of this content; None if it is refused, by its name."""
+    path = Path(_FOLDER.name) / name
+    path.write_bytes(content)
     try:
-        read()
+        return read(path)
     except InputError as error:
         told = str(error)
-    assert told is None or str(path.parent) in told or path.name in told, told
-    return told is not None
+    assert str(path.parent) in told or path.name in told, told
+    return None
 
 
 def _sheet(name: str, content: bytes) -> int | None:
     """Rows of a table, which its columns agree on; None if it is refused."""
-    with _file(name, content) as path:
-        if _refused(lambda: read_sheet(path), path):
-            return None
-        sheet = read_sheet(path)
+    sheet = _read(read_sheet, name, content)
+    if sheet is None:
+        return None
     for column in sheet.columns.values():
         assert len(column.values) == len(column.present) == sheet.n_rows
     return sheet.n_rows
@@ -88,8 +80,7 @@ def parquet(content: bytes) -> None:
 
 def events(content: bytes) -> None:
     """TensorBoard's event files."""
-    with _file("events.out.tfevents.1", content) as path:
-        _refused(lambda: read_events(path), path)
+    _read(read_events, "events.out.tfevents.1", content)
 
 
 def event_payloads(content: bytes) -> None:
@@ -99,23 +90,21 @@ def event_payloads(content: bytes) -> None:
 
 def torch_file(content: bytes) -> None:
     """A torch checkpoint."""
-    with _file("model.pt", content) as path:
-        _refused(lambda: formats.describe(path), path)
+    _read(formats.describe, "model.pt", content)
 
 
 def shards(content: bytes) -> None:
     """An index of shards: none that it names lies elsewhere."""
-    with _file("model.safetensors.index.json", content) as path:
-        if not _refused(lambda: formats.read_index(path), path):
-            for shard in formats.read_index(path).values():
-                assert shard.is_relative_to(path.parent)
-                assert ".." not in shard.parts
+    for shard in (
+        _read(formats.read_index, "model.safetensors.index.json", content) or {}
+    ).values():
+        assert shard.is_relative_to(_FOLDER.name)
+        assert ".." not in shard.parts
 
 
 def experiment(content: bytes) -> None:
     """An experiment's YAML, against the schema."""
-    with _file("mine.yaml", content) as path:
-        _refused(lambda: check_file(path, _schema()), path)
+    _read(lambda path: check_file(path, _schema()), "mine.yaml", content)
 
 
 @cache

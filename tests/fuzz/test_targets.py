@@ -29,6 +29,7 @@ FOUND: dict[str, list[bytes]] = {
         b'step,note\n0,a\n10,"b\n20,c\n',
         b'step;09\n\n4;1e5sep;"a b\n""038e5\n\n',
         b'(b\n""0\x0c$\n0;"\xc6',
+        b"\n0,0,1.5\n0,10,\n",
     ],
     "parquet": [zlib.decompress(base64.b85decode(_CLAIMS_ROWS))],
 }

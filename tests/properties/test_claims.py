@@ -81,6 +81,13 @@ def test_slices_of_a_drift_are_states_where_there_are_none(tmp_path):
         assert judged["a wrong number of states is stable"] == (choice == "stable")
 
 
+def ladder(verdict: str, n_folds: int = 0) -> dict[str, Any]:
+    """A verdict of a ladder on which no gain is sure."""
+    gain = {"mean": 0.1, "low": -0.1, "high": 0.3, "n_runs": 10}
+    gains = dict.fromkeys(("autoregressive", "gaussian", "moving"), gain)
+    return {"verdict": verdict, "gains": gains, "scheme": "halves", "n_folds": n_folds}
+
+
 def test_a_verdict_is_held_against_what_there_is(tmp_path):
     for name, right in (("drift_white", "drift"), ("stark_fork", "phases")):
         runs = KINDS[name](10, 1)
@@ -90,7 +97,11 @@ def test_a_verdict_is_held_against_what_there_is(tmp_path):
         answers = answers_of(runs, paths, folder)
         assert not {claim for claim in judge(answers, runs.truth) if "verdict" in claim}
         for verdict in ("drift", "phases", "regions"):
-            judged = judge(replace(answers, structure={"verdict": verdict}), runs.truth)
+            judged = judge(replace(answers, structure=ladder(verdict)), runs.truth)
+            said = ("drift, and it is", "drift, and there are states")[right != "drift"]
+            assert judged[f"verdict: {said}"] == (verdict == "drift")
+            unsure = judge(replace(answers, structure=ladder(verdict, n_folds=6)), runs.truth)
+            assert unsure[f"verdict: {said}"] is False
             if right == "drift":
                 assert judged["verdict: states, and there are none"] == (verdict != "drift")
             else:

@@ -59,16 +59,32 @@ class Cluster:
         Returns:
             The workflow, and the job's number.
         """
-        (project.folder / "fault").write_text("hang")
         process = self.start(project, BLOCK)
-        self.wait((project.folder / "hanging").exists, process)
+        self.wait_for_fault(project, "hang", process)
         (job,) = self.jobs(project)
         return process, job["JobId"]
+
+    def wait_for_fault(self, project: Project, kind: str, process: subprocess.Popen[str]) -> None:
+        """Ask for a fault, one of faults.py's, and wait until a job hangs for it."""
+        hanging = project.folder / "hanging"
+        hanging.unlink(missing_ok=True)
+        (project.folder / "fault").write_text(kind)
+        self.wait(hanging.exists, process)
+
+    def preempt(self, project: Project) -> None:
+        """Start a job that needs all the memory and goes first, and wait until it has ended."""
+        memory = f"--mem={self.slurm.memory}M"
+        urgent = ("sbatch", "--partition=urgent", memory, "--wait", "--chdir=/", "--wrap=true")
+        subprocess.run([*urgent, "--output=/dev/null"], check=True, cwd=project.folder)
 
     def jobs(self, project: Project) -> list[dict[str, str]]:
         """What scontrol says of the project's jobs, in the order of their submission."""
         folder = str(project.folder)  # of which scontrol's WorkDir is read up to the first space
-        return [job for job in self.slurm.jobs() if folder.startswith(job["WorkDir"])]
+        return [
+            job
+            for job in self.slurm.jobs()
+            if folder.startswith(job["WorkDir"]) and job["Partition"] != "urgent"
+        ]
 
     def states(self, project: Project) -> list[str]:
         """What became of the project's jobs."""

@@ -100,9 +100,9 @@ class SmallSlurm:
             raise
 
     def _idle(self) -> bool:
-        """Whether every node is."""
-        told = self.call("sinfo", "--noheader", "--Node", "--format=%T").split()
-        return told == ["idle"] * len(self.nodes)
+        """Whether every node is, in all partitions."""
+        told = self.call("sinfo", "--noheader", "--Node", "--format=%N=%T").split()
+        return set(told) == {f"{node}=idle" for node in self.nodes}
 
     def start_controller(self) -> None:
         """Start slurmctld and wait until it answers."""
@@ -158,7 +158,8 @@ class SmallSlurm:
             "SlurmctldHost": f"{host()}(127.0.0.1)",
             "SlurmctldPort": free_port(),
             "SlurmUser": "root",
-            "AuthInfo": f"socket={folder}/munge.socket",
+            # A job that is requeued waits as long as its credential would still have held.
+            "AuthInfo": f"socket={folder}/munge.socket,cred_expire=30",
             "StateSaveLocation": f"{folder}/state",
             "SlurmdSpoolDir": f"{folder}/spool-%n",
             "SlurmctldPidFile": f"{folder}/slurmctld.pid",
@@ -179,6 +180,8 @@ class SmallSlurm:
             "SlurmdParameters": "config_overrides",
             "MinJobAge": 36000,
             "KillWait": 2,
+            "PreemptType": "preempt/partition_prio",
+            "PreemptMode": "REQUEUE",
             "GresTypes": "gpu",
         }
         if self._with_accounting:
@@ -186,9 +189,15 @@ class SmallSlurm:
         here = f"NodeHostname={host()} NodeAddr=127.0.0.1"
         size = f"CPUs={self.cpus} RealMemory={self.memory} Gres=gpu:1"
         nodes = [f"NodeName={node} {here} Port={free_port()} {size}\n" for node in self.nodes]
-        partition = f"Nodes={','.join(self.nodes)} Default=YES MaxTime=INFINITE State=UP"
+        where = f"Nodes={','.join(self.nodes)} MaxTime=INFINITE State=UP"
+        # Jobs of the urgent partition drive those of the others away.
+        partitions = [
+            f"PartitionName=main Default=YES {where}\n",
+            f"PartitionName=spare PreemptMode=CANCEL {where}\n",
+            f"PartitionName=urgent PriorityTier=10 {where}\n",
+        ]
         lines = [f"{name}={value}\n" for name, value in settings.items()]
-        return "".join([*lines, *nodes, f"PartitionName=main {partition}\n"])
+        return "".join([*lines, *nodes, *partitions])
 
     def _start_munge(self) -> None:
         """Start a munge of our own, with its own key and socket."""

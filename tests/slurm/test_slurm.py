@@ -8,6 +8,18 @@ from tests.faults.comparison import differences
 from tests.slurm.conftest import BLOCK, check_block
 
 
+def is_told(project, text):
+    """Whether the log of the latest call of Snakemake has a text."""
+    logs = (project.folder / ".snakemake/log").iterdir()
+    return text in max(logs, key=lambda log: log.stat().st_mtime).read_text()
+
+
+def unlock(project):
+    """What the documentation says to type after a kill."""
+    done = project.call("snakemake", "--workflow-profile", "profiles/slurm", "--unlock")
+    assert done.returncode == 0, done.stdout
+
+
 def test_the_whole_experiment(cluster, project, local):
     told = cluster.run(project)
     assert differences(project.results, local.results) == []
@@ -63,21 +75,77 @@ def test_a_job_out_of_memory_is_given_more(cluster, project, local_block):
 def test_a_controller_that_restarts(cluster, project, local_block):
     """Without accounting, Snakemake loses sight of its jobs then; it is killed and called again."""
     process, _ = cluster.hang(project)
-    logs = project.folder / ".snakemake/log"
     cluster.slurm.stop_controller()
     try:
-        cluster.wait(
-            lambda: any("Falling back to 'sacct'" in log.read_text() for log in logs.iterdir()),
-            process,
-        )
+        cluster.wait(lambda: is_told(project, "Falling back to 'sacct'"), process)
     finally:
         cluster.slurm.start_controller()
     (project.folder / "hanging").unlink()
     cluster.wait(lambda: cluster.states(project) == ["COMPLETED"], process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    unlocked = project.call("snakemake", "--workflow-profile", "profiles/slurm", "--unlock")
-    assert unlocked.returncode == 0, unlocked.stdout
+    unlock(project)
     cluster.run(project, BLOCK)
     assert set(cluster.states(project)) == {"COMPLETED"}
     check_block(project, local_block)
+
+
+def prepared(project):
+    """Let training save its state at each checkpoint; return the files of the runs' metrics."""
+    project.edit("python/training_maps/training/resume.py", "SAVE_EVERY = 30.0", "SAVE_EVERY = 0.0")
+    return [f"results/tiny/runs/seed-{seed}/metrics.parquet" for seed in range(3)]
+
+
+def check_preempted(project, local, trained):
+    """The runs are those of a machine that nobody disturbed, and training went on where it was."""
+    for seed in range(3):
+        name = f"runs/seed-{seed}"
+        assert differences(project.results / name, local.results / name) == []
+    assert "going on from step" in (project.results / "logs/train_0.log").read_text()
+    assert trained == times_of_training(project)
+
+
+def times_of_training(project):
+    """When the runs' checkpoints and lists of them were written."""
+    files = [*project.results.glob("runs/*/checkpoints*")]
+    assert len(files) == 6
+    return {file: file.stat().st_mtime_ns for file in files}
+
+
+def test_preempted_jobs_start_again_where_they_may(cluster, project, local):
+    metrics = prepared(project)
+    project.edit("profiles/slurm/config.yaml", "slurm-no-requeue: true", "slurm-no-requeue: false")
+    process = cluster.start(project, *metrics)
+    cluster.wait_for_fault(project, "train", process)
+    cluster.preempt(project)
+    cluster.wait_for_fault(project, "metrics", process)
+    trained = times_of_training(project)
+    cluster.preempt(project)
+    cluster.finish(process)
+    jobs = cluster.jobs(project)
+    assert [(job["JobState"], job["Restarts"]) for job in jobs] == [("COMPLETED", "1")] * 2
+    check_preempted(project, local, trained)
+
+
+def test_jobs_that_are_preempted_for_good_are_made_again_by_the_next_call(cluster, project, local):
+    """Snakemake says what happened and waits on, as the documentation warns."""
+    metrics = prepared(project)
+    spare = ("--default-resources", "slurm_partition=spare", "slurm_account=none")
+    trained = {}
+    for stage, states in (
+        ("train", ["PREEMPTED"]),
+        ("metrics", ["PREEMPTED", "COMPLETED", "PREEMPTED"]),
+    ):
+        process = cluster.start(project, *metrics, *spare)
+        cluster.wait_for_fault(project, stage, process)
+        if stage == "metrics":
+            trained = times_of_training(project)
+        cluster.preempt(project)
+        cluster.wait(lambda states=states: cluster.states(project) == states, process)
+        cluster.wait(lambda: is_told(project, "A Job preemption"), process)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        unlock(project)
+    cluster.run(project, *metrics)
+    assert cluster.states(project)[2:] == ["PREEMPTED", "COMPLETED"]
+    check_preempted(project, local, trained)

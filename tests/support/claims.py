@@ -18,6 +18,7 @@ import pandas as pd
 from tests.support.simulated_training import Truth
 from training_maps.results import ExperimentResults
 from training_maps.stats.agreement import adjusted_rand_index
+from training_maps.structure.sentences import is_judged
 from training_maps.training_map.elements import NOISE_ALONE
 from training_maps.utils.files import read_json
 from training_maps.utils.numbers import FOUND_AGAIN
@@ -142,6 +143,19 @@ def _some_states(answers: Answers, truth: Truth) -> bool | None:
     if not answers.structure or truth.structure == "drift":
         return None
     return answers.structure["verdict"] in ("phases", "regions")
+
+
+def _drift_is_said(answers: Answers, truth: Truth) -> bool | None:
+    return _says_drift(answers) if answers.structure and truth.structure == "drift" else None
+
+
+def _drift_of_states(answers: Answers, truth: Truth) -> bool | None:
+    return _says_drift(answers) if answers.structure and truth.structure != "drift" else None
+
+
+def _says_drift(answers: Answers) -> bool:
+    """Whether drift is claimed, not only that runs are too few to tell."""
+    return answers.structure["verdict"] == "drift" and is_judged(answers.structure)
 
 
 def _several_states(answers: Answers, truth: Truth) -> bool | None:
@@ -333,6 +347,8 @@ def _foretold(answers: Answers, truth: Truth) -> bool | None:
 CLAIMS = (
     Claim("verdict: states, and there are none", "wrong", _states_in_drift),
     Claim("verdict: states, and there are", "right", _some_states),
+    Claim("verdict: drift, and it is", "right", _drift_is_said),
+    Claim("verdict: drift, and there are states", "wrong", _drift_of_states),
     Claim("verdict: phases or regions, as it is", "right", _right_verdict),
     Claim("the map has states where there are none", "neither", _several_states),
     Claim("the map has as many states as there are", "right", _right_number),

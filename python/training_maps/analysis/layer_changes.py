@@ -46,8 +46,9 @@ def layer_changes(paths: pd.DataFrame, tables: Iterable[tuple[int, pd.DataFrame]
     found: dict[tuple[int, int], list[Floats]] = {}
     known: tuple[list[str], list[str]] | None = None
     kinds: dict[str, str] = {}
+    runs = dict(iter(paths.sort_values("step").groupby("seed")))
     for seed, table in tables:
-        of_run = paths[paths["seed"] == seed].sort_values("step")
+        of_run = runs.get(seed, paths.iloc[:0])
         try:
             steps, values, tensors, metrics = _by_step(table)
         except (TypeError, ValueError) as error:

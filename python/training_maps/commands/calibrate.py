@@ -41,9 +41,9 @@ def run(arguments: argparse.Namespace) -> None:
     reference = dataclasses.replace(reference, training_map=drawn)
     reference.save(arguments.output or arguments.map / FILE)
     logger.info(
-        "%s: runs can be placed by %d runs at %d steps; the limit of warnings is %s",
+        "%s: runs can be placed by %s at %d steps; the limit of warnings is %s",
         reference.name,
-        reference.n_runs,
+        reference.runs_told,
         len(reference.steps),
         "by ranks"
         if reference.usual.by_rank

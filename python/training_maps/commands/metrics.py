@@ -2,7 +2,7 @@
 
 Writes a Parquet table: `step` and the columns asked for, one row a checkpoint. A checkpoint may be
 a safetensors file, a torch file with a state dict, an index of shards of either, or a folder with
-one of these.
+one of these. Metrics of the loss take a run that was trained here: its manifest names its task.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import argparse
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from training_maps.config.arguments import (
     add_base,
@@ -21,6 +23,9 @@ from training_maps.config.arguments import (
 from training_maps.metrics.parameters import Overrides
 from training_maps.metrics.parameters import add_arguments as add_parameter_arguments
 from training_maps.utils.files import made_by, write_table
+
+if TYPE_CHECKING:
+    from training_maps.runs.checkpoints import Run
 
 logger = logging.getLogger("training_maps")
 
@@ -61,11 +66,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Write the run's table of metrics."""
     from training_maps.metrics.compute import measured_tables
+    from training_maps.metrics.definitions import LANDSCAPE, metric_columns
     from training_maps.runs.checkpoints import find_run
     from training_maps.utils.interrupts import ends_soon_after_interrupt
 
     start = time.perf_counter()
     measured = find_run(arguments.checkpoints)
+    options = read_options(arguments, "metrics")
+    columns = metric_columns(options["columns"], data=True)
+    options["columns"] = [column for column in columns if column not in LANDSCAPE]
     with ends_soon_after_interrupt():
         found = measured_tables(
             measured,
@@ -75,10 +84,12 @@ def run(arguments: argparse.Namespace) -> None:
             state_dict_key=arguments.state_dict_key,
             base=arguments.base,
             overrides=Overrides.from_arguments(arguments),
-            **read_options(arguments, "metrics"),
+            **options,
         )
-    seconds = time.perf_counter() - start
     seed, table = measured.seed, found.metrics
+    if len(options["columns"]) < len(columns):
+        table = _with_landscape(measured, table, columns, arguments.threads)
+    seconds = time.perf_counter() - start
     cut, left_out = found.attrs.get("non_finite"), found.attrs.get("unreadable", [])
     made = made_by(seed=seed, non_finite=cut, unreadable=left_out)
     if found.layers is not None:
@@ -102,3 +113,14 @@ def run(arguments: argparse.Namespace) -> None:
             cut["step"],
             f"--non-finite {arguments.non_finite}",
         )
+
+
+def _with_landscape(
+    run: Run, table: dict[str, Any], columns: Sequence[str], threads: int | None
+) -> dict[str, Any]:
+    """The table with the metrics of the loss at its steps: `step` and `columns`, in their order."""
+    from training_maps.training.kept_landscape import kept_landscape, use_threads
+
+    use_threads(threads)
+    both = table | kept_landscape(run, [int(step) for step in table["step"]])
+    return {name: both[name] for name in ("step", *columns) if name in both}

@@ -137,7 +137,7 @@ EXTRA_METRICS: tuple[Metric, ...] = (
     ),
 )
 
-# Metrics of a network's loss, which take its data: computed while training, if asked for.
+# Metrics of a network's loss, which take its data: of runs that are trained here, if asked for.
 LANDSCAPE_METRICS: tuple[Metric, ...] = (
     Metric(
         "hessian_max",
@@ -189,14 +189,13 @@ MATRIX_COLUMNS: tuple[str, ...] = tuple(
 )
 
 
-def metric_columns(names: Sequence[str], *, training: bool = False) -> tuple[str, ...]:
+def metric_columns(names: Sequence[str], *, data: bool = False) -> tuple[str, ...]:
     """The columns that a list of names stands for, in the order of the list.
 
     Args:
         names: of `ALL_METRICS` and `plugins.installed()`; "paper" for all of `METRICS`, as does
             no name.
-        training: whether they are computed while training, which alone has the data that
-            `LANDSCAPE_METRICS` take.
+        data: whether the training data are there, which `LANDSCAPE_METRICS` take.
 
     Raises:
         InputError: if a name is unknown, with the nearest that is known, is there twice, or takes
@@ -212,11 +211,11 @@ def metric_columns(names: Sequence[str], *, training: bool = False) -> tuple[str
                 f"metrics.columns: there is no metric {name}{hint}; the metrics are "
                 f"{', '.join(known)}, and {PAPER} stands for the first {len(METRICS)}"
             )
-        if name in LANDSCAPE and not training:
+        if name in LANDSCAPE and not data:
             raise InputError(
                 f"metrics.columns: {name} takes the network's loss and its training data, so it is "
-                "computed while training: set training.metrics_during_training to true. Of "
-                "checkpoints alone it cannot be had"
+                "had of runs that are trained here (source: training; the metrics command, with "
+                "the manifest of such a run). Of checkpoints alone it cannot be had"
             )
         columns += METRIC_COLUMNS if name == PAPER else (name,)
     twice = {column for column in columns if columns.count(column) > 1}

@@ -11,6 +11,10 @@ those posteriors).
 distance is from the others, and the model that foretells it has learnt how states look and what
 follows on what from the others (posteriors held fixed, the M-step without the run; in `FOLDS` parts
 where the runs are many). A state that others have no checkpoint in is not there.
+
+**Many runs.** Of more than `MOST_RUNS` a random sample of so many is what is compared with: by its
+ranks a limit holds as it does by those of all, and the file stays small enough to travel. Scale and
+model are of all runs.
 """
 
 from __future__ import annotations
@@ -48,6 +52,8 @@ from training_maps.utils.numbers import Floats
 
 #: Parts that the runs are dealt to, each seen by the others; a run each where they are fewer.
 FOLDS = 40
+#: Runs that others are compared with at most.
+MOST_RUNS = 1000
 # M-steps that take a model to another scale: an autoregressive one's regression and covariance each
 # take the other as given, and settle in a few.
 _SETTLED = 3
@@ -79,10 +85,10 @@ class Runs:
             tables: `step` and the metrics of each run before they were scored, by seed.
         """
         raw = []
-        for seed in obs.seeds:
-            rows = obs.table[obs.table["seed"] == seed]
+        steps_of = obs.table.groupby("seed")["step"]
+        for seed, (_, steps) in zip(obs.seeds, steps_of, strict=True):
             table = tables[seed].set_index("step")
-            raw.append(table.loc[rows["step"], list(obs.metrics)].to_numpy(dtype=np.float64))
+            raw.append(table.loc[steps, list(obs.metrics)].to_numpy(dtype=np.float64))
         standards = common_standards(raw)
         return cls(obs, standards.z_scores(np.vstack(raw)), standards)
 
@@ -170,11 +176,14 @@ def reference_of(
             f"the map has {len(seeds)} runs with {len(steps)} steps in common, too few to tell "
             f"what is usual; at least {LEAST_RUNS} runs and 2 steps are needed"
         )
+    of_map = len(seeds)
+    sample = _sample(of_map)
+    seeds, values = seeds[sample], values[sample]
     seen = _Posteriors.of(hmm, runs)
     model = _in_scale(seen, runs)
     _, lengths, _ = runs.observations.sequences()
     degrees = likeliest_degrees(model, runs.values, lengths)
-    surprise = _surprise_of_each(seen, runs, model, degrees, values)
+    surprise = _surprise_of_each(seen, runs, model, degrees, values, sample)
     position = log_distances_of_each(values)
     there = has_checkpoint(values)
     return Reference(
@@ -190,8 +199,21 @@ def reference_of(
         whitening=whitening(values),
         usual=Usual.of(np.array([position, surprise]), there),
         forecast=None if outcome is None else _forecast(outcome, seeds, steps, values),
-        settings={"runs": len(seeds), "model": hmm.name, "n_states": hmm.n_components},
+        settings={
+            "runs": len(seeds),
+            "runs_of_map": of_map,
+            "model": hmm.name,
+            "n_states": hmm.n_components,
+        },
     )
+
+
+def _sample(n_runs: int) -> NDArray[np.int64]:
+    """Which runs others are compared with, in order."""
+    if n_runs <= MOST_RUNS:
+        return np.arange(n_runs)
+    drawn = np.random.default_rng(0).choice(n_runs, MOST_RUNS, replace=False)
+    return np.asarray(np.sort(drawn), dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,12 +285,17 @@ def _in_scale(seen: _Posteriors, runs: Runs) -> HMM:
 
 
 def _surprise_of_each(
-    seen: _Posteriors, runs: Runs, model: HMM, degrees: float, values: Floats
+    seen: _Posteriors,
+    runs: Runs,
+    model: HMM,
+    degrees: float,
+    values: Floats,
+    places: NDArray[np.int64],
 ) -> Floats:
-    """Surprise (M, T) of every run at each step, by a model that has not learnt from it."""
+    """Surprise (M, T) of the runs at `places` at each step, by a model that knows none of them."""
     surprise = np.empty(values.shape[:2])
     for fold in np.array_split(np.arange(len(values)), min(len(values), FOLDS)):
-        without = seen.model(runs.values, fold.tolist(), model)
+        without = seen.model(runs.values, places[fold].tolist(), model)
         surprise[fold] = follow(without, degrees, values[fold])[1]
     return surprise
 

@@ -220,34 +220,45 @@ def _ridge(metrics: Floats, outcome: Floats) -> tuple[Floats, float, Floats]:
     scale = np.where(spread > 1e-12 * np.abs(mean), spread, np.inf)
     x = (metrics - mean) / scale
     centred = outcome - outcome.mean()
-    n, d = x.shape
-    size, vectors = np.linalg.eigh(x @ x.T / d)
-    size = np.maximum(size, 0.0)
+    d = x.shape[1]
+    # Of the n eigenvectors of x x.T those d at most that are not of 0: the others say nothing.
+    vectors, singular, _ = np.linalg.svd(x / np.sqrt(d), full_matrices=False)
+    size, along = singular**2, vectors.T @ centred
     errors = _left_out_of_median(outcome)
     best, least = None, (1 - WORTH_IT) * np.abs(errors).mean()
     for penalty in _PENALTIES:
         kept = size / (size + penalty)
-        hat = (vectors * kept) @ vectors.T
-        left = np.maximum(1 - hat.diagonal() - 1 / n, 1e-3)
-        found = (centred - hat @ centred) / left
+        found = (centred - vectors @ (kept * along)) / _left(vectors, kept)
         found = found - np.median(found)
         error = np.abs(found).mean()
         if error < least:
             best, least, errors = penalty, error, found
     if best is None:
         return np.zeros(d), float(np.median(outcome)), errors
-    dual = (vectors / (size + best)) @ (vectors.T @ centred)
-    weights = (x.T @ dual) / d / scale
-    fitted = centred - x @ (x.T @ dual) / d
     kept = size / (size + best)
-    leverage = ((vectors**2) * kept).sum(axis=1)
-    shift = float(np.median(fitted / np.maximum(1 - leverage - 1 / n, 1e-3)))
+    weights = (x.T @ (vectors @ (along / (size + best)))) / d / scale
+    rest = centred - vectors @ (kept * along)
+    shift = float(np.median(rest / _left(vectors, kept)))
     return weights, float(outcome.mean() - mean @ weights + shift), errors
+
+
+def _left(vectors: Floats, kept: Floats) -> Floats:
+    """One less the leverage (n,) of each run, of what a regression keeps of each eigenvector."""
+    n = len(vectors)
+    return np.asarray(np.maximum(1 - vectors**2 @ kept - 1 / n, 1e-3))
 
 
 def _left_out_of_median(outcome: Floats) -> Floats:
     """Each outcome (n,) less the median of the others."""
-    return np.array([y - np.median(np.delete(outcome, i)) for i, y in enumerate(outcome)])
+    order = np.argsort(outcome, kind="stable")
+    ordered = outcome[order]
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    others = len(outcome) - 1
+    middle = [
+        np.where(i < rank, ordered[i], ordered[i + 1]) for i in ((others - 1) // 2, others // 2)
+    ]
+    return np.asarray(outcome - np.mean(middle, axis=0))
 
 
 def _ends(errors: Floats) -> tuple[float, float]:

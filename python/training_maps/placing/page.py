@@ -92,7 +92,7 @@ def _how(reference: Reference) -> str:
     """How the page is read."""
     return (
         "Whatever is said of a checkpoint is from it and those before alone. Percentile: the share "
-        f"of the map's {plural(reference.n_runs, 'run')} at least as unusual at that step. "
+        f"of {reference.runs_told} at least as unusual at that step. "
         "Grey: nine tenths of the map's runs. A run gets a warning above the dashed line, which at "
         "most 5 % of runs like the map's ever pass."
     )

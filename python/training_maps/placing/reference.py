@@ -27,6 +27,7 @@ from training_maps.placing.usual import Usual
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, replace_when_whole
 from training_maps.utils.numbers import Floats
+from training_maps.utils.wording import plural
 
 # What the drawing of a map is made of.
 _ELEMENTS = frozenset(("svg", "g", "path", "circle", "rect", "text", "tspan", "title"))
@@ -43,7 +44,7 @@ VERSION = 1
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What new runs are placed by: M runs of a map at T steps, in d metrics.
+    """What new runs are placed by: M runs of a map, or a sample of them, at T steps, in d metrics.
 
     Attributes:
         training_map: the map's dict (`training_map.json`).
@@ -84,6 +85,13 @@ class Reference:
     def n_runs(self) -> int:
         """Number of the map's runs."""
         return len(self.seeds)
+
+    @property
+    def runs_told(self) -> str:
+        """ "the map's 40 runs"; "1000 of the map's 8000 runs" where a sample of them is kept."""
+        of_map = int(self.settings.get("runs_of_map", self.n_runs))
+        sample = f"{self.n_runs} of " if self.n_runs < of_map else ""
+        return f"{sample}the map's {plural(of_map, 'run')}"
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it as npz without pickles."""

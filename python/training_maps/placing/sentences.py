@@ -67,7 +67,7 @@ def warning_sentence(reference: Reference, placed: Placement) -> str:
     n_runs = reference.n_runs
     if row is None:
         return (
-            f"It does what the map's {plural(n_runs, 'run')} do: no warning, of which at most "
+            f"It does what {reference.runs_told} do: no warning, of which at most "
             f"{WARNED:.0%} of such runs get any over their whole length."
         )
     at = placed.table.iloc[row]
@@ -81,7 +81,7 @@ def warning_sentence(reference: Reference, placed: Placement) -> str:
         else f" With {n_runs} runs the limit rests on their highest values being Gaussian."
     )
     return (
-        f"From step {at['step']} on it leaves what the map's {plural(n_runs, 'run')} do: "
+        f"From step {at['step']} on it leaves what {reference.runs_told} do: "
         f"{_KINDS[str(at['kind'])]}, above all in {placed.deviating[row]}{first} "
         f"({plural(n_warned, 'checkpoint')} beyond the limit, which at most {WARNED:.0%} of runs "
         f"like the map's ever pass).{surely}"

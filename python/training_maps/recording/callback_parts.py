@@ -52,6 +52,20 @@ class StepRecording:
         if self._look_at_activations:
             self._activations = ActivationNorm(model)
 
+    def flush(self) -> None:
+        """Wait for what is computed in the background: a state that is saved now counts on it."""
+        if self.recorder is not None:
+            self.recorder.flush()
+
+    def logged_before(self, step: int) -> dict[str, float]:
+        """What an earlier process logged at `step`, if it recorded it.
+
+        A run that is resumed from a recorded step records it again: the process before may have
+        been killed between saving its state and recording it. Always, as ranks must do the same.
+        """
+        line = self.recorder.line(step) if self.recorder is not None else None
+        return {} if line is None else dict(line.logged)
+
     def is_recorded(self, step: int) -> bool:
         """Whether the checkpoint after so many steps is recorded."""
         return step % self.every == 0

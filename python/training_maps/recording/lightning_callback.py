@@ -76,12 +76,35 @@ class LightningRecorder(StepRecording, Callback):
         self._of_validation: set[str] = set()
         self._before: set[str] = set()
         self._extra: dict[str, float] = {}
+        self._saved: dict[str, Any] = {}
+
+    @property
+    def state_key(self) -> str:
+        """By what a trainer's checkpoint tells this one's state from another recorder's."""
+        return f"{type(self).__qualname__}({os.fspath(self.folder)!r}, {self.every})"
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is logged at the step that is due, for a trainer's checkpoint.
+
+        All before it is on the disk then.
+        """
+        self.flush()
+        return {"step": self._due, "logged": dict(self._logged)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up what a trainer's checkpoint has."""
+        self._saved = state_dict
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin, or go on; a run's first checkpoint is before its first step."""
         self.begin(pl_module)
-        if trainer.global_step == 0:
+        step = int(trainer.global_step)
+        if step == 0:
             self._due, self._logged = 0, {}
+        elif self.is_recorded(step):
+            saved = self._saved if self._saved.get("step") == step else {}
+            self._due = step
+            self._logged = {**saved.get("logged", {}), **self.logged_before(step)}
         self._of_validation = set(trainer.callback_metrics)  # of the check before training
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, *_: Any) -> None:

@@ -153,6 +153,11 @@ class Recorder:
         self._pending = self._worker.submit(self._finish, taken, line)
         return None
 
+    def line(self, step: int) -> Line | None:
+        """What is recorded of `step`; None if it is not, or not by this rank."""
+        lines = [] if self._journal is None else self._journal.lines
+        return next((line for line in lines if line.step == step), None)
+
     def flush(self) -> None:
         """Wait for what is computed in the background.
 

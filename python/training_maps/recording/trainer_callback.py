@@ -72,8 +72,15 @@ class TrainerRecorder(StepRecording, TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **known: Any) -> None:
         """Begin, or go on; a run's first checkpoint is before its first step."""
         self.begin(known["model"])
-        if state.global_step == 0:
+        step = int(state.global_step)
+        if step == 0:
             self._due, self._logged = (0, 0.0), {}
+        elif self.is_recorded(step):
+            self._due, self._logged = (step, state.epoch), {}
+            for logs in state.log_history:
+                if logs.get("step") == step:
+                    self._take(logs)
+            self._logged |= self.logged_before(step)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **known: Any) -> None:
         """Record the checkpoint that is due, with all that was logged at it."""
@@ -89,21 +96,34 @@ class TrainerRecorder(StepRecording, TrainerCallback):
         if self.is_recorded(state.global_step):
             self._due = (int(state.global_step), state.epoch)
             self._logged = self.norms_of_step(known["model"])
+        if control.should_save:
+            self.flush()
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **known: Any) -> None:
+        """Wait for what is recorded before the state is saved."""
+        if control.should_save:
+            self.flush()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **known: Any) -> None:
         """Take what is logged at the step that is due."""
         if self._due is not None and self._due[0] == state.global_step:
-            told = {
-                name: value
-                for name, value in (logs or {}).items()
-                if name != "epoch" and not name.startswith("training_map/")
-            }
-            self._logged |= renamed(told, self.columns)
+            self._take(logs or {})
 
     def on_train_end(self, args: Any, state: Any, control: Any, **known: Any) -> None:
         """Record the last checkpoint, and write the tables."""
         self._record(known["model"])
         self.close()
+
+    def _take(self, logs: Mapping[str, object]) -> None:
+        """Keep what is logged of a step, but not the summary of all, which comes at the last."""
+        if "train_runtime" in logs:
+            return
+        told = {
+            name: value
+            for name, value in logs.items()
+            if name not in ("epoch", "step") and not name.startswith("training_map/")
+        }
+        self._logged |= renamed(told, self.columns)
 
     def _record(self, model: Any) -> None:
         if self._due is None or self.recorder is None:

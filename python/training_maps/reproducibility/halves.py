@@ -6,6 +6,11 @@ anything to, and fit i leaves out the i-th run of a random order. These fits sha
 runs, so that agreement between them says less: only that no single run makes the map.
 
 A half holds out validation runs of its own, by the share that the observations have.
+
+**Folds.** Half of ten runs is enough to ask whether the same states come out, but not to learn what
+runs without states look like. So with fewer than `ENOUGH_TO_HALVE` runs, the first `FOLDS` fits are
+those of a cross-validation: each leaves out a sixth of the runs, every run is left out once, and
+models are judged by these alone (`training_maps.reproducibility.rates`). Halves come after them.
 """
 
 from __future__ import annotations
@@ -19,14 +24,30 @@ import numpy as np
 if TYPE_CHECKING:
     from training_maps.hmm.observations import Observations
 
-Scheme = Literal["halves", "leave_one_out"]
+Scheme = Literal["halves", "folds", "leave_one_out"]
 #: With fewer runs than this, single runs are left out in place of halves.
 LEAST_RUNS = 10
+#: With fewer runs than this, folds judge the models in place of halves.
+ENOUGH_TO_HALVE = 20
+#: How many fits the cross-validation is; an even number, so that pairs of halves begin with one.
+FOLDS = 6
 
 
-def scheme_of(n_runs: int) -> Scheme:
-    """Whether this many runs are halved, or left out one at a time."""
-    return "halves" if n_runs >= LEAST_RUNS else "leave_one_out"
+def scheme_of(n_runs: int, number: int) -> Scheme:
+    """What a fit sees of this many runs: a half, all folds but one, or all runs but one."""
+    if n_runs < LEAST_RUNS:
+        return "leave_one_out"
+    return "folds" if number < _first_half(n_runs) else "halves"
+
+
+def judging_scheme(n_runs: int) -> Scheme:
+    """Which fits to this many runs judge the models: the first ones."""
+    return scheme_of(n_runs, 0)
+
+
+def _first_half(n_runs: int) -> int:
+    """The number of the first fit to a half."""
+    return FOLDS if LEAST_RUNS <= n_runs < ENOUGH_TO_HALVE else 0
 
 
 def n_fits(n_runs: int, halves: int) -> int:
@@ -37,11 +58,11 @@ def n_fits(n_runs: int, halves: int) -> int:
         halves: pairs of halves asked for.
 
     Returns:
-        Two for each pair; or as many runs left out as cost no more than the pairs would: `halves`
-        times all the data. A single run cannot be left out.
+        Two for each pair, and the folds where there are any; or as many runs left out as cost no
+        more than the pairs would: `halves` times all the data. A single run cannot be left out.
     """
-    if scheme_of(n_runs) == "halves":
-        return 2 * halves
+    if n_runs >= LEAST_RUNS:
+        return _first_half(n_runs) + 2 * halves if halves else 0
     return min(n_runs, halves * n_runs // (n_runs - 1)) if n_runs > 1 else 0
 
 
@@ -57,12 +78,13 @@ def runs_of(seeds: Sequence[int], number: int, random_state: int) -> list[int]:
     Returns:
         Their seeds, ascending; empty if there are too few runs for a fit of this number.
     """
-    n = len(seeds)
-    if scheme_of(n) == "leave_one_out":
+    n, scheme = len(seeds), scheme_of(len(seeds), number)
+    if scheme != "halves":
         order = np.random.default_rng([random_state]).permutation(np.sort(seeds))
-        if number >= n or n < 2:
+        parts = n if scheme == "leave_one_out" else FOLDS
+        if number >= parts or n < 2:
             return []
-        return sorted(int(seed) for seed in np.delete(order, number))
+        return sorted(int(seed) for seed in np.delete(order, np.s_[number::parts]))
     pair, side = divmod(number, 2)
     order = np.random.default_rng([random_state, pair]).permutation(np.sort(seeds))
     half = n // 2

@@ -19,13 +19,15 @@ def rates_of(halves: Sequence[HalfFit]) -> dict[Member, Floats]:
     """How well each model foretells the runs that it did not see, in nats a checkpoint.
 
     Args:
-        halves: the fits; those without fits (`reason`) count for nothing.
+        halves: the fits; those without fits (`reason`) count for nothing, nor do halves where
+            there are folds (`training_maps.reproducibility.halves`).
 
     Returns:
-        By member of the ladder, (H, M) for H halves with fits and M runs; NaN where the half saw
+        By member of the ladder, (H, M) for H of the fits and M runs; NaN where the half saw
         the run, did not fit the model, or the run has a single checkpoint.
     """
     fitted = [half for half in halves if half.reason is None]
+    fitted = [half for half in fitted if half.scheme == "folds"] or fitted
     rates: dict[Member, Floats] = {}
     for number, half in enumerate(fitted):
         foretold = half.lengths - 1

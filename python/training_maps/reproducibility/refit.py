@@ -14,7 +14,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,13 @@ from training_maps.model_selection.criteria import Candidate
 from training_maps.model_selection.fit import fit_hmm
 from training_maps.model_selection.fitted import SCORE_COLUMNS, read_arrays
 from training_maps.model_selection.restarts import numbered_path
-from training_maps.reproducibility.halves import Scheme, observations_of, runs_of, scheme_of
+from training_maps.reproducibility.halves import (
+    Scheme,
+    judging_scheme,
+    observations_of,
+    runs_of,
+    scheme_of,
+)
 from training_maps.settings.sections import FitSettings
 from training_maps.structure.field import foretold_by_fields
 from training_maps.utils.files import made_by, replace_when_whole
@@ -41,7 +47,7 @@ class HalfFit:
 
     Attributes:
         number: which half, from 0 on.
-        scheme: "halves", or "leave_one_out" where the runs are few.
+        scheme: "halves", "folds" of a cross-validation, or "leave_one_out" where runs are few.
         seeds: (M,) seeds of all runs, ascending.
         lengths: (M,) checkpoints of each run; they sum to n.
         inside: (M,) whether a run is one of the half's, training and validation runs both.
@@ -121,10 +127,13 @@ class HalfFit:
         for name, shape in shapes.items():
             if arrays[name].shape != shape:
                 raise ValueError(f"{name} has shape {arrays[name].shape}, expected {shape}")
+        scheme = str(saved["scheme"])
+        if scheme not in get_args(Scheme):
+            raise ValueError(f"scheme is {scheme!r}, expected one of {', '.join(get_args(Scheme))}")
         arrays["paths"] = arrays["paths"].astype(np.int64)
         return cls(
             number=int(saved["number"]),
-            scheme="halves" if str(saved["scheme"]) == "halves" else "leave_one_out",
+            scheme=cast(Scheme, scheme),
             candidates=candidates,
             **arrays,
             scores=pd.DataFrame({c: saved[f"scores_{c}"].tolist() for c in SCORE_COLUMNS}),
@@ -155,10 +164,12 @@ def fit_half(
         number: of the half (`training_maps.reproducibility.halves.runs_of`).
         candidates: kinds of model with numbers of states. One that the half has too few different
             checkpoints for is left out.
-        validation_share: share of the half's runs held out to judge the fits.
+        validation_share: share of the half's runs held out to judge the fits. Folds hold out none:
+            no number of states is chosen from them.
         random_state: seed of halves, of their validation runs and of the fits' starts.
         beside: further candidates that stand on the ladder and are not chosen from: they have no
-            scores, and are not split again.
+            scores, and are not split again. Halves that do not judge are spared them and the
+            models without states.
         resplits: as `fit_hmm` takes it, for all runs; half of the runs are split half as often.
         fit: how each candidate is fitted, as `fit_hmm` takes it.
 
@@ -169,10 +180,14 @@ def fit_half(
         InputError: if a setting is out of its range.
     """
     x, lengths, seeds = obs.sequences()
+    scheme = scheme_of(len(seeds), number)
     inside = runs_of(seeds, number, random_state)
-    half = observations_of(obs, inside, validation_share, [random_state, number, 1])
+    held_out = 0.0 if scheme == "folds" else validation_share
+    half = observations_of(obs, inside, held_out, [random_state, number, 1])
     able, reason = _able(half, candidates, len(seeds), number)
-    extra, _ = _able(half, [c for c in beside if c not in able], len(seeds), number)
+    judges = scheme == judging_scheme(len(seeds))
+    wanted = [c for c in beside if c not in able] if judges else []
+    extra, _ = _able(half, wanted, len(seeds), number)
     fit |= {"random_state": random_state, "keep_runs": False}
     fits = [fit_hmm(half, c.n_states, model=c.model, resplits=resplits // 2, **fit) for c in able]
     fits_beside = [fit_hmm(half, c.n_states, model=c.model, **fit) for c in extra if able]
@@ -181,7 +196,7 @@ def fit_half(
     floor = fit.get("covariance_floor", FitSettings.covariance_floor)
     return HalfFit(
         number=number,
-        scheme=scheme_of(len(seeds)),
+        scheme=scheme,
         seeds=np.array(seeds, dtype=np.int64),
         lengths=lengths,
         inside=np.isin(seeds, inside),
@@ -191,7 +206,7 @@ def fit_half(
             len(hmms), len(lengths)
         ),
         scores=_joined([found.scores for found in fits]),
-        others=foretold_by_fields(half, obs, floor) if able else {},
+        others=foretold_by_fields(half, obs, floor) if able and judges else {},
         reason=reason,
     )
 

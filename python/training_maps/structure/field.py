@@ -47,14 +47,20 @@ from training_maps.utils.threads import one_thread
 # Anchors at most, and rows for each at least.
 _ANCHORS, _ROWS = 40, 20
 # How many rows the regression and the covariance of all rows count for at an anchor.
-_PRIOR_OF_FLOW, _PRIOR_OF_NOISE = 1.0, 10.0
+_PRIOR_OF_FLOW, _PRIOR_OF_NOISE = 0.1, 10.0
 # So few rows say nothing of the noise at an anchor: its size is then the usual one.
 _NO_ROWS = 1e-9
-# Imagined rows without drift, as strong as the prior of autoregressive states.
+# Imagined rows without drift, as strong as the prior of autoregressive states. The anchors share
+# them, as they share the rows: at each in full, they would outweigh the rows of places where noise
+# is small, and states would be found in a pace that follows a power law.
 _RIDGE = 1e-2
 # How much of the running average of squared residuals is kept from one checkpoint to the next, and
 # the largest square that it takes in, in its expected size.
 _KEPT, _LARGEST = 0.8, 20.0
+# So many numbers at once: each row makes a matrix, and those of many runs would fill the memory.
+_AT_ONCE = 2**23
+# Where an anchor's matrix has more entries, the rows' outer products take longer than their sums.
+_LARGE = 2**12
 
 
 class Shape(NamedTuple):
@@ -212,10 +218,14 @@ class SmoothField:
 
     def _weights(self, steps: Steps) -> Floats:
         """How much (n, A) each anchor has to say of a step; they sum to 1."""
-        gaps = self._places(steps)[:, None, :] - self.anchors
-        distances = np.square(gaps).sum(axis=2) / self.shape.bandwidth**2
-        weights = np.exp(-0.5 * (distances - distances.min(axis=1, keepdims=True)))
-        return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float64)
+        places = self._places(steps)
+        weights = np.empty((len(places), len(self.anchors)))
+        for some in _parts(len(places), self.anchors.size):
+            gaps = places[some, None, :] - self.anchors
+            distances = np.square(gaps).sum(axis=2) / self.shape.bandwidth**2
+            found = np.exp(-0.5 * (distances - distances.min(axis=1, keepdims=True)))
+            weights[some] = found / found.sum(axis=1, keepdims=True)
+        return weights
 
     def _learn(self, runs: Sequence[Floats]) -> None:
         """Regressions and covariances at the anchors, twice: then each row counts by its noise.
@@ -244,15 +254,19 @@ class SmoothField:
         squares, products = _moments(weights, rows, rows), _moments(weights, rows, change)
         of_all = squares.sum(axis=0), products.sum(axis=0)
         solve = _coupled if self.shape.coupled else _own
-        flow = solve(of_all[0][None], of_all[1][None])[0]
+        flow = solve(of_all[0][None], of_all[1][None], _RIDGE)[0]
         prior = _PRIOR_OF_FLOW * of_all[0] / len(rows)
-        self.flows = solve(squares + prior, products + prior @ flow)
+        share = _RIDGE / len(squares)
+        self.flows = solve(squares + prior, products + prior @ flow, share)
 
     def _flow(self, weights: Floats, rows: Floats) -> Floats:
         """The expected change (n, d) of rows (n, 1 + d)."""
         n_anchors, p, d = self.flows.shape
-        here = (weights @ self.flows.reshape(n_anchors, p * d)).reshape(-1, p, d)
-        return np.asarray((rows[:, None, :] @ here)[:, 0])
+        flow = np.empty((len(rows), d))
+        for some in _parts(len(rows), p * d):
+            here = (weights[some] @ self.flows.reshape(n_anchors, p * d)).reshape(-1, p, d)
+            flow[some] = (rows[some, None, :] @ here)[:, 0]
+        return flow
 
     def _shrunk(self, scatters: Floats, counts: Floats, usual: Floats) -> Floats:
         """Covariances (A, d, d) with the shape of the usual one where rows are few."""
@@ -281,21 +295,25 @@ class SmoothField:
         weights = self._weights(steps)
         rows = np.hstack([np.ones((len(steps.before), 1)), steps.before])
         residuals = np.where(steps.missing, 0.0, steps.change - self._flow(weights, rows))
-        covariances = self._covariances(weights)
-        # What is missing becomes independent, of variance 1 and without residual: it adds nothing.
-        covariances[steps.missing[:, :, None] | steps.missing[:, None, :]] = 0.0
-        at, entry = np.nonzero(steps.missing)
-        covariances[at, entry, entry] = 1.0
-        factors = np.linalg.cholesky(covariances)
-        white = np.linalg.solve(factors, residuals[:, :, None])[:, :, 0]
-        diagonals = np.diagonal(factors, axis1=1, axis2=2)
+        distance, log_determinant = np.empty(len(rows)), np.empty(len(rows))
+        for some in _parts(len(rows), residuals.shape[1] ** 2):
+            factors = self._factors(weights[some], steps.missing[some])
+            white = np.linalg.solve(factors, residuals[some, :, None])[:, :, 0]
+            distance[some] = np.square(white).sum(axis=1)
+            log_determinant[some] = 2 * np.log(np.diagonal(factors, 0, 1, 2)).sum(axis=1)
         seen = (~steps.missing).sum(axis=1)
-        return (
-            np.square(white).sum(axis=1),
-            2 * np.log(diagonals).sum(axis=1),
-            seen.astype(np.float64),
-            steps.lengths,
-        )
+        return distance, log_determinant, seen.astype(np.float64), steps.lengths
+
+    def _factors(self, weights: Floats, missing: NDArray[np.bool_]) -> Floats:
+        """The Cholesky factors (n, d, d) of the steps' covariances.
+
+        What is missing becomes independent, of variance 1 and without residual: it adds nothing.
+        """
+        covariances = self._covariances(weights)
+        covariances[missing[:, :, None] | missing[:, None, :]] = 0.0
+        at, entry = np.nonzero(missing)
+        covariances[at, entry, entry] = 1.0
+        return np.linalg.cholesky(covariances)
 
 
 def foretold_by_fields(
@@ -333,25 +351,37 @@ def _sizes(covariances: Floats) -> Floats:
 
 def _moments(weights: Floats, a: Floats, b: Floats) -> Floats:
     """Weighted sums (A, p, q) of the outer products of rows (n, p) and (n, q)."""
-    products = (a[:, :, None] * b[:, None, :]).reshape(len(a), -1)
-    return np.asarray(weights.T @ products).reshape(-1, a.shape[1], b.shape[1])
+    size = a.shape[1] * b.shape[1]
+    if size > _LARGE:
+        return np.array([(a * of_anchor[:, None]).T @ b for of_anchor in weights.T])
+    found = np.zeros((weights.shape[1], size))
+    for some in _parts(len(a), size):
+        products = (a[some, :, None] * b[some, None, :]).reshape(-1, size)
+        found += weights[some].T @ products
+    return found.reshape(-1, a.shape[1], b.shape[1])
 
 
-def _coupled(squares: Floats, products: Floats) -> Floats:
+def _parts(n: int, size: int) -> list[slice]:
+    """All of n rows, `_AT_ONCE` numbers at most at once of what takes `size` of them a row."""
+    rows = max(1, _AT_ONCE // size)
+    return [slice(i, i + rows) for i in range(0, n, rows)]
+
+
+def _coupled(squares: Floats, products: Floats, ridge: float) -> Floats:
     """Regressions (A, 1 + d, d) of every metric on all."""
-    ridge = _RIDGE * np.eye(squares.shape[1])
-    ridge[0, 0] = 1e-9
-    return np.asarray(np.linalg.solve(squares + ridge, products))
+    ridges = ridge * np.eye(squares.shape[1])
+    ridges[0, 0] = 1e-9
+    return np.asarray(np.linalg.solve(squares + ridges, products))
 
 
-def _own(squares: Floats, products: Floats) -> Floats:
+def _own(squares: Floats, products: Floats, ridge: float) -> Floats:
     """Regressions (A, 1 + d, d) of every metric on itself: two coefficients each."""
     n_anchors, p, d = products.shape
     own = np.arange(1, p)
     pair = np.empty((n_anchors, d, 2, 2))
     pair[:, :, 0, 0] = squares[:, 0, 0, None] + 1e-9
     pair[:, :, 0, 1] = pair[:, :, 1, 0] = squares[:, 0, own]
-    pair[:, :, 1, 1] = squares[:, own, own] + _RIDGE
+    pair[:, :, 1, 1] = squares[:, own, own] + ridge
     right = np.stack([products[:, 0, :], products[:, own, own - 1]], axis=2)
     solved = np.linalg.solve(pair, right[..., None])[..., 0]
     flows = np.zeros((n_anchors, p, d))

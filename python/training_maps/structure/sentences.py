@@ -39,8 +39,9 @@ def verdict_sentence(structure: Mapping[str, Any]) -> str:
 def is_judged(structure: Mapping[str, Any]) -> bool:
     """Whether the verdict is one: of few runs, drift may only mean that nothing is known.
 
-    With fewer than three runs that judge there is no interval. Where single runs were left out, in
-    place of halves, a drift is one only if the whole interval of what states gain is below 0.
+    With fewer than three runs that judge there is no interval. Where runs are so few that not
+    halves judge but folds, or single runs were left out, a drift is one only if the whole interval
+    of what states gain is below 0.
 
     Args:
         structure: as in `structure.json`.
@@ -48,7 +49,8 @@ def is_judged(structure: Mapping[str, Any]) -> bool:
     if structure["verdict"] != "drift":
         return structure["verdict"] is not None
     high = _nearest(structure["gains"])["high"]
-    return high is not None and (structure.get("scheme") != "leave_one_out" or high < 0)
+    few = structure.get("scheme") == "leave_one_out" or structure.get("n_folds", 0) > 0
+    return high is not None and (not few or high < 0)
 
 
 def map_sentence(structure: Mapping[str, Any], model: str, n_states: int) -> str | None:

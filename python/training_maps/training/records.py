@@ -99,7 +99,7 @@ class Recorder:
         self.records = [Record(seed) for seed in seeds]
         self._logs = self._new_logs()
         self._selection: ParameterSelection | None = None
-        self._columns = metric_columns(recording.columns, training=recording.what == "metrics")
+        self._columns = metric_columns(recording.columns, data=recording.what == "metrics")
         # All runs' tensors at their first checkpoint and at the one before, for distances.
         self._start: Mapping[str, Any] | None = None
         self._previous: Mapping[str, Any] | None = None

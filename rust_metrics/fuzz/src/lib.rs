@@ -12,13 +12,11 @@ use training_maps_metrics::{
     run_metrics,
 };
 
-/// A file of this process in memory, with this content.
+/// A file of this process with this content; in memory, as tools/fuzz.sh sets TMPDIR.
 fn written(content: &[u8]) -> PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     let path = PATH.get_or_init(|| {
-        let memory = PathBuf::from("/dev/shm");
-        let folder = if memory.is_dir() { memory } else { std::env::temp_dir() };
-        folder.join(format!("training-maps-fuzz-{}", std::process::id()))
+        std::env::temp_dir().join(format!("training-maps-fuzz-{}", std::process::id()))
     });
     std::fs::write(path, content).unwrap();
     path.clone()

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from tests.support.project import ROOT
-from training_maps.config.resolve import resolve
+from training_maps.config.resolve import prepare, resolve
 from training_maps.config.schema import fill_defaults, load_schema
 from training_maps.utils.errors import InputError
 
@@ -233,6 +233,7 @@ def test_a_file_is_found_from_the_working_directory(experiments, own, monkeypatc
         ("missing.yaml", "missing.yaml; a relative path starts from the folder that"),
         ("a b.yaml", "an experiment is called what its file is; expected letters, digits"),
         ("tiny.yaml", "are both called tiny; rename one"),
+        ("a" * 201 + ".yaml", "has 201 characters, and files are named after it; expected at most"),
     ],
 )
 def test_files_that_cannot_be_experiments_are_named(experiments, own, name, message):
@@ -241,6 +242,19 @@ def test_files_that_cannot_be_experiments_are_named(experiments, own, name, mess
         Path(path).unlink()
     with pytest.raises(InputError, match=re.escape(message)):
         resolve({"experiments": ["tiny", path]}, experiments, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"experiments": ["~nobody-of-this-name/mine.yaml"]}, "no home folder is known"),
+        ({"results": "a" * 256}, "cannot be looked at (File name too long)"),
+        ({"results": "/".join(["a" * 200] * 25)}, "cannot be looked at (File name too long)"),
+    ],
+)
+def test_paths_that_cannot_be_are_told(experiments, config, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        prepare({"experiments": ["tiny"], **config}, experiments, SCHEMA)
 
 
 def test_a_group_of_a_missing_name_says_what_there_is(experiments, own):
@@ -334,15 +348,17 @@ def test_metrics_that_do_not_exist_are_refused_before_training(experiments, own)
         resolve_file(experiments, own(text + "metrics: {columns: [lamda_max]}\n"))
 
 
-def test_metrics_of_the_loss_need_metrics_during_training():
+def test_metrics_of_the_loss_need_runs_that_are_trained_here(experiments, own):
     schema = load_schema()
     columns = {"columns": ["paper", "hessian_max"]}
     asked = {"experiments": ["sparse_parities"], "metrics": columns}
-    during = {"metrics_during_training": True}
-    config = resolve({**asked, "training": during}, ROOT / "experiments", schema)
-    assert config.experiments["sparse_parities"]["metrics"]["columns"] == columns["columns"]
-    with pytest.raises(InputError, match=r"hessian_max takes .* set training\.metrics_during_tr"):
-        resolve(asked, ROOT / "experiments", schema)
+    for during in (True, False):  # of kept checkpoints as in training itself
+        training = {"metrics_during_training": during}
+        config = resolve({**asked, "training": training}, ROOT / "experiments", schema)
+        assert config.experiments["sparse_parities"]["metrics"]["columns"] == columns["columns"]
+    elsewhere = "source: checkpoints\ncheckpoints: {path: 'runs/{seed}/{step}.safetensors'}\n"
+    with pytest.raises(InputError, match=r"hessian_max takes .* runs that are trained here"):
+        resolve_file(experiments, own(elsewhere + "metrics: {columns: [hessian_max]}\n"))
     asked["experiments"] = ["reference_sparse_parities"]
     with pytest.raises(InputError):
         resolve(asked, ROOT / "experiments", schema)

@@ -87,6 +87,27 @@ def test_a_run_is_not_judged_by_what_it_taught(monkeypatch):
     assert found.shape == (10, len(STEPS))
 
 
+def test_of_many_runs_a_sample_is_compared_with(monkeypatch):
+    """Scale and model are of all runs, and each is judged by a model that does not know it."""
+    obs = observations(tables(12), scale="pooled", validation_share=0)
+    runs = Runs.of(obs, tables(12))
+    hmm = fit_hmm(obs, 3, restarts=1, random_state=0).hmm
+    of_all = reference_of(runs, hmm, {"experiment": "x"})
+    monkeypatch.setattr(calibrating, "MOST_RUNS", 7)
+    found = reference_of(runs, hmm, {"experiment": "x"})
+    assert len(set(found.seeds.tolist())) == found.n_runs == 7
+    assert found.runs_told == "7 of the map's 12 runs"
+    assert of_all.runs_told == "the map's 12 runs"
+    np.testing.assert_array_equal(found.scored, of_all.scored[found.seeds])
+    np.testing.assert_array_equal(found.standards.mean, of_all.standards.mean)
+    np.testing.assert_array_equal(found.hmm.means_, of_all.hmm.means_)
+    seen = calibrating._Posteriors.of(hmm, runs)
+    asked = (seen, runs, hmm, of_all.degrees)
+    everyone = calibrating._surprise_of_each(*asked, of_all.scored, np.arange(12))
+    sample = calibrating._surprise_of_each(*asked, found.scored, found.seeds)
+    np.testing.assert_array_equal(sample, everyone[found.seeds])
+
+
 def test_a_state_that_only_the_run_left_out_has_is_not_there_for_it():
     changed = tables(8)
     odd = changed[5]

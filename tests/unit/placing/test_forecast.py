@@ -49,14 +49,33 @@ def test_the_prediction_is_that_regression_moved_to_the_median_error():
     np.testing.assert_allclose(fitted.predict(values)[:, 1], outcome, atol=0.01)
 
 
-def test_what_does_not_tell_the_outcome_gives_the_median():
-    values, outcome = data()
+@pytest.mark.parametrize("n_runs", [29, 30])
+def test_what_does_not_tell_the_outcome_gives_the_median(n_runs):
+    values, outcome = data(n_runs)
+    outcome[3] = outcome[7]
     fitted = Regressions.of(values, outcome, everyone(values))
     assert not fitted.weights[0].any()
     assert fitted.constant[0] == np.median(outcome)
     others = [np.median(np.delete(outcome, i)) for i in range(len(outcome))]
     np.testing.assert_allclose(fitted.errors[0], outcome - others)
     assert 0 < WORTH_IT < 1
+
+
+def test_more_metrics_than_runs_are_left_out_alike():
+    """Against regressions that really leave each run out, in as many dimensions as it takes."""
+    values, outcome = data(8, d=12, noise=1e-3)
+    values[:, 1, 0] *= 3
+    outcome = 4 + values[:, 1].sum(axis=1)
+    found = Regressions.of(values, outcome, everyone(values)).errors[1]
+    x = values[:, 1]
+    x = (x - x.mean(axis=0)) / x.std(axis=0)
+    others = [np.arange(8) != i for i in range(8)]
+    tried = [outcome - [np.median(outcome[kept]) for kept in others]]
+    for penalty in _PENALTIES:
+        fits = [Ridge(alpha=12 * penalty).fit(x[kept], outcome[kept]) for kept in others]
+        errors = outcome - [fit.predict(x[[i]])[0] for i, fit in enumerate(fits)]
+        tried.append(errors - np.median(errors))
+    assert min(np.abs(found - errors).max() for errors in tried) < 1e-8
 
 
 @pytest.mark.parametrize("n_runs", [9, 40])

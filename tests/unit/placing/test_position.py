@@ -8,6 +8,7 @@ from training_maps.placing.position import (
     log_distances,
     log_distances_of_each,
     whitening,
+    whitening_of_others,
 )
 
 
@@ -76,3 +77,22 @@ def test_distances_do_not_depend_on_units(runs):
     scaled = runs * np.array([100.0, 1.0, 0.5, 10.0])
     found, expected = log_distances_of_each(scaled), log_distances_of_each(runs)
     np.testing.assert_allclose(found, expected, atol=1e-2)
+
+
+@pytest.mark.filterwarnings("ignore:Mean of empty slice")
+def test_whitening_without_each_run_is_that_of_the_others(runs):
+    """Also where checkpoints or single metrics are missing."""
+    runs[2, 6:] = np.nan
+    runs[4, 1, 3] = np.nan
+    runs[:, 8] = np.nan
+    runs[0, 8] = 1.0
+    for run, white in enumerate(whitening_of_others(runs)):
+        expected = whitening(np.delete(runs, run, axis=0))
+        np.testing.assert_allclose(white @ white.T, expected @ expected.T, rtol=1e-9)
+
+
+def test_a_run_that_is_far_away_leaves_no_rounding_in_the_whitening_of_others(runs):
+    runs[3] += 1e9
+    expected = whitening(np.delete(runs, 3, axis=0))
+    found = whitening_of_others(runs)[3]
+    np.testing.assert_allclose(found @ found.T, expected @ expected.T, rtol=1e-9)

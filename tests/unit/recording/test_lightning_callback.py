@@ -130,6 +130,49 @@ def test_a_resumed_run_goes_on(tmp_path):
     assert lines[: len(before)] == before
 
 
+@pytest.mark.parametrize("background", [False, True])
+def test_a_run_that_was_killed_as_it_saved_its_state_lacks_nothing(tmp_path, background):
+    """The step of that state is recorded by the run that resumes from it, with what was logged."""
+    fit(tmp_path, recorder_of(tmp_path / "whole", updates=True))
+    whole = read_journal(tmp_path / "whole")
+    saving = lightning.callbacks.ModelCheckpoint(tmp_path / "states", "{step}", save_top_k=-1)
+    recorder = recorder_of(tmp_path / "run", updates=True, background=background)
+    trainer = lightning.Trainer(
+        max_epochs=3, callbacks=[recorder, saving], accelerator="cpu", logger=False,
+        enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    write = trainer.save_checkpoint
+
+    def write_and_kill(path, *options):
+        write(path, *options)
+        recorder.on_exception = lambda *_: None
+        raise RuntimeError("killed")
+
+    trainer.save_checkpoint = write_and_kill
+    with pytest.raises(RuntimeError, match="killed"):
+        trainer.fit(Module(), data(), data(1))
+    assert [line.step for line in read_journal(tmp_path / "run")] == [0, 2]
+    recorder.recorder._journal.close()  # as the system does it
+    trainer = lightning.Trainer(
+        max_epochs=3, callbacks=[recorder_of(tmp_path / "run", updates=True)], accelerator="cpu",
+        logger=False, enable_progress_bar=False, enable_model_summary=False,
+        enable_checkpointing=False,
+    )  # fmt: skip
+    (state,) = (tmp_path / "states").iterdir()
+    trainer.fit(Module(), data(), data(1), ckpt_path=state, weights_only=False)
+    assert read_journal(tmp_path / "run") == whole
+
+
+def test_two_recorders_have_a_state_each(tmp_path):
+    recorders = [recorder_of(tmp_path / f"{every}", every=every) for every in (1, 2)]
+    trainer = lightning.Trainer(callbacks=recorders, max_epochs=1, accelerator="cpu", logger=False,
+        enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
+    )  # fmt: skip
+    trainer.fit(Module(), data(), data(1))
+    trainer.save_checkpoint(tmp_path / "state.ckpt")
+    assert len(torch.load(tmp_path / "state.ckpt", weights_only=True)["callbacks"]) == 2
+
+
 def test_an_error_in_training_leaves_the_tables(tmp_path):
     class Fails(lightning.Callback):
         def on_train_batch_end(self, trainer, module, *_):

@@ -1,5 +1,6 @@
 """The callback in the real Trainer of transformers, on the CPU."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -114,6 +115,54 @@ def test_a_resumed_run_goes_on(tmp_path):
     lines = read_journal(tmp_path / "run")
     assert [line.step for line in lines] == list(range(0, 15, 2))
     assert lines[:4] == before[:4]
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_a_run_that_was_killed_as_it_saved_its_state_lacks_nothing(tmp_path, background):
+    """The step of that state is recorded by the run that resumes from it, as nobody had it."""
+    saved = {"save_strategy": "steps", "save_steps": 6, "logging_steps": 1}
+    trainer, _ = trainer_of(tmp_path, recorder_of(tmp_path / "whole"), **saved)
+    trainer.train()
+    whole = read_journal(tmp_path / "whole")
+
+    class Killed(Exception):
+        """Ends the process as a signal would: nothing of the recorder runs any more."""
+
+    class Kills(transformers.TrainerCallback):
+        def on_save(self, args, state, control, **known):
+            raise Killed
+
+    recorder = recorder_of(tmp_path / "run", background=background)
+    trainer, _ = trainer_of(tmp_path, recorder, **saved)
+    trainer.add_callback(Kills)
+    with pytest.raises(Killed):
+        trainer.train()
+    assert [line.step for line in read_journal(tmp_path / "run")] == [0, 2, 4]
+    recorder.recorder._journal.close()  # as the system does it
+    trainer, _ = trainer_of(tmp_path, recorder_of(tmp_path / "run"), **saved)
+    trainer.train(resume_from_checkpoint=str(tmp_path / "out" / "checkpoint-6"))
+    assert without_times(read_journal(tmp_path / "run")) == without_times(whole)
+
+
+def without_times(lines):
+    """What is recorded, but for how long the trainer's evaluations took."""
+    timed = ("eval_runtime", "eval_samples_per_second", "eval_steps_per_second")
+    return [
+        dataclasses.replace(
+            line, logged={name: x for name, x in line.logged.items() if name not in timed}
+        )
+        for line in lines
+    ]
+
+
+def test_the_summary_at_the_end_is_not_the_last_step_s(tmp_path):
+    trainer, witness = trainer_of(tmp_path, recorder_of(tmp_path / "run"))
+    trainer.train()
+    last = read_journal(tmp_path / "run")[-1]
+    losses = [row for row in trainer.state.log_history if row["step"] == 12 and "loss" in row]
+    assert last.logged["train_loss"] == losses[0]["loss"]
+    assert "train_runtime" in witness.logs[12]
+    assert "train_runtime" not in last.logged
 
 
 def test_state_and_percentile_go_to_the_trainer_s_logs(tmp_path):

@@ -65,6 +65,18 @@ def test_a_half_that_did_not_fit_a_model_says_nothing_of_it() -> None:
     assert rates_of([without]) == rates_of([]) == {}
 
 
+def test_where_there_are_folds_they_alone_judge() -> None:
+    folds = [replace(fit(i, [i != 1, i == 1, True, True]), scheme="folds") for i in range(2)]
+    halves = [fit(i, [True, False] * 2) for i in (6, 7)]
+    alone, beside = rates_of(folds), rates_of([*folds, *halves])
+    assert list(alone) == list(beside)
+    for member, rate in alone.items():
+        assert len(rate) == 2
+        np.testing.assert_array_equal(rate, beside[member])
+    empty = [replace(fold, reason="too few", candidates=(), others={}) for fold in folds]
+    assert len(rates_of([*empty, *halves])[member]) == 2
+
+
 def test_all_rungs_are_on_the_ladder() -> None:
     assert {(c.model, c.n_states) for c in ON_LADDER} == {
         (model, k) for model, numbers in LADDER.items() for k in numbers

@@ -15,7 +15,7 @@ from tests.support.hmm_twins import random_autoregression, random_model, random_
 from tests.support.known_phases import phases
 from training_maps.hmm.covariances import COVARIANCES
 from training_maps.hmm.observations import Observations
-from training_maps.hmm.predictive import DEGREES, predictive_log_densities
+from training_maps.hmm.predictive import DEGREES, foretold, predictive_log_densities
 from training_maps.model_selection.criteria import Candidate, all_candidates
 from training_maps.model_selection.fit import fit_hmm
 from training_maps.model_selection.fitted import SCORE_COLUMNS
@@ -72,7 +72,7 @@ def test_one_gaussian_state_foretells_each_checkpoint_alike() -> None:
 
 @pytest.fixture(scope="module")
 def obs() -> Observations:
-    return phases(1, n_runs=12)
+    return phases(1, n_runs=20)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_a_half_has_every_candidate_s_scores_paths_and_densities(
     assert half.scheme == "halves"
     assert half.reason is None
     assert half.seeds[half.inside].tolist() == runs_of(obs.seeds, 3, 4)
-    assert len(own.sequences("validation")[2]) == 2
+    assert len(own.sequences("validation")[2]) == 4
     x, lengths, _ = obs.sequences()
     seen = own.sequences("train")[:2]
     for i, candidate in enumerate(half.candidates):
@@ -163,7 +163,7 @@ def test_models_without_states_see_the_half_and_tell_of_all_runs(
     expected = foretold_by_fields(own, obs, 0.002)
     assert list(half.others) == list(expected) == list(SHAPES)
     for name, density in half.others.items():
-        assert density.shape == (12,)
+        assert density.shape == (20,)
         np.testing.assert_array_equal(density, expected[name])
 
 
@@ -172,6 +172,39 @@ def test_a_half_is_split_again_half_as_often(obs: Observations) -> None:
         obs, 0, CANDIDATES[:1], validation_share=0.4, restarts=1, resplits=5, beside=BESIDE[:1]
     )
     assert sorted(found.scores["split"]) == [0, 1, 2]
+
+
+@pytest.fixture(scope="module")
+def few() -> Observations:
+    return phases(1, n_runs=12)
+
+
+def test_a_fold_judges_and_holds_no_run_out(few: Observations) -> None:
+    told = {"validation_share": 0.4, "restarts": 1, "random_state": 4}
+    fold = fit_half(few, 3, CANDIDATES, beside=BESIDE, resplits=4, **told)
+    assert fold.scheme == "folds"
+    inside = runs_of(few.seeds, 3, 4)
+    assert fold.seeds[fold.inside].tolist() == inside
+    assert len(inside) == 10
+    own = observations_of(few, inside, 0.0, [0])
+    assert own.sequences("train")[2] == inside
+    assert fold.candidates == (*CANDIDATES, BESIDE[1])
+    assert list(fold.others) == list(SHAPES)
+    for name, density in foretold_by_fields(own, few, 0.001).items():
+        np.testing.assert_array_equal(fold.others[name], density)
+    hmm = fit_hmm(own, 3, model="autoregressive", restarts=1, random_state=4).hmm
+    expected = foretold(hmm, own.sequences("train")[:2], few.sequences()[:2])
+    at = fold.candidates.index(Candidate("autoregressive", 3))
+    np.testing.assert_array_equal(fold.predictive[at], expected)
+
+
+def test_halves_beside_folds_do_not_judge(few: Observations) -> None:
+    told = {"validation_share": 0.4, "restarts": 1, "random_state": 4}
+    half = fit_half(few, 7, CANDIDATES, beside=BESIDE, **told)
+    assert half.scheme == "halves"
+    assert half.inside.sum() == 6
+    assert half.candidates == tuple(CANDIDATES)
+    assert half.others == {}
 
 
 def test_what_is_not_fitted_has_no_path(half: HalfFit) -> None:
@@ -231,13 +264,14 @@ def test_a_half_of_other_observations_or_broken_is_refused(
     path = tmp_path / "half-3.npz"
     half.save(path, obs, {})
     with pytest.raises(InputError, match="of other observations"):
-        HalfFit.load(path, phases(2, n_runs=12))
+        HalfFit.load(path, phases(2, n_runs=20))
     with np.load(path) as file:
         saved = dict(file)
     for changes, problem in (
         ({"paths": saved["paths"][:, 1:]}, "paths has shape"),
         ({"predictive": saved["predictive"][1:]}, "predictive has shape"),
         ({"scheme": None}, "scheme"),
+        ({"scheme": np.array("thirds")}, "scheme is 'thirds'"),
         ({"scores_bic": None}, "scores_bic"),
     ):
         changed = {name: array for name, array in (saved | changes).items() if array is not None}

@@ -56,6 +56,11 @@ SENTENCES = [
         "Training drifts: states are not seen to foretell runs better than a smooth drift "
         "(−2.80 nats a checkpoint, 95 % interval −5.00 to −0.50).",
     ),
+    (  # folds judged
+        structure("drift", autoregressive=gain(0.2, -0.1, 0.5)) | {"n_folds": 6},
+        "These runs are too few to tell whether training goes through states or drifts "
+        "(+0.20 nats a checkpoint, 95 % interval −0.10 to +0.50).",
+    ),
     (
         structure(None),
         "Whether there are states at all is not known: no run could be held out.",

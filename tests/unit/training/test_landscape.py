@@ -211,7 +211,7 @@ def test_they_are_recorded_beside_the_others_of_the_same_training(tmp_path):
 
 
 def test_of_checkpoints_alone_they_cannot_be_had(tmp_path):
-    assert metric_columns(["l1", *LANDSCAPE], training=True) == ("l1", *LANDSCAPE)
+    assert metric_columns(["l1", *LANDSCAPE], data=True) == ("l1", *LANDSCAPE)
     train(PARITIES, "sparse_parities", RECIPE, [3], Recording(tmp_path), device="cpu")
     with pytest.raises(InputError, match=r"hessian_trace takes the network's loss .*"):
         run_metrics(tmp_path / "seed-3", columns=["l2", "hessian_trace"])

@@ -104,8 +104,8 @@ def raw_metrics(obs: Observations, tables: Mapping[int, pd.DataFrame]) -> pd.Dat
         InputError: if a run, a metric or a step is not in the tables.
     """
     parts = []
-    for seed in obs.seeds:
-        steps = obs.table.loc[obs.table["seed"] == seed, "step"]
+    steps_of = obs.table.groupby("seed")["step"]
+    for seed, (_, steps) in zip(obs.seeds, steps_of, strict=True):
         table = tables.get(seed)
         missing = set(obs.metrics) - set(() if table is None else table.columns)
         if table is None or missing or not steps.isin(table["step"]).all():

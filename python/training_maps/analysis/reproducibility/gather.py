@@ -37,7 +37,7 @@ def gather_halves(
     """How far halves agree, and what of the map they have.
 
     Args:
-        halves: of these observations.
+        halves: of these observations; folds are passed over.
         obs: observations of all runs.
         paths: the experiment's own: `seed`, `step`, `state`, a row a checkpoint.
         criterion: how each half chooses among its fits.
@@ -67,7 +67,7 @@ def gather_halves(
             "the state paths are of other checkpoints than the observations; make them again with "
             "'training-maps map'"
         )
-    halves = sorted(halves, key=lambda half: half.number)
+    halves = sorted((h for h in halves if h.scheme != "folds"), key=lambda half: half.number)
     chosen = chosen_by(halves, criterion, aggregate)
     if by_halves:
         chosen |= chosen_without(structure or {}, halves)

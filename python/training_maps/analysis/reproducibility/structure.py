@@ -18,26 +18,30 @@ def structure_of(halves: Sequence[HalfFit], tried: Iterable[Candidate]) -> dict[
     """The ladder, its verdict, and the model whose map other seeds would show.
 
     Args:
-        halves: fits to halves of the runs.
+        halves: fits to halves of the runs, and to folds where these judge.
         tried: the models that the experiment chooses from.
 
     Returns:
         Ready for JSON: what `training_maps.structure.ladder.Ladder` has; `sentence`; `choice`, the
         model that halves agree on (`training_maps.structure.choice`), None if there is none; and
         `choice_without`, for each half what all halves outside its pair would choose, so that the
-        choice too can be held against runs that had no say in it.
+        choice too can be held against runs that had no say in it. (In what folds foretell, all runs
+        have.)
     """
     tried = list(tried)
     fitted = sorted((h for h in halves if h.reason is None), key=lambda half: half.number)
+    folds = [fit for fit in fitted if fit.scheme == "folds"]
+    compared = [fit for fit in fitted if fit.scheme != "folds"]
     ladder = judge(rates_of(fitted))
-    found = {**ladder.to_dict(), "scheme": fitted[0].scheme if fitted else None}
-    choice = _choice(fitted, tried, ladder)
+    found = {**ladder.to_dict(), "scheme": compared[0].scheme if compared else None}
+    choice = _choice(compared, tried, ladder)
     return {
         **found,
-        "n_halves": len(fitted),
+        "n_halves": len(compared),
+        "n_folds": len(folds),
         "sentence": verdict_sentence(found),
         "choice": choice and choice.to_dict(),
-        "choice_without": _choices_without(fitted, tried),
+        "choice_without": _choices_without(compared, folds, tried),
     }
 
 
@@ -50,13 +54,15 @@ def _choice(halves: Sequence[HalfFit], tried: Sequence[Candidate], ladder: Ladde
     return choose_found_again(ladder, agreement, tried) if halves else None
 
 
-def _choices_without(halves: Sequence[HalfFit], tried: Sequence[Candidate]) -> list[dict[str, Any]]:
+def _choices_without(
+    halves: Sequence[HalfFit], folds: Sequence[HalfFit], tried: Sequence[Candidate]
+) -> list[dict[str, Any]]:
     """For each half, what all others outside its pair choose; all choose if none were left."""
     found: dict[int, Choice | None] = {}
     for half in halves:
         outside = [other for other in halves if _pair(other) != _pair(half)] or list(halves)
         if _pair(half) not in found:  # both halves of a pair have the same outside
-            found[_pair(half)] = _choice(outside, tried, judge(rates_of(outside)))
+            found[_pair(half)] = _choice(outside, tried, judge(rates_of([*folds, *outside])))
     choices = [(half.number, found[_pair(half)]) for half in halves]
     return [{"half": number, **choice.to_dict()} for number, choice in choices if choice]
 

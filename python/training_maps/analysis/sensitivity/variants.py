@@ -145,5 +145,5 @@ def observed_metrics(settings: Mapping[str, Any]) -> tuple[str, ...] | None:
         if not metrics:
             return None
     elif not metrics:
-        metrics = metric_columns(settings["metrics"]["columns"], training=True)
+        metrics = metric_columns(settings["metrics"]["columns"], data=True)
     return (*metrics, *seen["log_columns"])

@@ -226,8 +226,10 @@ def read_runs(
             f"{sheet.path}: has no rows of seeds {format_seeds(missing)}; column "
             f"'{seed or SEED_NAME}' has {format_seeds(in_table)}"
         )
-    for number in seeds:
-        rows = np.flatnonzero(of_rows == number)
+    by_seed = np.argsort(of_rows, kind="stable")
+    begins, ends = (np.searchsorted(of_rows[by_seed], seeds, side) for side in ("left", "right"))
+    for number, begin, end in zip(seeds, begins, ends, strict=True):
+        rows = by_seed[begin:end]
         yield LoggedRun(number, sheet, rows, _step_column(sheet, step), repeated_steps)
 
 

@@ -15,6 +15,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -57,7 +58,7 @@ class Column:
     n_texts: int = 0
     labels: tuple[tuple[int, str], ...] = ()
 
-    @property
+    @cached_property
     def has_numbers(self) -> bool:
         """Whether any cell is a number."""
         return int(self.present.sum()) > self.n_texts
@@ -161,9 +162,6 @@ def _read_csv(path: Path, separator: str) -> Sheet:
     import pyarrow.csv
 
     skipped = _lines_of_comment(path)
-    with _open(path) as file:
-        header = next(csv.reader(islice(file, skipped, None), delimiter=separator), [])
-    _check_names(path, [name.removeprefix("\ufeff") for name in header])
     # Cells stay as they are written where a column holds a text: a 1 among words is no truth value.
     convert = pa.csv.ConvertOptions(
         null_values=_EMPTY, strings_can_be_null=True, true_values=[], false_values=[]
@@ -176,6 +174,7 @@ def _read_csv(path: Path, separator: str) -> Sheet:
             table = pa.csv.read_csv(stream, read, parse, convert)
     except pa.ArrowException as error:
         raise InputError(_explain_csv(path, separator, str(error))) from error
+    _check_names(path, table.column_names)
     _check_quotes(path, separator)
     return Sheet(path, table.num_rows, _columns(table), lambda row: _csv_line(path, separator, row))
 

@@ -66,6 +66,21 @@ def test_the_choice_is_that_of_all_halves_and_the_ladder_theirs() -> None:
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
+def test_folds_judge_and_halves_choose_by_what_they_agree_on() -> None:
+    # By the folds there are no states; by the halves there would be, and these agree on all.
+    folds = [replace(half(i, by=(-2.0, -1.0)), scheme="folds") for i in range(6)]
+    halves = [half(i) for i in range(6, 10)]
+    found = structure_of([*halves, *folds], TRIED)
+    assert (found["n_folds"], found["n_halves"], found["scheme"]) == (6, 4, "halves")
+    ladder = judge(rates_of(folds)).to_dict()
+    assert {name: found[name] for name in ladder} == ladder
+    assert found["verdict"] == "drift"
+    assert chosen(found["choice"]) == (3, True)
+    assert [row["half"] for row in found["choice_without"]] == [6, 7, 8, 9]
+    assert structure_of(folds, TRIED)["choice"] is None  # nothing to agree
+    assert structure_of(halves, TRIED)["n_folds"] == 0
+
+
 def test_a_pair_has_no_say_in_the_choice_that_it_is_held_against() -> None:
     # Halves of the first pair do not agree on three states: with them in, two are chosen.
     halves = [half(0, three=BENT), half(1), *(half(i) for i in range(2, 6))]
