@@ -18,7 +18,11 @@ MINUTES ?= 10
 export PATH := $(BIN):$(PATH)
 export VIRTUAL_ENV := $(VENV)
 
-# Snakemake keeps caches in the user's home. Where none can be written there, it is given a place here.
+# Snakemake keeps caches in the user's home, and asks for its settings there. Where there is no home, or
+# none can be written there, it is given a place here.
+ifeq ($(HOME),)
+export HOME := $(or $(shell getent passwd "$$(id -u)" | cut -d: -f6),$(VENV)/.home)
+endif
 CACHES := $(or $(XDG_CACHE_HOME),$(HOME))
 ifneq ($(shell mkdir -p "$(CACHES)" 2>/dev/null && test -w "$(CACHES)" && echo yes),yes)
 export XDG_CACHE_HOME := $(VENV)/.cache

@@ -37,6 +37,7 @@ rule all:
 
 
 onstart:
+    take_results()
     count_results_as_old()
 
 

@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logger.error("there is not enough memory (%s); give the job more of it", error)
         return 1
     except Exception as error:
-        told = explained(error) if isinstance(error, OSError) else None
+        told = explained(error)
         if told is None:
             logger.exception("%s", _unforeseen(stage, options, error))
         else:

@@ -15,6 +15,12 @@ class SmallDisk:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    def allow_no_more_files(self) -> None:
+        """Let it hold as many files as there are, and the folder itself."""
+        there = 1 + sum(1 for _ in self.folder.rglob("*"))
+        options = f"remount,nr_inodes={there}"
+        subprocess.run(["mount", "-o", options, str(self.folder)], check=True)
+
     def resize(self, kilobytes: int) -> None:
         """Make it larger or smaller; what is on it stays."""
         options = f"remount,size={kilobytes}k"

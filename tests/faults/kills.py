@@ -64,7 +64,7 @@ class Disturbed:
     orphans: list[psutil.Process] = field(default_factory=list)
 
     def kill_at(self, moment: Moment) -> str | None:
-        """Run the workflow until `moment`, kill, and say what was killed; None if it ended before.
+        """Run the workflow until `moment`, and kill; the stage, or None if it ended before.
 
         When it returns, the workflow is over, but its jobs may not be.
         """
@@ -84,7 +84,7 @@ class Disturbed:
         else:
             os.killpg(workflow.pid, signal.SIGKILL)
         workflow.wait()
-        return f"{moment.victim} in {stage} after {moment.delay:.2f} of it"
+        return stage
 
     def finish(self) -> str:
         """Call the workflow as the documentation says, until it ends well; return what it said."""
@@ -122,7 +122,7 @@ class Disturbed:
                     latest = stage, pid
             if latest and len(seen) >= moment.count:
                 return latest
-            time.sleep(0.02)
+            time.sleep(0.05)
         return None
 
 

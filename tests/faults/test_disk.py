@@ -67,6 +67,20 @@ def test_on_a_full_disk_the_file_is_named_and_the_old_one_stays(name, small_disk
     assert path.stat().st_size > 64_000
 
 
+@pytest.mark.parametrize("name", ["table.csv", "map.json", "state.pt"])
+def test_a_disk_that_can_hold_no_more_files_is_told_from_a_full_one(name, small_disk):
+    small_disk.resize(4000)
+    path = small_disk.folder / name
+    path.write_text("old")
+    small_disk.allow_no_more_files()
+    with pytest.raises(OSError, match="No space left") as failure:
+        WRITERS[name](path)
+    told = explained(failure.value)
+    assert told.startswith(f"{path}: the disk has room, and can hold no more files (`df -i`)")
+    assert [there.name for there in small_disk.folder.iterdir()] == [name]
+    assert path.read_text() == "old"
+
+
 LIMITED = """
 import sys
 from tests.faults.test_disk import WRITERS

@@ -304,7 +304,27 @@ def test_where_the_home_cannot_be_written_caches_have_another_place(tmp_path, ho
     environment["HOME"] = home.format(tmp=tmp_path)
     if given is not None:
         environment["XDG_CACHE_HOME"] = given.format(tmp=tmp_path)
-    show = 'show: ; @echo "$$XDG_CACHE_HOME"'
+    show = 'show: ; @echo "$$XDG_CACHE_HOME"; echo "$$HOME"'
+    told = subprocess.run(
+        ["make", "-s", f"--eval={show}", "show"], cwd=ROOT, env=environment, text=True,
+        capture_output=True, check=True,
+    )  # fmt: skip
+    caches, found = told.stdout.split("\n")[:2]
+    assert (caches, found) == (used.format(tmp=tmp_path), environment["HOME"])
+
+
+@pytest.mark.parametrize(
+    ("entry", "used"), [("exit 2", "{tmp}/.home"), ("echo a:b:c:d:e:/h", "/h")]
+)
+@pytest.mark.parametrize("home", [{}, {"HOME": ""}])
+def test_where_no_home_is_set_it_is_the_user_s_or_one_is_made(tmp_path, home, entry, used):
+    getent = tmp_path / "getent"
+    getent.write_text(f"#!/bin/sh\n{entry}\n")
+    getent.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    environment = {"PATH": path, "VIRTUAL_ENV": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    environment |= home
+    show = 'show: ; @echo "$$HOME"'
     told = subprocess.run(
         ["make", "-s", f"--eval={show}", "show"], cwd=ROOT, env=environment, text=True,
         capture_output=True, check=True,

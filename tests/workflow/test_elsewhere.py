@@ -1,6 +1,7 @@
 """The workflow runs from any folder, and as a module of another workflow: results lie there."""
 
 import re
+import subprocess
 from collections import Counter
 
 import pytest
@@ -33,9 +34,27 @@ rule count:
 
 
 @pytest.fixture
+def checkout(finished, tmp_path):
+    """The finished project, where nothing can be written if this user may mount it so."""
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    mount = ["mount", "--bind", str(finished[0].folder), str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        yield finished[0]
+        return
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(folder)], check=True)
+        with pytest.raises(OSError, match="Read-only"):
+            (folder / "file").touch()
+        yield Project(folder)
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
 def elsewhere(tmp_path):
     """A folder that holds an experiment of one's own and nothing of the project."""
-    folder = tmp_path / "else where"
+    folder = tmp_path / "else where" / ("a long name of " * 10) / ("another " * 10)
     (folder / "own").mkdir(parents=True)
     (folder / "own/mine.yaml").write_text(MINE)
     return folder
@@ -45,8 +64,10 @@ def planned(told):
     return Counter({rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", told, flags=re.M)})
 
 
-def test_it_runs_from_anywhere(finished, elsewhere):
-    project = finished[0]
+def test_it_runs_from_anywhere(checkout, elsewhere):
+    """From a folder with a path of 200 characters, and a checkout that cannot be written to."""
+    assert len(str(elsewhere)) > 200
+    project = checkout
     files = sorted(path for path in project.folder.iterdir())
     snakefile = ["-s", str(project.folder / "Snakefile"), "--directory", str(elsewhere)]
 

@@ -11,6 +11,7 @@ import sys
 import time
 
 import pandas as pd
+import pytest
 
 from tests.faults.comparison import differences, result_files
 
@@ -95,6 +96,16 @@ def test_a_diverged_run_is_named_and_left_out_and_the_others_are_as_they_were(fi
     assert summary["n_runs"] == 5
     assert any("seed 1" in note["text"] for note in summary["notes"])
     assert set(pd.read_csv(project.results / "state_paths.csv")["seed"]) == set(others)
+
+
+@pytest.mark.parametrize("ahead", [3600, -3600], ids=["ahead", "behind"])
+def test_nodes_whose_clocks_are_an_hour_apart_make_nothing_again(ahead, project):
+    """A node measured half of the runs and fitted a model, and the others did the rest."""
+    files = [project.results / f"runs/seed-{seed}/metrics.parquet" for seed in (0, 2, 4)]
+    for path in (*files, project.results / "hmm/states-2.npz"):
+        at = path.stat().st_mtime + ahead
+        os.utime(path, (at, at))
+    assert not project.planned()
 
 
 def test_after_a_clock_was_set_back_nothing_stale_is_taken_for_fresh(project):

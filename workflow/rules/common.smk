@@ -24,6 +24,8 @@ from training_maps.training.datasets import use_data_folder
 from training_maps.training.gpus import visible_gpus
 from training_maps.utils.code_digest import stage_digest
 from training_maps.utils.errors import InputError
+from training_maps.utils.files import explained
+from training_maps.utils.locks import hold_results
 from training_maps.utils.seeds import format_seeds
 
 # Not `workflow.basedir`, which is another workflow's folder where this one is a module of it.
@@ -224,6 +226,20 @@ def shown_in_report(path):
         category="{experiment}",
         labels={"shows": FIGURES[figure], "kind": "figure"},
     )
+
+
+def take_results():
+    """Keep workflows of other folders away from the results that this one is about to make."""
+    made = [Path(file) for job in workflow.dag.needrun_jobs() for file in job.output]
+    folders = {
+        path.relative_to(CONFIG.results).parts[0]
+        for path in made
+        if path.is_relative_to(CONFIG.results)
+    }
+    try:
+        hold_results(Path(CONFIG.results), folders & set(EXPERIMENTS), Path.cwd())
+    except (InputError, OSError) as error:
+        sys.exit(explained(error) or str(error))
 
 
 def count_results_as_old():

@@ -7,8 +7,9 @@ meaning. `STAGES` says which settings a stage is told; a change of another one r
 from __future__ import annotations
 
 import argparse
+import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -179,8 +180,9 @@ def assignments(settings: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _parts(cls: type, only: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The schema of each key that is told."""
+@functools.cache
+def _parts(cls: type, only: tuple[str, ...]) -> Mapping[str, Mapping[str, Any]]:
+    """The schema of each key that is told; asked for once a job, of which there are thousands."""
     parts = fields_schema(cls)["properties"]
     return {key: parts[key] for key in only or parts}
 

@@ -27,8 +27,11 @@ from training_maps.metrics.definitions import metric_columns
 from training_maps.settings.sections import METHODS
 from training_maps.training.tasks import make_task, settings_schema, task_names
 from training_maps.utils.errors import InputError, shown
+from training_maps.utils.files import explained
 from training_maps.utils.seeds import parse_seeds
 
+# File systems allow names of 255, and jobs' files on a cluster add some.
+_LONGEST_NAME = 200
 _TOP_LEVEL = ("experiments", "results", "data_dir")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
@@ -81,6 +84,11 @@ def prepare(
     except OSError as error:  # such as a name that is too long, or a folder that is not public
         file = shown(str(error.filename))
         raise InputError(f"{where}: {file} cannot be looked at ({error.strerror})") from error
+    except RuntimeError as error:
+        told = explained(error)
+        if told is None:
+            raise
+        raise InputError(f"{where}: {told}") from error
     return checked
 
 
@@ -157,6 +165,11 @@ class _Files:
             raise InputError(
                 f"config: experiments: {path}: an experiment is called what its file is; expected "
                 "letters, digits, '_', '-' and '.' only"
+            )
+        if len(path.stem) > _LONGEST_NAME:
+            raise InputError(
+                f"config: experiments: {shown(path.stem)} has {len(path.stem)} characters, and "
+                f"files are named after it; expected at most {_LONGEST_NAME}"
             )
         own = read_yaml(path)
         is_group = isinstance(own, Mapping) and "experiments" in own

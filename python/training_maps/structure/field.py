@@ -57,8 +57,10 @@ _RIDGE = 1e-2
 # How much of the running average of squared residuals is kept from one checkpoint to the next, and
 # the largest square that it takes in, in its expected size.
 _KEPT, _LARGEST = 0.8, 20.0
-# So many rows at once: each makes a matrix, which of all rows of many runs would fill the memory.
-_ROWS_AT_ONCE = 2**15
+# So many numbers at once: each row makes a matrix, and those of many runs would fill the memory.
+_AT_ONCE = 2**23
+# Where an anchor's matrix has more entries, the rows' outer products take longer than their sums.
+_LARGE = 2**12
 
 
 class Shape(NamedTuple):
@@ -218,7 +220,7 @@ class SmoothField:
         """How much (n, A) each anchor has to say of a step; they sum to 1."""
         places = self._places(steps)
         weights = np.empty((len(places), len(self.anchors)))
-        for some in _parts(len(places)):
+        for some in _parts(len(places), self.anchors.size):
             gaps = places[some, None, :] - self.anchors
             distances = np.square(gaps).sum(axis=2) / self.shape.bandwidth**2
             found = np.exp(-0.5 * (distances - distances.min(axis=1, keepdims=True)))
@@ -261,7 +263,7 @@ class SmoothField:
         """The expected change (n, d) of rows (n, 1 + d)."""
         n_anchors, p, d = self.flows.shape
         flow = np.empty((len(rows), d))
-        for some in _parts(len(rows)):
+        for some in _parts(len(rows), p * d):
             here = (weights[some] @ self.flows.reshape(n_anchors, p * d)).reshape(-1, p, d)
             flow[some] = (rows[some, None, :] @ here)[:, 0]
         return flow
@@ -294,7 +296,7 @@ class SmoothField:
         rows = np.hstack([np.ones((len(steps.before), 1)), steps.before])
         residuals = np.where(steps.missing, 0.0, steps.change - self._flow(weights, rows))
         distance, log_determinant = np.empty(len(rows)), np.empty(len(rows))
-        for some in _parts(len(rows)):
+        for some in _parts(len(rows), residuals.shape[1] ** 2):
             factors = self._factors(weights[some], steps.missing[some])
             white = np.linalg.solve(factors, residuals[some, :, None])[:, :, 0]
             distance[some] = np.square(white).sum(axis=1)
@@ -349,16 +351,20 @@ def _sizes(covariances: Floats) -> Floats:
 
 def _moments(weights: Floats, a: Floats, b: Floats) -> Floats:
     """Weighted sums (A, p, q) of the outer products of rows (n, p) and (n, q)."""
-    found = np.zeros((weights.shape[1], a.shape[1] * b.shape[1]))
-    for some in _parts(len(a)):
-        products = (a[some, :, None] * b[some, None, :]).reshape(-1, found.shape[1])
+    size = a.shape[1] * b.shape[1]
+    if size > _LARGE:
+        return np.array([(a * of_anchor[:, None]).T @ b for of_anchor in weights.T])
+    found = np.zeros((weights.shape[1], size))
+    for some in _parts(len(a), size):
+        products = (a[some, :, None] * b[some, None, :]).reshape(-1, size)
         found += weights[some].T @ products
     return found.reshape(-1, a.shape[1], b.shape[1])
 
 
-def _parts(n: int) -> list[slice]:
-    """All of n rows, at most `_ROWS_AT_ONCE` of them at once."""
-    return [slice(i, i + _ROWS_AT_ONCE) for i in range(0, n, _ROWS_AT_ONCE)]
+def _parts(n: int, size: int) -> list[slice]:
+    """All of n rows, `_AT_ONCE` numbers at most at once of what takes `size` of them a row."""
+    rows = max(1, _AT_ONCE // size)
+    return [slice(i, i + rows) for i in range(0, n, rows)]
 
 
 def _coupled(squares: Floats, products: Floats, ridge: float) -> Floats:

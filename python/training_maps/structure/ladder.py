@@ -17,7 +17,9 @@ is stronger. The runs have
 
 Better means that the whole 95 % interval of the gain lies above `LEAST_GAIN`. The interval is
 Student's t over runs; its variance is the sum of that over runs and that over halves, because the
-halves' fits scatter too. A run's gain is averaged over the halves that did not see it.
+halves' fits scatter too. A run's gain is averaged over the halves that did not see it. Where each
+run is judged by one fit alone, of folds or of single runs left out, the fits' scatter has that of
+the runs in it, and the wider of the two intervals is taken.
 """
 
 from __future__ import annotations
@@ -195,13 +197,16 @@ def _interval(values: Floats) -> Gain:
     mean = float(by_run.mean())
     if n < 3:
         return Gain(mean, None, None, n)
-    variance = by_run.var(ddof=1) / n
     by_half = _mean(values, axis=1)
     by_half = by_half[np.isfinite(by_half)]
-    if len(by_half) > 1:
-        variance += by_half.var(ddof=1) / len(by_half)
-    reach = float(stdtrit(n - 1, 0.5 + CONFIDENCE / 2) * np.sqrt(variance))
-    return Gain(mean, mean - reach, mean + reach, n)
+    variances = [part.var(ddof=1) / len(part) for part in (by_run, by_half) if len(part) > 1]
+    quantile = stdtrit(n - 1, 0.5 + CONFIDENCE / 2)
+    if (np.isfinite(values).sum(axis=0) <= 1).all():
+        few = stdtrit(max(len(by_half) - 1, 1), 0.5 + CONFIDENCE / 2)
+        reach = max(q * np.sqrt(v) for q, v in zip((quantile, few), variances, strict=False))
+    else:
+        reach = quantile * np.sqrt(sum(variances))
+    return Gain(mean, mean - float(reach), mean + float(reach), n)
 
 
 def _standing(rates: Mapping[Member, Floats], rung: Rung, chosen: Floats | None) -> dict[str, Any]:

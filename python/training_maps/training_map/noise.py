@@ -134,8 +134,8 @@ def worth_of(rows: _Rows, a: int, b: int, floor: float) -> Worth | None:
         floor: smallest eigenvalue of a covariance.
     """
     both = rows.of(np.isin(rows.states, (a, b)))
-    runs = np.unique(both.runs)
-    fold_of = np.searchsorted(runs, both.runs) % FOLDS
+    _, run_of, lengths = np.unique(both.runs, return_inverse=True, return_counts=True)
+    fold_of = run_of % FOLDS
     rules, noise = np.empty(len(both.rows)), np.empty(len(both.rows))
     for fold in np.unique(fold_of):
         learnt = both.of(fold_of != fold)
@@ -144,7 +144,7 @@ def worth_of(rows: _Rows, a: int, b: int, floor: float) -> Worth | None:
             return None
         judged = fold_of == fold
         rules[judged], noise[judged] = _gains(learnt, both.of(judged), (a, b), floor)
-    by_run = [np.array([gain[both.runs == run].mean() for run in runs]) for gain in (rules, noise)]
+    by_run = [np.bincount(run_of, gain) / lengths for gain in (rules, noise)]
     intervals = [mean_interval(values) for values in by_run]
     if intervals[0] is None or intervals[1] is None:
         return None

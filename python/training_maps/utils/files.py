@@ -70,6 +70,15 @@ _MEANINGS = {
     errno.EMFILE: f"too many files are open at a time. Raise the limit (`ulimit -n`), {_AGAIN}",
 }
 
+_NO_HOME = (
+    "no home folder is known of this user, or of one that a path names after '~'. Set HOME, or "
+    "write paths out; `data_dir` says where data sets go"
+)
+_NO_MORE_FILES = (
+    "the disk has room, and can hold no more files (`df -i`). Remove some that are not needed, "
+    f"{_GO_ON}"
+)
+
 # What opening or syncing a folder says where a file system does not do that, or does not allow it.
 _NOT_OF_FOLDERS = (
     errno.EINVAL,
@@ -81,16 +90,30 @@ _NOT_OF_FOLDERS = (
 )
 
 
-def explained(error: OSError) -> str | None:
+def explained(error: Exception) -> str | None:
     """What an error of the disk means and what to do, with the file's name; None for other errors.
 
-    Whatever is finished stays as it is after such an error.
+    Whatever is finished stays as it is after such an error. That there is no home is one too.
     """
+    if isinstance(error, RuntimeError) and "home directory" in str(error):
+        return _NO_HOME
+    if not isinstance(error, OSError):
+        return None
     meaning = _MEANINGS.get(error.errno or 0)
     if meaning is None:
         return None
+    if error.errno == errno.ENOSPC and error.filename and _holds_no_more_files(error.filename):
+        meaning = _NO_MORE_FILES
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{meaning} ({error.strerror})"
+
+
+def _holds_no_more_files(path: str | os.PathLike[str]) -> bool:
+    """Whether the disk of a file that could not be written has used up its table of files."""
+    with suppress(OSError):
+        disk = os.statvfs(next(one for one in Path(path).absolute().parents if one.exists()))
+        return disk.f_files > 0 and disk.f_favail == 0
+    return False
 
 
 @functools.cache

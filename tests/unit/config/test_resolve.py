@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from tests.support.project import ROOT
-from training_maps.config.resolve import resolve
+from training_maps.config.resolve import prepare, resolve
 from training_maps.config.schema import fill_defaults, load_schema
 from training_maps.utils.errors import InputError
 
@@ -233,6 +233,7 @@ def test_a_file_is_found_from_the_working_directory(experiments, own, monkeypatc
         ("missing.yaml", "missing.yaml; a relative path starts from the folder that"),
         ("a b.yaml", "an experiment is called what its file is; expected letters, digits"),
         ("tiny.yaml", "are both called tiny; rename one"),
+        ("a" * 201 + ".yaml", "has 201 characters, and files are named after it; expected at most"),
     ],
 )
 def test_files_that_cannot_be_experiments_are_named(experiments, own, name, message):
@@ -241,6 +242,19 @@ def test_files_that_cannot_be_experiments_are_named(experiments, own, name, mess
         Path(path).unlink()
     with pytest.raises(InputError, match=re.escape(message)):
         resolve({"experiments": ["tiny", path]}, experiments, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"experiments": ["~nobody-of-this-name/mine.yaml"]}, "no home folder is known"),
+        ({"results": "a" * 256}, "cannot be looked at (File name too long)"),
+        ({"results": "/".join(["a" * 200] * 25)}, "cannot be looked at (File name too long)"),
+    ],
+)
+def test_paths_that_cannot_be_are_told(experiments, config, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        prepare({"experiments": ["tiny"], **config}, experiments, SCHEMA)
 
 
 def test_a_group_of_a_missing_name_says_what_there_is(experiments, own):

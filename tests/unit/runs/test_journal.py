@@ -1,5 +1,6 @@
 """A journal: whole lines stay whatever happens, and a resumed run takes later ones back."""
 
+import errno
 import math
 
 import pytest
@@ -56,6 +57,14 @@ def test_one_process_at_a_time(journal, tmp_path):
     with pytest.raises(InputError, match="another process records this run"):
         Journal(tmp_path)
     journal.close()
+    Journal(tmp_path).close()
+
+
+def test_where_files_cannot_be_locked_nobody_is_refused(journal, tmp_path, monkeypatch):
+    def unsupported(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", unsupported)
     Journal(tmp_path).close()
 
 

@@ -414,14 +414,17 @@ def test_degenerate_runs_have_finite_densities(shape: Shape, runs: list[Any]) ->
 
 
 @pytest.mark.parametrize("shape", [COUPLED, OWN, SHAPES["field_timed"]])
-def test_many_rows_are_taken_in_parts(shape: Shape, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_rows_and_large_matrices_are_taken_in_parts(
+    shape: Shape, monkeypatch: pytest.MonkeyPatch
+) -> None:
     runs = drifts()
     runs[1][3, 1] = np.nan
     at_once = SmoothField(shape, FLOOR).fit(runs)
-    monkeypatch.setattr(module, "_ROWS_AT_ONCE", 29)
-    in_parts = SmoothField(shape, FLOOR).fit(runs)
-    np.testing.assert_allclose(in_parts.covariances, at_once.covariances, rtol=1e-7)
-    np.testing.assert_allclose(in_parts.foretold(runs), at_once.foretold(runs), rtol=1e-9)
+    for name, value in (("_AT_ONCE", 290), ("_LARGE", 2)):
+        monkeypatch.setattr(module, name, value)
+        in_parts = SmoothField(shape, FLOOR).fit(runs)
+        np.testing.assert_allclose(in_parts.covariances, at_once.covariances, rtol=1e-7)
+        np.testing.assert_allclose(in_parts.foretold(runs), at_once.foretold(runs), rtol=1e-9)
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.7, 0.9])

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import t
+from scipy.stats import sem, t
 
 from training_maps.model_selection.criteria import MODEL_NAMES
 from training_maps.structure.ladder import LADDER, RUNGS, Ladder, Member, judge, rung_of
@@ -220,6 +220,38 @@ def test_intervals_keep_their_coverage_over_runs(scatter: float) -> None:
         assert gain.high is not None
         held += gain.low <= 0.3 <= gain.high
     assert 0.92 < held / 400 <= 1
+
+
+def folds_of(runs: np.ndarray) -> np.ndarray:
+    """(6, M): each run's value under the fold that left it out, NaN under the others."""
+    left_out = np.arange(len(runs)) % 6 == np.arange(6)[:, None]
+    return np.where(left_out, runs, np.nan)
+
+
+def test_of_folds_the_wider_interval_is_taken() -> None:
+    draw = np.random.default_rng(0)
+    for luck in (0.0, 3.0):
+        runs = draw.normal(size=12) + luck * draw.normal(size=6)[np.arange(12) % 6]
+        found = {FIELD: folds_of(np.zeros(12)), MOVING: folds_of(runs)}
+        gain = judge(found).gains["autoregressive"]
+        of_folds = runs.reshape(2, 6).mean(axis=0)
+        by = [t.interval(0.95, len(part) - 1, part.mean(), sem(part)) for part in (runs, of_folds)]
+        widest = max(by, key=lambda interval: interval[1] - interval[0])
+        assert (gain.low, gain.high) == pytest.approx(widest, rel=1e-9)
+
+
+@pytest.mark.parametrize("luck", [0.0, 0.5, 2.0])
+def test_intervals_of_folds_keep_their_coverage_where_a_fit_s_runs_share_its_luck(
+    luck: float,
+) -> None:
+    held = 0
+    for seed in range(400):
+        draw = np.random.default_rng([seed, 2])
+        runs = draw.normal(0.3, 1.0, size=12) + luck * draw.normal(size=6)[np.arange(12) % 6]
+        found = {FIELD: folds_of(np.zeros(12)), MOVING: folds_of(runs)}
+        gain = judge(found).gains["autoregressive"]
+        held += (gain.low or 0) <= 0.3 <= (gain.high or 0)
+    assert held / 400 > 0.93
 
 
 def test_rungs_of_models() -> None:

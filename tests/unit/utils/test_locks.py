@@ -12,7 +12,7 @@ from training_maps.training.loop import Recording, train
 from training_maps.training.recipe import Recipe
 from training_maps.training.tasks import make_task
 from training_maps.utils.errors import InputError
-from training_maps.utils.locks import only_writer
+from training_maps.utils.locks import hold_results, only_writer
 
 HOLD = """
 import sys
@@ -73,11 +73,61 @@ def test_training_the_same_seeds_twice_at_a_time_is_refused(other, tmp_path):
     assert not list(tmp_path.glob("seed-*"))
 
 
-def test_where_files_cannot_be_locked_nobody_is_refused(other, tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL])
+def test_where_files_cannot_be_locked_nobody_is_refused(number, other, tmp_path, monkeypatch):
     def unsupported(*_):
-        raise OSError(errno.ENOLCK, "No locks available")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("fcntl.flock", unsupported)
     with only_writer(tmp_path, [3]):
         pass
+    hold_results(tmp_path, ["tiny"], tmp_path)
     assert other.poll() is None
+
+
+HOLD_RESULTS = """
+import sys
+from pathlib import Path
+from training_maps.utils.locks import hold_results
+hold_results(Path(sys.argv[1]), ["tiny", "other"], Path.cwd())
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def workflow(tmp_path):
+    """Another process, which was started in a folder and makes two experiments."""
+    folder = tmp_path / "a folder in which"
+    folder.mkdir()
+    command = [sys.executable, "-B", "-c", HOLD_RESULTS, str(tmp_path)]
+    process = subprocess.Popen(
+        command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "held\n"
+    yield process, folder
+    process.kill()
+    process.communicate()
+
+
+def test_a_workflow_of_another_folder_is_refused_and_told_of_the_first(workflow, tmp_path):
+    process, folder = workflow
+    expected = rf"tiny: results are being written there by .* process {process.pid} on \S+ in "
+    with pytest.raises(InputError, match=expected + re.escape(f"{folder}. Wait until it ends")):
+        hold_results(tmp_path, ["third", "tiny"], tmp_path)
+    assert not list(tmp_path.glob("third/.*"))  # what it held already it gives back
+    # Those of one folder, and of other experiments, are none of its business.
+    hold_results(tmp_path, ["tiny"], folder)
+    hold_results(tmp_path, ["third"], tmp_path)
+    process.communicate("")  # it ends by itself
+    assert not list(tmp_path.glob("tiny/.*"))
+    hold_results(tmp_path, ["tiny"], tmp_path)
+
+
+def test_a_killed_workflow_refuses_nobody(workflow, tmp_path):
+    process, _ = workflow
+    process.kill()
+    process.wait()
+    assert list(tmp_path.glob("tiny/.*"))
+    hold_results(tmp_path, ["tiny"], tmp_path)
+    assert f"process {os.getpid()} on " in (tmp_path / "tiny/.workflow.lock").read_text()

@@ -49,7 +49,7 @@ def test_html_has_every_state_and_transition(tmap: TrainingMap) -> None:
         [
             str(one.state),
             ", ".join(feature.metric for feature in one.features[:3]),
-            f"{one.share_of_checkpoints:.1%}",
+            f"{100 * one.share_of_checkpoints:.1f} %",
             str(one.n_runs),
         ]
         for one in tmap.states
