@@ -114,11 +114,13 @@ def at_the_same_steps(paths: pd.DataFrame, obs: Observations) -> pd.DataFrame:
 
 
 def summary(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """In how many of the choices each claim of the paper holds, and the range of R²."""
+    """In how many of the choices each claim of the paper holds, and ranges of the numbers."""
     every = list(rows.values())
     r_squared = [row["r_squared"] for row in every if row["r_squared"] is not None]
     return {
         "n": len(every),
+        "least_states": min(row["n_states"] for row in every),
+        "most_states": max(row["n_states"] for row in every),
         "linear": sum(row["linear"] for row in every),
         "forks": sum(row["n_forks"] > 0 for row in every),
         "detours": sum(row["n_detours"] > 0 for row in every),

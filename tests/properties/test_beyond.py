@@ -57,6 +57,13 @@ class TestShareHigher:
             hits += found["low"] <= 0.5 <= found["high"]
         assert hits >= least
 
+    def test_resamples_with_nobody_to_compare_with_do_not_count(self):
+        """Three runs stay inside: some resamples have none of them; nowhere is a pair lost."""
+        inside = np.zeros((8, 4), bool)
+        inside[:3] = True
+        found = beyond.share_higher(inside, 1.0 * inside, 0.002)
+        assert (found["share"], found["low"], found["high"]) == (1, 1, 1)
+
     def test_a_planted_difference_is_seen_and_too_few_runs_say_nothing(self):
         rng = np.random.default_rng(1)
         inside = np.arange(20) < rng.integers(4, 16, 24)[:, None]

@@ -53,15 +53,15 @@ def test_planted_states_survive_every_choice(found):
 
 
 def test_the_summary_counts():
-    row = {"linear": False, "n_forks": 2, "n_detours": 0, "r_squared": 0.5}
+    row = {"n_states": 4, "linear": False, "n_forks": 2, "n_detours": 0, "r_squared": 0.5}
     rows = {
         "a": row | {"adjusted_rand_index": 1.0},
         "b": row | {"linear": True, "n_forks": 0, "r_squared": None, "adjusted_rand_index": 0.2},
-        "c": row | {"n_detours": 1, "r_squared": 0.9, "adjusted_rand_index": 0.6},
+        "c": row | {"n_states": 7, "n_detours": 1, "r_squared": 0.9, "adjusted_rand_index": 0.6},
     }
     assert open_choices.summary(rows) == {
-        "n": 3, "linear": 1, "forks": 2, "detours": 1, "least_r_squared": 0.5,
-        "most_r_squared": 0.9, "least_agreement": 0.2,
+        "n": 3, "least_states": 4, "most_states": 7, "linear": 1, "forks": 2, "detours": 1,
+        "least_r_squared": 0.5, "most_r_squared": 0.9, "least_agreement": 0.2,
     }  # fmt: skip
 
 
