@@ -65,6 +65,7 @@ _FOR_PEOPLE = (
     "describe_model",
     "layers",
     "place",
+    "watch",
     "summary",
     "convert",
     "spread",

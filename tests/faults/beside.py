@@ -26,8 +26,6 @@ from tests.support.workflow_project import Project
 
 SEEDS = (0, 1)
 """The runs that are placed and followed."""
-_LATE = 1.2
-"""Moments are up to so many times what a command takes, of which some come too late."""
 
 
 @dataclass
@@ -64,7 +62,7 @@ class Beside:
             for _ in range(n):
                 process = self._start(attempt)
                 try:
-                    process.wait(rng.random() * _LATE * self.seconds)
+                    process.wait(rng.random() * self.seconds)
                     break  # it ended before
                 except subprocess.TimeoutExpired:
                     os.killpg(process.pid, signal.SIGKILL)

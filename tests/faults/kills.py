@@ -66,10 +66,15 @@ class Disturbed:
     def kill_at(self, moment: Moment) -> str | None:
         """Run the workflow until `moment`, and kill; the stage, or None if it ended before.
 
-        When it returns, the workflow is over, but its jobs may not be.
+        When it returns, the workflow is over, but its jobs may not be. Where a job of an earlier
+        call still trains, and so keeps this one from it, it is waited for.
         """
         workflow = self.start()
         job = self._wait_for(workflow, moment)
+        if job is None and workflow.wait() and self._is_refused():
+            psutil.wait_procs(self.orphans)
+            workflow = self.start()
+            job = self._wait_for(workflow, moment)
         if job is None:
             workflow.wait()
             return None
@@ -92,11 +97,14 @@ class Disturbed:
             workflow = self.start()
             if workflow.wait() == 0:
                 return self.log.read_text()
-            if "is being written by process" not in self.log.read_text():
+            if not self._is_refused():
                 break
             # A job of the killed workflow still trains: it is waited for, as the message says.
             psutil.wait_procs(self.orphans)
         raise AssertionError(f"the workflow does not end well:\n{self.log.read_text()}")
+
+    def _is_refused(self) -> bool:
+        return "is being written by process" in self.log.read_text()
 
     def start(self) -> subprocess.Popen[str]:
         """Call the workflow, unlocked if it must be; what it says goes to the log."""

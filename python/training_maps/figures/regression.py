@@ -151,13 +151,13 @@ def _draw_predictions(ax: Axes, runs: pd.DataFrame, results: ExperimentResults) 
 
 def _name_outliers(ax: Axes, runs: pd.DataFrame, span: tuple[float, float]) -> None:
     """Rings around outlier runs, and their seeds; of those that lie on each other, in one label."""
-    middle, near = sum(span) / 2, 0.04 * (span[1] - span[0])
+    middle, size = sum(span) / 2, span[1] - span[0]
     groups: list[list[dict[Any, Any]]] = []
     for row in runs.to_dict("records"):
         ax.plot(row["predicted"], row["outcome"], "o", markersize=7, color=ACCENT, fillstyle="none")
         for group in groups:
-            apart = [abs(row[name] - group[0][name]) for name in ("predicted", "outcome")]
-            if max(apart) <= near:
+            across, along = (abs(row[one] - group[0][one]) for one in ("predicted", "outcome"))
+            if across < 0.2 * size and along < 0.07 * size:  # as wide and high as a label is
                 group.append(row)
                 break
         else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -24,6 +26,8 @@ MOST_VECTOR_BARS = 3000
 #: Of more runs, so many are drawn.
 MOST_ROWS = 1000
 _MOST_ROW_LABELS = 45
+# Characters of a title that fit above half a page.
+_TITLE = 42
 
 
 def stretches(times: np.ndarray, states: np.ndarray) -> list[tuple[float, float, int]]:
@@ -92,7 +96,7 @@ def draw_two_colourings(
     sides = figure.subplots(1, 2, sharey=True)
     for ax, of_side, title in zip(sides, (results, other), titles, strict=True):
         _draw_runs(ax, of_side, seeds, time)
-        ax.set_title(title)
+        ax.set_title("\n".join(textwrap.wrap(title, _TITLE)))
     _label_rows(sides[0], seeds)
     for ax in sides:
         ax.tick_params(axis="y", length=0)

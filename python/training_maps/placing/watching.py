@@ -66,6 +66,7 @@ class Watch:
     _seen: dict[Path, tuple[int, int]] = field(default_factory=dict)
     _warned: set[str] = field(default_factory=set)
     _lines: dict[str, int] = field(default_factory=dict)
+    _found: dict[str, set[str]] = field(default_factory=dict)  # runs, by pattern
 
     def __post_init__(self) -> None:
         """Take up what an earlier watch of the same folder knew."""
@@ -94,31 +95,39 @@ class Watch:
             sleep(self.every)
 
     def finished(self) -> bool:
-        """Whether there are runs, and all have reached the last step of the map."""
+        """Whether there are runs, and all that were found have reached the last step of the map.
+
+        One that was found and not placed yet has not: it may still be written.
+        """
         end = int(self.reference.steps[-1])
-        return bool(self.placed) and all(
-            int(one.table["step"].iloc[-1]) >= end for one in self.placed.values()
-        )
+        there = bool(self.placed) and set().union(*self._found.values()) <= set(self.placed)
+        return there and all(int(x.table["step"].iloc[-1]) >= end for x in self.placed.values())
 
     def look(self) -> bool:
         """Look once; returns whether there was anything new."""
         new = False
         for pattern in self.patterns:
+            found: set[str] = set()
             try:
-                for run in self._runs(pattern):
+                for run in self._runs(pattern, found):
+                    found.add(run.name)
                     new |= self._place(run)
+                self._found[pattern] = found
                 self._told.pop(pattern, None)
             except (InputError, OSError) as error:
+                self._found.setdefault(pattern, {pattern})
                 self._tell_once(pattern, f"waiting: {error}")
         if new:
             self._write()
         return new
 
-    def _runs(self, pattern: str) -> Iterator[NewRun]:
+    def _runs(self, pattern: str, found: set[str]) -> Iterator[NewRun]:
+        """The runs of a pattern that can be placed; `found` gets the names of the others too."""
         if "{step}" not in pattern:
             yield from find_new_runs(pattern, self.reading)
             return
         for name, files in checkpoints_of(pattern).items():
+            found.add(name)
             still = {step: path for step, path in files.items() if self._is_still(path)}
             if set(self.reading.metrics) & set(DISTANCES):
                 if still:

@@ -34,12 +34,6 @@ from training_maps.report.provenance import (
     provenance,
 )
 from training_maps.report.rendering import page_script, render, script_policy, source
-from training_maps.report.sections import (
-    early_warning_block,
-    reproducibility_block,
-    sensitivity_block,
-    structure_block,
-)
 from training_maps.report.summary import summarise
 from training_maps.report.theme import state_variables
 from training_maps.results import ExperimentResults, Time
@@ -156,6 +150,7 @@ def _page(material: _Material) -> dict[str, Any]:
     results, script = material.results, page_script()
     return {
         "experiment": results.experiment,
+        "description": material.settings.get("description"),
         "policy": script_policy(script),
         "style": Markup(f"{source('page.css')}\n{state_variables()}"),
         "script": Markup(script),
@@ -382,7 +377,7 @@ def _selection(material: _Material) -> Section | None:
 
 
 def _structure(material: _Material) -> Section | None:
-    found = structure_block(material.results)
+    found = sections.structure_block(material.results)
     if not found:
         return None
     return Section("structure.html.j2", [("structure", "Are there states at all?")], found)
@@ -396,7 +391,7 @@ def _beside(material: _Material) -> Section | None:
 
 
 def _reproducibility(material: _Material) -> Section | None:
-    found = reproducibility_block(material.results)
+    found = sections.reproducibility_block(material.results)
     if not material.results.has_model or not found:
         return None
     return Section(
@@ -405,14 +400,14 @@ def _reproducibility(material: _Material) -> Section | None:
 
 
 def _sensitivity(material: _Material) -> Section | None:
-    found = sensitivity_block(material.results, material.settings)
+    found = sections.sensitivity_block(material.results, material.settings)
     if not material.results.has_model or not found:
         return None
     return Section("sensitivity.html.j2", [("sensitivity", "Other metrics")], found)
 
 
 def _early_warning(material: _Material) -> Section | None:
-    found = early_warning_block(material.results, material.settings)
+    found = sections.early_warning_block(material.results, material.settings)
     if not material.results.has_model or not found:
         return None
     return Section("early_warning.html.j2", [("early-warning", "Early warning")], found)
@@ -421,8 +416,8 @@ def _early_warning(material: _Material) -> Section | None:
 def _metrics(material: _Material) -> Section | None:
     if not material.results.has_model:
         return None
-    shows = {"glossary": sections.glossary_rows(material.results)}
-    return Section("metrics.html.j2", [("metrics", "Metrics")], shows)
+    rows = sections.glossary_rows(material.results)
+    return Section("metrics.html.j2", [("metrics", "Metrics")], {"glossary": rows})
 
 
 def _made(material: _Material, called: str) -> Section:

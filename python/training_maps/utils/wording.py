@@ -34,10 +34,10 @@ def numbered(noun: str, numbers: Collection[Any]) -> str:
 
 
 def decimal(value: float | None, digits: int = 3) -> str:
-    """A number with a fixed number of decimals and a true minus; a dash where there is none."""
+    """A number with so many decimals, thousands grouped and a true minus; a dash if it is none."""
     if value is None or value != value:  # an empty cell of a table is read as NaN
         return NONE
-    return f"{value:.{digits}f}".replace("-", "−")
+    return f"{value:,.{digits}f}".replace("-", "−")
 
 
 def p_value(value: float | None) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 
-from tests.support.figure_checks import by_gid, drawn
+from tests.support.figure_checks import by_gid, drawn, faults
 from tests.support.synthetic_results import write_results
 from training_maps.figures import (
     draw_state_timelines,
@@ -62,6 +62,13 @@ def test_two_colourings_have_each_run_in_the_same_row(tmp_path: Path) -> None:
                 state_colour(state) for state in stays
             ]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == list(map(str, order))
+
+
+def test_long_titles_of_two_colourings_do_not_meet(tmp_path: Path) -> None:
+    one = ExperimentResults.read(write_results(tmp_path / "a", 6, seed=1))
+    long = "modular_addition_stabilized_{}: 5 vector autoregressive states"
+    titles = (long.format("recommended"), long.format("paper"))
+    assert faults(draw_two_colourings(one, one, titles, "epoch")) == []
 
 
 def test_stretches_cover_time_without_gaps() -> None:

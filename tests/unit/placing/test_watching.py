@@ -120,6 +120,20 @@ def test_it_ends_with_the_runs_or_when_nothing_comes(tmp_path, said):
     assert said[-1] == "all runs are at the map's last step"
 
 
+def test_a_run_that_is_not_there_yet_is_waited_for(tmp_path, said):
+    reference = small_reference()
+    files = [str(tmp_path / name) for name in ("one.csv", "two.csv")]
+    reading = Reading(reference.metrics)
+    watch = Watch(reference, files, reading, tmp_path / "watched", say=said.append)
+    for file in files:
+        table().to_csv(file, index=False)
+        watch.look()
+        assert watch.finished() == (file == files[1])
+    (tmp_path / "one.csv").unlink()
+    watch.look()
+    assert watch.finished()  # what was there and is at its end may go
+
+
 def test_what_is_no_state_is_begun_anew(tmp_path, said):
     (tmp_path / "watched").mkdir()
     (tmp_path / "watched" / STATE).write_text("[1]")
@@ -193,6 +207,28 @@ class TestCheckpoints:
             save_file(one, tmp_path / "all" / f"step-{step}.safetensors")
         expected = place_run(networks, NewRun("run", run_metrics(tmp_path / "all")))
         pd.testing.assert_frame_equal(again.placed["run"].table, expected.table)
+
+    def test_a_restart_does_not_end_before_all_runs_are_placed(self, tmp_path, networks, said):
+        """One run is measured to its end, and the other not at all, when the watch is killed."""
+
+        def watch():
+            return watch_of(tmp_path, tmp_path / "{seed}" / "{step}.safetensors", said, networks)
+
+        for step in range(0, 120, 10):
+            save(tmp_path / "1", step)
+        first = watch()
+        first.look()
+        first.look()
+        assert first.finished()
+        for step in range(0, 120, 10):
+            save(tmp_path / "2", step, seed=21)
+        again = watch()
+        again.look()
+        assert list(again.placed) == ["seed 1"]
+        assert not again.finished()
+        again.look()
+        assert again.finished()
+        assert list(again.placed) == ["seed 1", "seed 2"]
 
     def test_a_half_written_one_is_waited_for(self, tmp_path, networks, said):
         watch = self.watch(tmp_path, networks, said)

@@ -67,3 +67,10 @@ def test_clauses_become_sentences_and_routes_arrows() -> None:
 def test_the_word_before_the_last_may_be_another() -> None:
     assert wording.listing(["a", "b", "c"], "or") == "a, b or c"
     assert wording.listing([]) == ""
+
+
+def test_thousands_are_grouped() -> None:
+    assert wording.decimal(-20139.94, 1) == "−20,139.9"
+    assert wording.amount(20139.94) == "20,140"
+    assert wording.percent(0.072, 1) == "7.2 %"
+    assert wording.percent(0.9955) == "100 %"

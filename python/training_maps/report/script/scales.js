@@ -64,8 +64,11 @@ function valueScale(series, mayBeLog, from, to, level) {
 /** All decades of the values; what is 0 lies below them, under a marked cut. */
 function logScale(low, high, leastPositive) {
   const top = Math.log10(high) + 0.05 * Math.max(1, Math.log10(high / leastPositive) / 4);
-  const lowest = Math.max(Math.floor(Math.log10(leastPositive)), Math.ceil(Math.log10(high)) - MOST_DECADES);
-  const isCut = low === 0 || leastPositive < 10 ** lowest;
+  const whole = Math.max(Math.floor(Math.log10(leastPositive)), Math.ceil(Math.log10(high)) - MOST_DECADES);
+  const isCut = low === 0 || leastPositive < 10 ** whole;
+  // Of few decades, an axis to the next power of ten would be half empty.
+  const isShort = !isCut && top - whole < 2.5;
+  const lowest = isShort ? Math.max(whole, Math.log10(leastPositive) - 0.1) : whole;
   const lane = isCut ? LANE : 0;
   const share = (value) => {
     const part = value > 0 ? (Math.log10(value) - lowest) / (top - lowest) : -1;
@@ -76,9 +79,11 @@ function logScale(low, high, leastPositive) {
     const found = isCut ? [[0, leastPositive < 10 ** lowest ? `<${powerText(lowest)}` : "0"]] : [];
     const few = (topmost - bottom) * (top - lowest) < 2.5;
     const every = Math.max(1, Math.ceil(((topmost - bottom) * (top - lowest)) / MOST_DECADE_LABELS));
-    for (let power = lowest; power <= top; power += 1) {
-      if (power % every === 0) found.push([share(10 ** power), powerText(power)]);
-      if (few) for (const one of [2, 5]) found.push([share(one * 10 ** power), tickText(one * 10 ** power)]);
+    for (let power = whole; power <= top; power += 1) {
+      if (power % every === 0 && power >= lowest) found.push([share(10 ** power), powerText(power)]);
+      for (const one of few ? [2, 5] : []) {
+        if (Math.log10(one) + power >= lowest) found.push([share(one * 10 ** power), tickText(one * 10 ** power)]);
+      }
     }
     return found;
   };
