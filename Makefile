@@ -66,7 +66,11 @@ run: setup ## run the default job: train, analyse, report (results/)
 reproduction: setup ## analyse the reference data, write docs/reproduction.md
 	snakemake --cores $(CORES) --configfile reference/reproduction.yaml
 	snakemake --cores $(CORES) --configfile reference/recommended.yaml
+	snakemake --cores $(CORES) --config experiments=beyond
+	snakemake --cores $(CORES) --configfile reference/by_paper.yaml
 	$(BIN)/python -m tools.verdicts
+	$(BIN)/python -m tools.open_choices
+	$(BIN)/python -m tools.beyond
 	$(BIN)/python -m tools.reproduction
 
 test: setup ## run all tests, Rust's and Python's

@@ -24,6 +24,7 @@ from typing import Any
 import pandas as pd
 import yaml
 from tools.first_edge import first_edge
+from tools.open_choices import summary
 from tools.second_opinions import RESTARTS, fit_twins, with_states
 from tools.verdicts import gain, shares, verdict
 from tools.verdicts import read as read_verdicts
@@ -285,14 +286,21 @@ def render(reference: Path) -> str:
         planned=paper["planned"],
         beyond=_beyond(reference),
         progress=read_json(reference / "modular_addition" / "progress.json"),
+        choices=read_json(reference / "modular_addition" / "open_choices.json"),
+        counted=summary,
         twin_restarts=RESTARTS,
     )
 
 
 def _beyond(reference: Path) -> dict[str, Any]:
-    """What `tools.beyond` found in the runs that are not of the paper's settings."""
+    """What `tools.beyond` found in the runs that are not of the paper's settings, and recipes."""
     kept = reference / "beyond" / "results.json"
-    return read_json(kept) if kept.exists() else {}
+    found = read_json(kept) if kept.exists() else {}
+    for name in found:
+        settings = reference / "beyond" / name / "settings.json"
+        if settings.exists():
+            found[name]["recipe"] = read_json(settings)["recipe"]
+    return found
 
 
 def differences(

@@ -38,12 +38,12 @@ MOST_HEAT_RUNS = 500
 
 def distance_matrix(dissimilarity: pd.DataFrame, column: str) -> tuple[list[int], np.ndarray]:
     """Seeds, ascending, and the symmetric (n_runs, n_runs) matrix of distances between them."""
-    seeds = sorted({int(s) for name in ("seed_a", "seed_b") for s in dissimilarity[name]})
-    at = {seed: i for i, seed in enumerate(seeds)}
+    ends = dissimilarity[["seed_a", "seed_b"]].to_numpy(dtype=np.int64)
+    seeds, at = np.unique(ends, return_inverse=True)
+    a, b = at.reshape(ends.shape).T
     matrix = np.zeros((len(seeds), len(seeds)))
-    for a, b, distance in dissimilarity[["seed_a", "seed_b", column]].itertuples(index=False):
-        matrix[at[int(a)], at[int(b)]] = matrix[at[int(b)], at[int(a)]] = distance
-    return seeds, matrix
+    matrix[a, b] = matrix[b, a] = dissimilarity[column].to_numpy(dtype=float)
+    return seeds.tolist(), matrix
 
 
 def drawn_pairs(results: ExperimentResults) -> pd.DataFrame:

@@ -80,6 +80,7 @@ def draw_forks(
     figure = new_figure(width, 0.75 + _ROW * rows)
     ax = figure.subplots()
     y, places, labels = 0.0, [], []
+    as_image = sum(map(_n_runs, forks)) > MOST_VECTOR_DOTS
     for fork in forks:
         ax.text(
             0.0,
@@ -92,7 +93,7 @@ def draw_forks(
         )
         y += _HEAD
         for branch in fork["branches"]:
-            _draw_branch(ax, results, fork["state"], branch, y + 0.5, time)
+            _draw_branch(ax, results, fork["state"], branch, y + 0.5, time, as_image=as_image)
             places.append(y + 0.5)
             labels.append(f"to {branch['to']} ({plural(branch['n_runs'], 'run')})")
             y += 1
@@ -114,6 +115,8 @@ def _draw_branch(
     branch: Mapping[str, Any],
     y: float,
     time: Time,
+    *,
+    as_image: bool,
 ) -> None:
     """A branch's runs as dots, and the mean and its interval below them."""
     known = [results.convergence_time(seed, time) for seed in branch["seeds"]]
@@ -133,7 +136,7 @@ def _draw_branch(
                 edgecolors=_edge(colour) if converged else colour,
                 linewidths=0.4 if converged else 1.0,
                 gid=f"branch-{fork}-{branch['to']}" + ("" if converged else "-never"),
-                rasterized=results.n_runs > MOST_VECTOR_DOTS,
+                rasterized=as_image,
                 label="run" if converged else "run that never converges (its last step)",
                 zorder=3,
             )

@@ -22,6 +22,8 @@ FORMATS = FiguresSettings.formats
 # A figure looks the same everywhere: in SVG, text is outlines, which need no font, and cannot be
 # edited as text; in PDF it is text in embedded TrueType fonts (type 42), which publishers ask for.
 _SAVING = {**STYLE, "svg.fonttype": "path", "svg.hashsalt": "training-maps", "pdf.fonttype": 42}
+# What is drawn as an image is finer in a file, which may be printed, than on a page.
+_ON_PAGE = {**_SAVING, "savefig.dpi": 200}
 _LAYOUT_TABLES = ("GDEF", "GPOS", "GSUB", "MATH", "kern")
 _NO_DATE: dict[str, dict[str, None]] = {
     "svg": {"Date": None},
@@ -86,7 +88,7 @@ def inline_svg(figure: Figure, prefix: str, label: str, titles: Mapping[str, str
     ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
     buffer = io.BytesIO()
     settle(figure)
-    with mpl.rc_context(_SAVING):  # type: ignore[arg-type]
+    with mpl.rc_context(_ON_PAGE):  # type: ignore[arg-type]
         figure.savefig(buffer, format="svg", metadata=_NO_DATE["svg"])
     root = ElementTree.fromstring(buffer.getvalue())
     for parent in list(root.iter()):

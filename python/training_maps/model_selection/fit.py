@@ -59,6 +59,7 @@ def fit_hmm(
     random_state: int = FitSettings.random_state,
     resplits: int = FitSettings.resplits,
     keep_runs: bool = True,
+    count: Count | None = None,
 ) -> FittedHMM:
     """Fit K-state models from several starts; keep the one with the best validation likelihood.
 
@@ -88,6 +89,7 @@ def fit_hmm(
         resplits: number of other splits into training and validation runs for which all restarts
             are fitted once more, so that the choice does not hang on one split; 0 for none.
         keep_runs: whether to keep what all restarts say of each run.
+        count: counts the fits in the log, where those of several calls are one piece of work.
 
     Returns:
         The best fit, the scores of all, and what all say of each run (`keep_runs`).
@@ -113,7 +115,7 @@ def fit_hmm(
         _check_settings(split, n_states, settings)
     # One thread, so that results do not depend on how many there are; K are fitted in parallel.
     with one_thread():
-        count = Count(restarts * len(splits), "fit")
+        count = count or Count(restarts * len(splits), "fit")
         fits = [_fit_split(split, n_states, seed, settings, count) for seed, split in splits]
         rows = [{**row, "split": i} for i, of_split in enumerate(fits) for _, row in of_split]
         best = int(np.argmax([row["log_likelihood_validation"] for row in rows[:restarts]]))

@@ -30,8 +30,9 @@ from training_maps.utils.files import read_table
 from training_maps.utils.wording import amount, decimal, interval, p_value, plural, route
 
 #: More values than these, of logs and of metrics, are thinned out: 4 bytes each, 4/3 in base64.
-MOST_LOG_VALUES = 400_000
-MOST_METRIC_VALUES = 700_000
+#: Those of 40 runs of 1000 checkpoints are whole.
+MOST_LOG_VALUES = 240_000
+MOST_METRIC_VALUES = 560_000
 #: The heat map tells its numbers of at most so many runs.
 MOST_HEAT_RUNS = 300
 #: A run's curve is not thinned below this; instead fewer runs have curves.

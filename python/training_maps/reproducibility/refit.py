@@ -25,7 +25,7 @@ from training_maps.hmm.predictive import foretold
 from training_maps.model_selection.criteria import Candidate
 from training_maps.model_selection.fit import fit_hmm
 from training_maps.model_selection.fitted import SCORE_COLUMNS, read_arrays
-from training_maps.model_selection.restarts import numbered_path
+from training_maps.model_selection.restarts import numbered_path, other_splits
 from training_maps.reproducibility.halves import (
     Scheme,
     judging_scheme,
@@ -37,6 +37,7 @@ from training_maps.settings.sections import FitSettings
 from training_maps.structure.field import foretold_by_fields
 from training_maps.utils.files import made_by, replace_when_whole
 from training_maps.utils.numbers import Floats
+from training_maps.utils.progress import Count
 
 _ARRAYS = ("seeds", "lengths", "inside", "paths", "predictive")
 
@@ -189,6 +190,7 @@ def fit_half(
     wanted = [c for c in beside if c not in able] if judges else []
     extra, _ = _able(half, wanted, len(seeds), number)
     fit |= {"random_state": random_state, "keep_runs": False}
+    fit["count"] = _count(half, number, len(able), len(extra), resplits // 2, fit)
     fits = [fit_hmm(half, c.n_states, model=c.model, resplits=resplits // 2, **fit) for c in able]
     fits_beside = [fit_hmm(half, c.n_states, model=c.model, **fit) for c in extra if able]
     hmms = [found.hmm for found in (*fits, *fits_beside)]
@@ -209,6 +211,20 @@ def fit_half(
         others=foretold_by_fields(half, obs, floor) if able and judges else {},
         reason=reason,
     )
+
+
+def _count(
+    half: Observations,
+    number: int,
+    n_able: int,
+    n_extra: int,
+    resplits: int,
+    fit: Mapping[str, Any],
+) -> Count:
+    """What counts all fits of a half in the log, so that it tells how many are left."""
+    n_splits = 1 + (len(other_splits(half, resplits)) if n_able else 0)
+    restarts = fit.get("restarts", FitSettings.restarts)
+    return Count(restarts * (n_able * n_splits + n_extra), f"refit {number}, fit")
 
 
 def _able(

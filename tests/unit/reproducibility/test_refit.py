@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -167,11 +168,16 @@ def test_models_without_states_see_the_half_and_tell_of_all_runs(
         np.testing.assert_array_equal(density, expected[name])
 
 
-def test_a_half_is_split_again_half_as_often(obs: Observations) -> None:
-    found = fit_half(
-        obs, 0, CANDIDATES[:1], validation_share=0.4, restarts=1, resplits=5, beside=BESIDE[:1]
-    )
+def test_a_half_is_split_again_half_as_often_and_its_fits_are_counted(
+    obs: Observations, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="training_maps"):
+        found = fit_half(
+            obs, 0, CANDIDATES[:1], validation_share=0.4, restarts=1, resplits=5, beside=BESIDE[:1]
+        )
     assert sorted(found.scores["split"]) == [0, 1, 2]
+    counted = re.findall(r"\(refit 0, fit (\d of \d)", caplog.text)
+    assert counted == ["1 of 4", "2 of 4", "3 of 4", "4 of 4"]
 
 
 @pytest.fixture(scope="module")
