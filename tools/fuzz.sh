@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Run every fuzzer in turn, each for its share of MINUTES (10): tools/fuzz.sh [MINUTES]
 #
-# The engine's need cargo-fuzz and a nightly compiler, those of Python atheris, which is installed here.
+# The engine's need cargo-fuzz, which builds them with an address sanitizer, and a nightly compiler; those of Python
+# atheris, which is installed here.
 # What is found stops the run and lies in .fuzz/TARGET/.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -129,6 +129,25 @@ def test_a_page_with_all_figures_opens_offline_without_a_word_on_the_console(
     assert row.evaluate("node => getComputedStyle(node).fill") == fill
 
 
+def test_where_some_of_the_runs_are_on_the_page_only_their_rows_can_be_chosen(
+    folder: Path, open_page: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training_maps.report.page_data.MOST_ROWS", 2)
+    page = open_page(write_page(folder, name="some.html"))
+    runs = page.evaluate("JSON.parse(document.getElementById('page-data').textContent).runs")
+    seeds = sorted(run["seed"] for run in runs)
+    assert len(seeds) == 2
+    rows = page.locator("tr[data-route]:has(.pick)")
+    assert 0 < rows.count() < page.locator("tr[data-route]").count()
+    found = []
+    for row in rows.all():
+        row.locator(".pick").click()
+        chosen = chosen_rows(page)
+        assert set(chosen) <= set(map(int, row.locator(".seeds").inner_text().split(", ")))
+        found += chosen
+    assert sorted(found) == seeds
+
+
 def test_choosing_a_run_lights_its_path_everywhere(page: Page, folder: Path) -> None:
     seeds = sorted(range(N_RUNS), key=lambda seed: len(states_of(folder, seed)))
     for seed in (seeds[0], seeds[-1]):
@@ -205,7 +224,9 @@ def test_the_keyboard_walks_over_the_map_and_tells_of_each_part(page: Page, fold
     tmap = read_json(folder / "training_map.json")
     edges = {f"{edge['from']}-{edge['to']}": edge for edge in tmap["transitions"]}
     page.focus("#time")
-    page.keyboard.press("Tab")  # from the bar into the map, at its first state
+    page.keyboard.press("Tab")  # from the bar to what the heading folds out
+    assert page.evaluate("document.activeElement.textContent") == "How to read this"
+    page.keyboard.press("Tab")  # and into the map, at its first state
     walked = set()
     for state in range(4):
         assert tip(page)[0].startswith(f"State {state}")

@@ -64,8 +64,9 @@ def page_data(results: ExperimentResults, time: Time) -> dict[str, Any]:
                 "seeds": [seed for seed in path["seeds"] if seed in there],
                 "n_runs": len(path["seeds"]),
                 "name": route(path["states"]),
+                "row": row,
             }
-            for path in results.training_map["paths"]
+            for row, path in enumerate(results.training_map["paths"])
             if not there.isdisjoint(path["seeds"])
         ],
         "outliers": [seed for seed in results.outlier_seeds if seed in there],

@@ -21,10 +21,11 @@ def listing(items: Iterable[Any], last: str = "and") -> str:
     return f" {last} ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
 
 
-def first_of(numbers: Sequence[int], most: int = 100) -> str:
-    """ "1, 3, 4", or of more than `most` the first ones "and 12 more"."""
-    text = ", ".join(str(number) for number in numbers[:most])
-    left = len(numbers) - most
+def first_of(numbers: Sequence[int], most: int = 100, told: int = 20) -> str:
+    """ "1, 3, 4", or of more than `most` the first `told` ones "and 12 more"."""
+    shown = numbers if len(numbers) <= most else numbers[: min(told, most)]
+    text = ", ".join(str(number) for number in shown)
+    left = len(numbers) - len(shown)
     return f"{text} and {left:,} more" if left > 0 else text
 
 

@@ -184,5 +184,6 @@ def test_of_very_many_runs_some_can_be_chosen_and_it_says_so(
     of_all = {tuple(path["states"]): len(path["seeds"]) for path in paths}
     for route in data["routes"]:
         assert route["n_runs"] == of_all[tuple(route["states"])]
+        assert paths[route["row"]]["states"] == route["states"]
     assert data["notes"][0].startswith("The runs to choose from")
     assert f"are 4 of {N_RUNS}" in data["notes"][0]

@@ -37,6 +37,7 @@ def test_numbers_in_words() -> None:
         "0, 1",
         "0, 1 and 2 more",
     ]
+    assert wording.first_of(range(1500)) == ", ".join(map(str, range(20))) + " and 1,480 more"
     assert [wording.amount(x) for x in (None, 0.04, -46.94, 1040.2)] == [
         "–",
         "0.0",

@@ -183,8 +183,9 @@ function startTheme() {
 
 /** Buttons in the tables of routes and of outliers. */
 function startPicks() {
-  const add = (selector, label, pick) => {
+  const add = (selector, there, label, pick) => {
     for (const row of document.querySelectorAll(selector)) {
+      if (!there(row)) continue; // of many runs, none of these is on the page
       const button = element("button", { type: "button", class: "pick", text: "show" });
       button.setAttribute("aria-label", label(row));
       button.addEventListener("click", () => {
@@ -194,7 +195,7 @@ function startPicks() {
       row.querySelector(".pick-cell").append(button);
     }
   };
-  const route = (row) => Number(row.dataset.route);
-  add("tr[data-route]", (row) => `Show the runs that go ${data.routes[route(row)].name}`, (row) => chooseRoute(route(row)));
-  add("tr[data-seed]", (row) => `Show seed ${row.dataset.seed}`, (row) => chooseRun(Number(row.dataset.seed)));
+  const route = (row) => data.routes.findIndex((one) => one.row === Number(row.dataset.route));
+  add("tr[data-route]", (row) => route(row) >= 0, (row) => `Show the runs that go ${data.routes[route(row)].name}`, (row) => chooseRoute(route(row)));
+  add("tr[data-seed]", (row) => runOf.has(Number(row.dataset.seed)), (row) => `Show seed ${row.dataset.seed}`, (row) => chooseRun(Number(row.dataset.seed)));
 }
