@@ -155,6 +155,8 @@ def two_maps() -> None:
 def shot(file: Path, address: str, target: Path, of: str | None = None) -> None:
     """A picture of a page in a browser, or of one of its elements, without what folds out.
 
+    Verdicts, whose numbers are in docs/reproduction.md, are not in the picture.
+
     Raises:
         SystemExit: if there is no browser.
     """
@@ -167,7 +169,7 @@ def shot(file: Path, address: str, target: Path, of: str | None = None) -> None:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         shown = browser.new_page(viewport={"width": 1100, "height": 900}, color_scheme="light")
         shown.goto(file.absolute().as_uri() + address)
-        shown.add_style_tag(content=".explained { display: none !important; }")
+        shown.add_style_tag(content=".explained, .side-by-side .how { display: none; }")
         shown.wait_for_timeout(1000)  # until what fades has faded
         (shown.locator(of) if of else shown).screenshot(path=target)
         browser.close()

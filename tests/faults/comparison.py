@@ -54,6 +54,9 @@ def _same(one: Path, other: Path) -> bool:
         return _WHEN.sub("", one.read_text()) == _WHEN.sub("", other.read_text())
     if one.suffix == ".json":
         return bool(json.loads(one.read_text()) == json.loads(other.read_text()))
+    if one.suffix == ".jsonl":
+        lines = [path.read_text().splitlines() for path in (one, other)]
+        return list(map(json.loads, lines[0])) == list(map(json.loads, lines[1]))
     return one.read_bytes() == other.read_bytes()
 
 

@@ -17,6 +17,7 @@ def write(folder, value=1.0, seed=3):
     write_table(pd.DataFrame({"x": [value, np.nan]}), folder / "a.parquet", made_by(seed=seed))
     write_table(pd.DataFrame({"x": [value]}), folder / "b.csv")
     write_json({"x": value}, folder / "c.json")
+    (folder / "e.jsonl").write_text(f'{{"y": 1, "x": {float(value)!r}}}\n{{}}\n')
     np.savez(folder / "hmm" / "d.npz", x=[value])
     return folder
 
@@ -25,7 +26,9 @@ def write(folder, value=1.0, seed=3):
 def same(tmp_path):
     expected = write(tmp_path / "expected")
     os.utime(expected / "c.json", (1, 1))
-    return write(tmp_path / "found"), expected
+    found = write(tmp_path / "found")
+    (found / "e.jsonl").write_text('{"x": 1.0, "y": 1}\n{}\n')  # names in another order
+    return found, expected
 
 
 def test_the_same_is_the_same(same):
@@ -35,7 +38,7 @@ def test_the_same_is_the_same(same):
 def test_each_kind_of_file_that_says_something_else_is_named(same, tmp_path):
     _, expected = same
     told = differences(write(tmp_path / "other", np.nextafter(1, 2)), expected)
-    files = ("a.parquet", "b.csv", "c.json", "hmm/d.npz")
+    files = ("a.parquet", "b.csv", "c.json", "e.jsonl", "hmm/d.npz")
     assert told == [f"{name}: says something else" for name in files]
     told = differences(write(tmp_path / "other seed", seed=4), expected)
     assert told == ["a.parquet: says something else"]  # what made it counts too

@@ -212,3 +212,25 @@ class TestData:
             first = log[log["eval_accuracy"] > threshold].groupby("seed")["step"].min()
             assert row["convergence"]["n"] == len(first)
             assert row["convergence"]["median"] == first.median()
+
+    def test_what_is_said_of_modular_additions_ground_is_what_the_tables_say(self):
+        """Of the mechanism's phases, counted pair by pair."""
+        said = read_json(beyond.REFERENCE / beyond.FILE)[beyond.GROK_LANDSCAPE]
+        table = pd.read_parquet(beyond.GROK / "landscape.parquet")
+        assert said["n_runs"] == table["seed"].nunique()
+        progress = pd.read_parquet(beyond.GROK / "progress.parquet")
+        for name, inside in beyond.phases(progress).items():
+            both = table.merge(inside, on=["seed", "step"])
+            assert len(both) == len(table)
+            for column in LANDSCAPE:
+                pairs = both.merge(both, on="step")
+                pairs = pairs[pairs["inside_x"] & ~pairs["inside_y"]]
+                higher = (pairs[f"{column}_x"] > pairs[f"{column}_y"]).mean()
+                (row,) = [
+                    row
+                    for row in said["landscape"]
+                    if row["group"] == name and row["metric"] == column
+                ]
+                assert row["share"] == pytest.approx(higher)
+                assert row["low"] <= row["share"] <= row["high"]
+                assert row["n_inside"] == pairs["seed_x"].nunique()

@@ -156,6 +156,12 @@ class LightningRecorder(StepRecording, Callback):
         self._record(trainer, pl_module)
         self.close()
 
+    def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
+        """Finish a run with nothing left to train: it was killed after its last state was saved."""
+        if self.recorder is None and self._saved:  # Lightning calls no hook of training then
+            self.on_train_start(trainer, pl_module)
+            self.on_train_end(trainer, pl_module)
+
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Write the tables of what there is."""
         self.close()

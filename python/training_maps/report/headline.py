@@ -99,7 +99,9 @@ def _what_noise(summary: dict[str, Any]) -> list[str]:
     told = [note["text"] for note in summary["notes"] if note["kind"] == NOISE_ALONE]
     if len(told) < 2:
         return told
-    return [f"{len(told)} of them differ from another in their noise alone: they are no phases."]
+    return [
+        f"{len(told)} of the states differ from another in their noise alone: they are no phases."
+    ]
 
 
 def map_shape(summary: Mapping[str, Any]) -> str:

@@ -163,6 +163,26 @@ def test_a_run_that_was_killed_as_it_saved_its_state_lacks_nothing(tmp_path, bac
     assert read_journal(tmp_path / "run") == whole
 
 
+def test_a_run_that_was_killed_after_its_last_state_is_finished(tmp_path):
+    trainer, _ = fit(tmp_path, recorder_of(tmp_path / "run", every=4))
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    whole = read_journal(tmp_path / "run")
+    for name in ("metrics.parquet", "training_log.parquet"):
+        (tmp_path / "run" / name).rename(tmp_path / name)
+    trainer = lightning.Trainer(
+        max_epochs=3, callbacks=[recorder_of(tmp_path / "run", every=4)], accelerator="cpu",
+        logger=False, enable_progress_bar=False, enable_model_summary=False,
+        enable_checkpointing=False,
+    )  # fmt: skip
+    trainer.fit(Module(), data(), data(1), ckpt_path=tmp_path / "last.ckpt", weights_only=False)
+    assert read_journal(tmp_path / "run") == whole
+    for name in ("metrics.parquet", "training_log.parquet"):
+        found, expected = (
+            pd.read_parquet(folder / name) for folder in (tmp_path / "run", tmp_path)
+        )
+        pd.testing.assert_frame_equal(found, expected, check_exact=True)
+
+
 def test_two_recorders_have_a_state_each(tmp_path):
     recorders = [recorder_of(tmp_path / f"{every}", every=every) for every in (1, 2)]
     trainer = lightning.Trainer(callbacks=recorders, max_epochs=1, accelerator="cpu", logger=False,

@@ -9,7 +9,13 @@ import pytest
 from scipy import stats
 
 from tests.unit.report.test_summary import summary_file
-from training_maps.report.headline import headline, map_shape, same_way, unseen_share
+from training_maps.report.headline import (
+    headline,
+    map_shape,
+    paragraphs,
+    same_way,
+    unseen_share,
+)
 from training_maps.report.summary import terminal_table
 from training_maps.training_map.noise import noise_notes
 from training_maps.training_map.paths import WHY_NOT_LINEAR
@@ -77,6 +83,24 @@ def test_a_state_of_noise_alone_is_told_before_the_shape(tmp_path: Path) -> None
     said = headline(summary, significant=True)
     assert said.index(note.text) < said.index("The map forks: runs take different ways through it.")
     assert note.text not in headline({**summary, "notes": []}, significant=True)
+
+
+def test_several_states_of_noise_alone_are_told_in_one_sentence(tmp_path: Path) -> None:
+    notes = [note.to_dict() for note in noise_notes({1: 0, 3: 0})]
+    assert len(notes) == 2
+    said = headline(read_json(summary_file(tmp_path, "x", notes=notes)), significant=True)
+    one = "2 of the states differ from another in their noise alone: they are no phases."
+    assert said.count(one) == 1
+    assert not {note["text"] for note in notes} & set(said)
+
+
+def test_the_headline_is_its_three_paragraphs(tmp_path: Path) -> None:
+    summary = read_json(summary_file(tmp_path, "x", outlier_seeds=[2]))
+    states, ways, paper = paragraphs(summary, significant=True)
+    assert headline(summary, significant=True) == [*states, *ways, *paper]
+    assert any("went through" in sentence for sentence in states)
+    assert any("seed 2" in sentence for sentence in ways)
+    assert paper[0].startswith("By the paper's measures")
 
 
 def told(tmp_path: Path, **changes: object) -> str:
