@@ -79,11 +79,12 @@ def test_state_paths_from_elsewhere_have_no_model_no_metrics_and_no_logs(tmp_pat
 
 
 def test_halves_are_fitted_unless_they_are_too_few_or_not_asked_for(tmp_path: Path) -> None:
-    many = jobs_of(seeds="0-9")
+    many = jobs_of(seeds="0-19")
     assert many.halves() == [f"<results>/x/reproducibility/half-{i}.npz" for i in range(10)]
     assert "<results>/x/reproducibility.json" in many.analysis()
     assert len(jobs_of(seeds="0-7").halves()) == 5  # of 7 runs each: no more than five times all
-    assert len(jobs_of(seeds="0-9", reproducibility={"halves": 2}).halves()) == 4
+    assert len(jobs_of(seeds="0-19", reproducibility={"halves": 2}).halves()) == 4
+    assert len(jobs_of(seeds="0-9", reproducibility={"halves": 2}).halves()) == 10  # with six folds
     for none in (
         jobs_of(seeds="0-9", reproducibility={"halves": 0}),
         jobs_of(seeds=[3]),
