@@ -23,7 +23,7 @@ TRIED = ["--n-states", "2,3", "--model", "gaussian"]
 
 @pytest.fixture(scope="module")
 def obs() -> Observations:
-    return phases(1, n_runs=10, length=24)
+    return phases(1, n_runs=20, length=24)
 
 
 @pytest.fixture(scope="module")
