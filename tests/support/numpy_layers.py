@@ -79,3 +79,30 @@ def assert_all_is_trained(network, images):
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.any(), name
+
+
+def residual_network(blocks, batch_norm, residual):
+    """The forward pass of a network of basic blocks, as He et al. 2016 draw it.
+
+    Args:
+        blocks: of each block, what its tensors are called and its first stride.
+        batch_norm: whether each convolution is normalised.
+        residual: whether there are shortcuts.
+    """
+
+    def forward(p, x, norms):
+        def normalised(x, name):
+            return norms(x, name) if batch_norm else x
+
+        x = relu(normalised(convolution(x, p["conv1.weight"], 1, 1), "bn1"))
+        for at, stride in blocks:
+            y = convolution(x, p[f"{at}.conv1.weight"], stride, 1)
+            y = relu(normalised(y, f"{at}.bn1"))
+            y = normalised(convolution(y, p[f"{at}.conv2.weight"], 1, 1), f"{at}.bn2")
+            if residual and stride == 2:
+                x = convolution(x, p[f"{at}.downsample.0.weight"], 2)
+                x = normalised(x, f"{at}.downsample.1")
+            x = relu(x + y) if residual else relu(y)
+        return x.mean((2, 3)) @ p["fc.weight"].T + p["fc.bias"]
+
+    return forward

@@ -4,41 +4,25 @@ import numpy as np
 import pytest
 import torch
 
-from tests.support.numpy_layers import assert_all_is_trained, compare, convolution, randomise, relu
+from tests.support.numpy_layers import (
+    assert_all_is_trained,
+    compare,
+    randomise,
+    residual_network,
+)
 from training_maps.metrics.parameters import MatrixSpec, select_parameters
 from training_maps.training.models.resnet import ResNet18
 
 on_or_off = [(True, True), (True, False), (False, True), (False, False)]
 all_four = pytest.mark.parametrize(("batch_norm", "residual"), on_or_off)
 STAGES = [("layer1", 64, 1), ("layer2", 128, 2), ("layer3", 256, 2), ("layer4", 512, 2)]
+BLOCKS = [
+    block for stage, _, stride in STAGES for block in ((f"{stage}.0", stride), (f"{stage}.1", 1))
+]
 
 
 def random_images(n=2):
     return np.random.default_rng(0).normal(size=(n, 3, 32, 32))
-
-
-def twin(batch_norm, residual):
-    """The forward pass as He et al. 2016 draw it, in NumPy."""
-
-    def forward(p, x, norms):
-        def normalised(x, name):
-            return norms(x, name) if batch_norm else x
-
-        x = relu(normalised(convolution(x, p["conv1.weight"], 1, 1), "bn1"))
-        for stage, _, first_stride in STAGES:
-            for block, stride in (("0", first_stride), ("1", 1)):
-                at = f"{stage}.{block}"
-                y = convolution(x, p[f"{at}.conv1.weight"], stride, 1)
-                y = relu(normalised(y, f"{at}.bn1"))
-                y = convolution(y, p[f"{at}.conv2.weight"], 1, 1)
-                y = normalised(y, f"{at}.bn2")
-                if residual and stride == 2:
-                    x = convolution(x, p[f"{at}.downsample.0.weight"], 2)
-                    x = normalised(x, f"{at}.downsample.1")
-                x = relu(x + y) if residual else relu(y)
-        return x.mean((2, 3)) @ p["fc.weight"].T + p["fc.bias"]
-
-    return forward
 
 
 @all_four
@@ -47,7 +31,7 @@ def test_the_forward_pass_in_training_and_in_evaluation(batch_norm, residual):
     torch.manual_seed(0)
     network = ResNet18(7, batch_norm=batch_norm, residual=residual)
     randomise(network)
-    outputs = compare(network, twin(batch_norm, residual), random_images())
+    outputs = compare(network, residual_network(BLOCKS, batch_norm, residual), random_images())
     assert outputs.shape == (2, 7)
     assert_all_is_trained(network, random_images())
 

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from tests.support.numpy_layers import assert_all_is_trained, compare, convolution, randomise, relu
+from tests.support.numpy_layers import (
+    assert_all_is_trained,
+    compare,
+    randomise,
+    residual_network,
+)
 from training_maps.metrics.parameters import select_parameters
 from training_maps.training.models.resnet8 import ResNet8
 
@@ -18,34 +23,13 @@ def random_images(side=16):
     return np.random.default_rng(0).normal(size=(2, 3, side, side))
 
 
-def twin(batch_norm, residual):
-    """The forward pass as He et al. 2016 draw it, in NumPy."""
-
-    def forward(p, x, norms):
-        def normalised(x, name):
-            return norms(x, name) if batch_norm else x
-
-        x = relu(normalised(convolution(x, p["conv1.weight"], 1, 1), "bn1"))
-        for at, stride in STAGES:
-            y = convolution(x, p[f"{at}.conv1.weight"], stride, 1)
-            y = relu(normalised(y, f"{at}.bn1"))
-            y = normalised(convolution(y, p[f"{at}.conv2.weight"], 1, 1), f"{at}.bn2")
-            if residual and stride == 2:
-                x = convolution(x, p[f"{at}.downsample.0.weight"], 2)
-                x = normalised(x, f"{at}.downsample.1")
-            x = relu(x + y) if residual else relu(y)
-        return x.mean((2, 3)) @ p["fc.weight"].T + p["fc.bias"]
-
-    return forward
-
-
 @all_four
 @pytest.mark.usefixtures("double")
 def test_the_forward_pass_in_training_and_in_evaluation(batch_norm, residual):
     torch.manual_seed(0)
     network = ResNet8(7, batch_norm=batch_norm, residual=residual, width=4)
     randomise(network)
-    outputs = compare(network, twin(batch_norm, residual), random_images())
+    outputs = compare(network, residual_network(STAGES, batch_norm, residual), random_images())
     assert outputs.shape == (2, 7)
     assert_all_is_trained(network, random_images())
 
