@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -91,12 +92,16 @@ class Cluster:
         return [job["JobState"] for job in self.jobs(project)]
 
     def wait(self, happened: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-        """Wait until it has happened; fail if the workflow ends before."""
+        """Wait until it has happened; fail, with what the workflow told, if it ends before."""
         deadline = time.monotonic() + PATIENCE
         while not happened():
             if process.poll() is not None:
                 pytest.fail(f"the workflow ended before:\n{process.communicate()[0]}")
-            assert time.monotonic() < deadline, f"waited {PATIENCE} s"
+            if time.monotonic() > deadline:
+                os.killpg(process.pid, signal.SIGKILL)
+                jobs = self.slurm.call("scontrol", "--oneliner", "show", "jobs")
+                told = process.communicate()[0]
+                pytest.fail(f"waited {PATIENCE} s, with these jobs:\n{jobs}\nand told:\n{told}")
             time.sleep(0.1)
 
 

@@ -132,20 +132,20 @@ def test_jobs_that_are_preempted_for_good_are_made_again_by_the_next_call(cluste
     metrics = prepared(project)
     spare = ("--default-resources", "slurm_partition=spare", "slurm_account=none")
     trained = {}
-    for stage, states in (
-        ("train", ["PREEMPTED"]),
-        ("metrics", ["PREEMPTED", "COMPLETED", "PREEMPTED"]),
-    ):
+    for preempted, stage in enumerate(("train", "metrics"), start=1):
         process = cluster.start(project, *metrics, *spare)
         cluster.wait_for_fault(project, stage, process)
         if stage == "metrics":
             trained = times_of_training(project)
         cluster.preempt(project)
-        cluster.wait(lambda states=states: cluster.states(project) == states, process)
+        # A busy machine may fail an attempt besides, which is tried again: that is not counted.
+        cluster.wait(lambda n=preempted: cluster.states(project).count("PREEMPTED") == n, process)
         cluster.wait(lambda: is_told(project, "A Job preemption"), process)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         unlock(project)
     cluster.run(project, *metrics)
-    assert cluster.states(project)[2:] == ["PREEMPTED", "COMPLETED"]
+    states = cluster.states(project)
+    assert states.count("PREEMPTED") == 2
+    assert states[-1] == "COMPLETED"
     check_preempted(project, local, trained)
