@@ -2,12 +2,15 @@
 
 Of runs that drift, no kind is right; their slices are of the kind that foretells better.
 
-Of a kind of model, every number of states foretells a little differently, and BIC takes the one
-that foretells the validation runs best for its size; two halves of the runs then often end in
-different states. Here a model counts only if the two halves of every pair agree on the states of
-all runs: an adjusted Rand index of at least `AGREE` on average and `AGREE_AT_WORST` for each pair.
-Of those, the one that foretells unseen runs best is taken. Where none counts, the one that halves
-agree on most is, and the choice is called fragile.
+Every number of states foretells a little differently, and BIC takes the one that foretells the
+validation runs best for its size; two halves of the runs then often end in different states. Here a
+model counts only if the two halves of every pair agree on the states of all runs: an adjusted Rand
+index of at least `AGREE` on average and `AGREE_AT_WORST` for each pair. Of those of a kind, the one
+that foretells unseen runs best is taken; of the kinds, then, the one with most states. What kinds
+foretell says how states move, not which states there are: those whose regression takes all metrics
+foretell better than those that take each by itself, even where only the latter's are found again.
+
+Where none counts, the one that halves agree on most is taken, and the choice is called fragile.
 """
 
 from __future__ import annotations
@@ -80,7 +83,10 @@ def choose_found_again(
     judged = [_judged(candidate, agreement[candidate]) for candidate in of_kind]
     again = [choice for choice in judged if choice.found_again]
     if again:
-        return max(again, key=lambda choice: rate[choice.model, choice.n_states])
+        best: dict[str, Choice] = {}  # by kind
+        for one in sorted(again, key=lambda one: -rate[one.model, one.n_states]):
+            best.setdefault(one.model, one)
+        return max(best.values(), key=lambda one: (one.n_states, rate[one.model, one.n_states]))
     return max(judged, key=lambda choice: choice.agreement or 0.0)
 
 
