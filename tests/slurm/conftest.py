@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -40,9 +41,12 @@ class Cluster:
         self.slurm = slurm
         self._options = (*QUICK, "--slurm-status-command", status_command)
 
-    def start(self, project: Project, *arguments: str) -> subprocess.Popen[str]:
+    def start(
+        self, project: Project, *arguments: str, stdout: IO[str] | int = subprocess.PIPE
+    ) -> subprocess.Popen[str]:
         """Start the workflow with the profile."""
-        return project.start("snakemake", "--cores", "2", *self._options, *arguments)
+        command = ("snakemake", "--cores", "2", *self._options, *arguments)
+        return project.start(*command, stdout=stdout)
 
     def run(self, project: Project, *arguments: str) -> str:
         """Run the workflow with the profile to its end, which must be a good one."""
