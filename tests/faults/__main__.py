@@ -32,7 +32,7 @@ from tests.faults.beside import commands
 from tests.faults.cluster_kills import DisturbedOnCluster
 from tests.faults.comparison import differences
 from tests.faults.kills import Disturbed, draw_moments, seconds_of_stages
-from tests.slurm.conftest import Cluster, running
+from tests.slurm.conftest import FAULTS, Cluster, running
 from tests.slurm.small_slurm import unavailable
 from tests.support.workflow_project import Project
 
@@ -89,6 +89,7 @@ def disturbing(
     # as the documentation says.
     profile, setting = "profiles/slurm/config.yaml", "slurm-no-requeue: "
     undisturbed.edit(profile, f"{setting}true", f"{setting}false")
+    shutil.copy(FAULTS, undisturbed.folder / "python/sitecustomize.py")  # for its frequent looks
     with running(nodes=1, with_accounting=True) as slurm:
         os.environ.update({name: slurm.environment[name] for name in ("SLURM_CONF", "PATH")})
         cluster = Cluster(slurm, "sacct")
