@@ -47,13 +47,18 @@ def main() -> int:
     parser.add_argument("--moments-per-run", type=int, default=6, help="of one run (default: 6)")
     parser.add_argument("--random-state", type=int, default=0, help="seed of the moments")
     parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
+    parser.add_argument("--undisturbed", type=Path, help="that of an earlier call, to spare time")
     parser.add_argument("--slurm", action="store_true", help="through a SLURM of this machine")
     options = parser.parse_args()
     if options.slurm and (reason := unavailable(with_accounting=True)):
         sys.exit(f"No SLURM can be started here: {reason}")
     folder = options.folder or Path(tempfile.mkdtemp(prefix="faults-"))
     print(f"in {folder}, random state {options.random_state}", flush=True)
-    undisturbed = undisturbed_run(folder / "undisturbed")
+    undisturbed = (
+        Project(options.undisturbed)
+        if options.undisturbed
+        else undisturbed_run(folder / "undisturbed")
+    )
     others = None if options.slurm else cycle(commands(undisturbed, folder / "beside"))
     rng = random.Random(options.random_state)
     killed: Counter[str] = Counter()
@@ -85,14 +90,11 @@ def disturbing(
     if not through_slurm:
         yield lambda project, log: Disturbed(project, seconds, log), kills.VICTIMS
         return
-    # With accounting, and with jobs that may be requeued: else some kills are waited out for ever,
-    # as the documentation says.
-    profile, setting = "profiles/slurm/config.yaml", "slurm-no-requeue: "
-    undisturbed.edit(profile, f"{setting}true", f"{setting}false")
-    shutil.copy(FAULTS, undisturbed.folder / "python/sitecustomize.py")  # for its frequent looks
+    # Accounting answers while the controller is away. All else squeue must tell: with sacct, a job
+    # that is cancelled is waited for for ever (docs/slurm.md).
     with running(nodes=1, with_accounting=True) as slurm:
         os.environ.update({name: slurm.environment[name] for name in ("SLURM_CONF", "PATH")})
-        cluster = Cluster(slurm, "sacct")
+        cluster = Cluster(slurm, "squeue")
         yield (
             lambda project, log: DisturbedOnCluster(project, seconds, log, cluster=cluster),
             cluster_kills.VICTIMS,
@@ -140,6 +142,10 @@ def undisturbed_run(folder: Path) -> Project:
         "        if not self._checked:\n",
         "        __import__('time').sleep(0.005)\n        if not self._checked:\n",
     )
+    # Through SLURM: a preempted job starts again, and Snakemake looks at its jobs often.
+    profile, setting = "profiles/slurm/config.yaml", "slurm-no-requeue: "
+    project.edit(profile, f"{setting}true", f"{setting}false")
+    shutil.copy(FAULTS, project.folder / "python/sitecustomize.py")
     project.run()
     return project
 

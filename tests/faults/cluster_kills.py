@@ -59,7 +59,7 @@ class DisturbedOnCluster(Disturbed):
     def finish(self) -> str:
         """Let the workflow end, as it may after so many kills; then as without SLURM."""
         if self.workflow is not None:
-            self.workflow.wait()
+            self.end_of(self.workflow)
             self.workflow = None
         return super().finish()
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 import psutil
 
@@ -23,6 +23,8 @@ from tests.support.workflow_project import Project
 STAGES = {"train": 6, "metrics": 5, "other": 9}
 VICTIMS = {"job": 1, "workflow": 1, "everything": 1}
 """What is killed, and how often."""
+PATIENCE = 1800.0
+"""Seconds after which a workflow in which no job begins waits for ever, on a busy machine too."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,12 @@ class Disturbed:
         """
         workflow = self.start()
         job = self._wait_for(workflow, moment)
-        if job is None and workflow.wait() and self._is_refused():
+        if job is None and self.end_of(workflow) and self._is_refused():
             psutil.wait_procs(self.orphans)
             workflow = self.start()
             job = self._wait_for(workflow, moment)
         if job is None:
-            workflow.wait()
+            self.end_of(workflow)
             return None
         stage, pid = job
         time.sleep(moment.delay * self.seconds.get(stage, 1.0))
@@ -92,20 +94,33 @@ class Disturbed:
             workflow.kill()
         else:
             os.killpg(workflow.pid, signal.SIGKILL)
-        workflow.wait()
+        self.end_of(workflow)
         return stage
 
     def finish(self) -> str:
         """Call the workflow as the documentation says, until it ends well; return what it said."""
         for _ in range(3):
             workflow = self.start()
-            if workflow.wait() == 0:
+            if self.end_of(workflow) == 0:
                 return self.log.read_text()
             if not self._is_refused():
                 break
             # A job of the killed workflow still trains: it is waited for, as the message says.
             psutil.wait_procs(self.orphans)
         raise AssertionError(f"the workflow does not end well:\n{self.log.read_text()}")
+
+    def end_of(self, workflow: subprocess.Popen[str]) -> int:
+        """Wait for the end of a workflow, and return its exit status."""
+        try:
+            return workflow.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._give_up(workflow)
+
+    def _give_up(self, workflow: subprocess.Popen[str]) -> NoReturn:
+        """End a workflow in which nothing happens any more, and say so."""
+        os.killpg(workflow.pid, signal.SIGKILL)
+        workflow.wait()
+        raise AssertionError(f"the workflow waits for ever:\n{self.log.read_text()}")
 
     def failed_by_themselves(self) -> list[str]:
         """The jobs that failed though nothing was done to them; they are not told apart here."""
@@ -133,14 +148,17 @@ class Disturbed:
         """The stage and process of the job that the moment is in; None if there is no such job."""
         seen: set[int] = set()
         latest = None
+        latest_time = time.monotonic()
         while workflow.poll() is None:
             for pid, job in self.jobs(workflow).items():
                 stage = stage_of(job)
                 if stage and pid not in seen and _place(stage) >= _place(moment.stage):
                     seen.add(pid)
-                    latest = stage, pid
+                    latest, latest_time = (stage, pid), time.monotonic()
             if latest and len(seen) >= moment.count:
                 return latest
+            if time.monotonic() - latest_time > PATIENCE:
+                self._give_up(workflow)
             time.sleep(self.look_every)
         return None
 

@@ -123,6 +123,16 @@ def test_jobs_that_failed_by_themselves_are_told_from_those_that_were_killed(clu
     assert run.failed_by_themselves() == ["7 (a rule): FAILED, see a log"]
 
 
+def test_a_workflow_that_waits_for_ever_is_given_up(cluster, run, monkeypatch):
+    monkeypatch.setattr(kills, "PATIENCE", 1.0)
+    run.workflow = run.start()
+    run.log.write_text("waits")
+    with pytest.raises(AssertionError, match="for ever:\nwaits"):
+        run.kill_at(Moment("metrics", 4, 0.0, "job"))
+    assert run.workflow.poll() is not None
+    assert cluster.left() == ["7", "7", "8"]
+
+
 def test_a_moment_that_never_comes_is_none(cluster, run):
     run.workflow = run.start()
     run.workflow.kill()
