@@ -25,7 +25,7 @@ from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, read_table, table_metadata, write_table
 from training_maps.utils.notes import Note, notes_from
 from training_maps.utils.numbers import LARGEST_STEP, MISSING_SHARE
-from training_maps.utils.seeds import format_seeds
+from training_maps.utils.seeds import first_seeds
 
 Split = Literal["train", "validation"]
 
@@ -342,7 +342,7 @@ def _missing_notes(tables: Mapping[int, pd.DataFrame], columns: Sequence[str]) -
                 Note(
                     "missing_values",
                     f"Metric {column} is missing at {count} checkpoint{'' if count == 1 else 's'} "
-                    f"(seeds {format_seeds(seeds)}); the model treats it as unknown there.",
+                    f"(seeds {first_seeds(seeds)}); the model treats it as unknown there.",
                 )
             )
     return notes
@@ -382,7 +382,7 @@ def _varying_metrics(
                 Note(
                     "partly_constant_metric",
                     f"Metric {column} is constant in {len(seeds)} of {n_runs} runs "
-                    f"(seeds {format_seeds(seeds)}){there}.",
+                    f"(seeds {first_seeds(seeds)}){there}.",
                 )
             )
     return varying

@@ -16,7 +16,7 @@ from training_maps.result_tables import PATH_COLUMNS, RUN_PATH_COLUMNS
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_table
 from training_maps.utils.notes import Note
-from training_maps.utils.seeds import format_seeds
+from training_maps.utils.seeds import first_seeds
 from training_maps.utils.wording import plural
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def _these(seeds: Sequence[int]) -> str:
     """ "seed 24", "3 runs (seeds 1-3)"."""
     if len(seeds) == 1:
         return f"seed {seeds[0]}"
-    return f"{plural(len(seeds), 'run')} (seeds {format_seeds(sorted(seeds))})"
+    return f"{plural(len(seeds), 'run')} (seeds {first_seeds(seeds)})"
 
 
 def _stopped(early: Mapping[int, int]) -> str:
