@@ -71,7 +71,7 @@ class HalfFit:
     lengths: NDArray[np.int64]
     inside: NDArray[np.bool_]
     candidates: tuple[Candidate, ...]
-    paths: NDArray[np.int64]
+    paths: NDArray[np.uint16]
     predictive: Floats
     scores: pd.DataFrame
     others: Mapping[str, Floats] = field(default_factory=dict)
@@ -81,15 +81,13 @@ class HalfFit:
         """The states (n,) of all checkpoints under a candidate; KeyError if it was not fitted."""
         if candidate not in self.candidates:
             raise KeyError(candidate)
-        path: NDArray[np.int64] = self.paths[self.candidates.index(candidate)]
-        return path
+        return self.paths[self.candidates.index(candidate)].astype(np.int64)
 
     def save(
         self, path: str | os.PathLike[str], obs: Observations, settings: Mapping[str, Any]
     ) -> None:
         """Write it as npz without pickles, with the digest of all runs' observations."""
         arrays: dict[str, Any] = {name: getattr(self, name) for name in _ARRAYS}
-        arrays["paths"] = arrays["paths"].astype(np.uint16)
         for column in SCORE_COLUMNS:
             values = self.scores[column].to_numpy()
             arrays[f"scores_{column}"] = values.astype(str) if values.dtype == object else values
@@ -135,7 +133,6 @@ class HalfFit:
         scheme = str(saved["scheme"])
         if scheme not in get_args(Scheme):
             raise ValueError(f"scheme is {scheme!r}, expected one of {', '.join(get_args(Scheme))}")
-        arrays["paths"] = arrays["paths"].astype(np.int64)
         return cls(
             number=int(saved["number"]),
             scheme=cast(Scheme, scheme),
@@ -210,7 +207,9 @@ def fit_half(
         lengths=lengths,
         inside=np.isin(seeds, inside),
         candidates=(*able, *extra) if able else (),
-        paths=np.array([numbered_path(hmm, x, lengths) for hmm in hmms]).reshape(len(hmms), len(x)),
+        paths=np.array([numbered_path(hmm, x, lengths) for hmm in hmms], dtype=np.uint16).reshape(
+            len(hmms), len(x)
+        ),
         predictive=np.array([foretold(hmm, seen, (x, lengths)) for hmm in hmms]).reshape(
             len(hmms), len(lengths)
         ),

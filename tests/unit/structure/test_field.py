@@ -420,7 +420,7 @@ def test_many_rows_and_large_matrices_are_taken_in_parts(
     runs = drifts()
     runs[1][3, 1] = np.nan
     at_once = SmoothField(shape, FLOOR).fit(runs)
-    for name, value in (("_AT_ONCE", 290), ("_LARGE", 2)):
+    for name, value in (("_AT_ONCE", 290), ("_LARGE", 2), ("_RUNS_AT_ONCE", 4)):
         monkeypatch.setattr(module, name, value)
         in_parts = SmoothField(shape, FLOOR).fit(runs)
         np.testing.assert_allclose(in_parts.covariances, at_once.covariances, rtol=1e-7)

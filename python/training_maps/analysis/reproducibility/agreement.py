@@ -128,10 +128,14 @@ def routes_of(path: Ints, lengths: Ints) -> list[tuple[int, ...]]:
         path: (n,) states of all runs, concatenated.
         lengths: (M,) checkpoints of each run.
     """
+    ends = np.cumsum(lengths)
+    begins = np.append(True, path[1:] != path[:-1])
+    begins[ends - lengths] = True
+    states, first = path[begins].tolist(), 0
     routes = []
-    for run in np.split(path, np.cumsum(lengths)[:-1]):
-        moves = np.flatnonzero(np.diff(run)) + 1
-        routes.append(tuple(run[np.append(0, moves)].tolist()))
+    for last in np.cumsum(begins)[ends - 1].tolist():
+        routes.append(tuple(states[first:last]))
+        first = last
     return routes
 
 
@@ -142,6 +146,6 @@ def route_agreement(a: Ints, b: Ints, lengths: Ints) -> float:
     """
     match = match_states(a, b)
     without = int(a.max()) + 1
-    matched = np.array([match.get(int(state), without + int(state)) for state in b])
-    pairs = zip(routes_of(a, lengths), routes_of(matched, lengths), strict=True)
+    numbers = np.array([match.get(state, without + state) for state in range(int(b.max()) + 1)])
+    pairs = zip(routes_of(a, lengths), routes_of(numbers[b], lengths), strict=True)
     return float(np.mean([one == other for one, other in pairs]))
