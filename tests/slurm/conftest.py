@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -20,6 +21,7 @@ from tests.support.workflow_project import Project
 
 BLOCK = "results/tiny/runs/seed-0/checkpoints.json"
 """A file of the block of seeds 0 to 2, which are trained in one job."""
+FAULTS = Path(__file__).with_name("faults.py")
 FOLDERS = "training-maps-slurm-"
 # The first look at a job comes soon, and two CPUs are enough for so small a network.
 QUICK = ("--workflow-profile", "profiles/slurm", "--max-threads", "2",
@@ -40,9 +42,12 @@ class Cluster:
         self.slurm = slurm
         self._options = (*QUICK, "--slurm-status-command", status_command)
 
-    def start(self, project: Project, *arguments: str) -> subprocess.Popen[str]:
+    def start(
+        self, project: Project, *arguments: str, stdout: IO[str] | int = subprocess.PIPE
+    ) -> subprocess.Popen[str]:
         """Start the workflow with the profile."""
-        return project.start("snakemake", "--cores", "2", *self._options, *arguments)
+        command = ("snakemake", "--cores", "2", *self._options, *arguments)
+        return project.start(*command, stdout=stdout)
 
     def run(self, project: Project, *arguments: str) -> str:
         """Run the workflow with the profile to its end, which must be a good one."""
@@ -187,7 +192,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.edit("experiments/tiny.yaml", "device: cpu", "device: auto")
     task = "python/training_maps/training/tasks/sparse_parities.py"
     project.edit(task, "profits_from_gpu: ClassVar[bool] = False", "profits_from_gpu = True")
-    shutil.copy(Path(__file__).with_name("faults.py"), project.folder / "python/sitecustomize.py")
+    shutil.copy(FAULTS, project.folder / "python/sitecustomize.py")
     return project
 
 

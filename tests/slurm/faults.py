@@ -1,9 +1,12 @@
-"""Faults of jobs, once: the tests copy this to where Python runs it at its start.
+"""Faults of jobs, once, and frequent looks at them: copied to where Python runs it at its start.
 
 A file `fault` in the folder of the workflow says which. Of a training job: `hang` stops the command
 after its work, and before SLURM hears of it, as long as a file `hanging` is there; `memory` takes
 all of it; `train` stops it in the midst, when it has saved a dozen checkpoints. `metrics` stops
 the third command of metrics. What is stopped in the midst waits for a signal.
+
+The Snakemake that submits jobs looks at them every three seconds: its plugin waits ten seconds
+longer after each look at which none has ended, up to three minutes, whatever the settings say.
 """
 
 import atexit
@@ -63,4 +66,12 @@ def _fault():
             _take_memory()
 
 
+def _look_often():
+    if "--slurm-status-command" in ARGUMENTS:
+        from snakemake_executor_plugin_slurm import Executor
+
+        Executor.next_seconds_between_status_checks = property(lambda _: 3, lambda *_: None)
+
+
 _fault()
+_look_often()

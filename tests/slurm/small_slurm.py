@@ -93,7 +93,7 @@ class SmallSlurm:
                 self._accounting.start()
             self.start_controller()
             for node in self.nodes:
-                self._daemons.start("slurmd", "-f", str(self.conf), "-N", node)
+                self._start_node(node)
             self._daemons.wait(self._idle, "the nodes")
         except BaseException:
             self.stop()
@@ -113,6 +113,16 @@ class SmallSlurm:
         """End slurmctld, which saves its state; jobs go on."""
         self._daemons.end("slurmctld")
 
+    def kill_and_start_node(self, node: str) -> None:
+        """Kill a node's slurmd, and start another; jobs go on."""
+        pid = self._daemons.pid(f"slurmd-{node}")
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+        self._start_node(node)
+
+    def _start_node(self, node: str) -> None:
+        self._daemons.start("slurmd", "-f", str(self.conf), "-N", node)
+
     def stop(self) -> None:
         """Cancel all jobs and end the daemons; harmless if there are none."""
         if self._daemons.pid("slurmctld"):
@@ -129,13 +139,19 @@ class SmallSlurm:
 
     def left_running(self) -> list[int]:
         """Processes of jobs: those that watch over them, and what runs on a node taken for dead."""
-        ours = f"SLURM_CONF={self.conf}".encode()
+        watching = [pid for pid in processes("slurmstepd") if self._ours in _environment(pid)]
+        return sorted({*self.in_jobs(), *watching})
+
+    def in_jobs(self) -> dict[int, str]:
+        """The processes that jobs have now, but those that watch over them, and their jobs."""
         numbers = [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
-        found = {pid: read(pid, "environ").split(b"\0") for pid in numbers}
-        in_jobs = [pid for pid, known in found.items() if _in_job(known) and ours in known]
-        return sorted(
-            {*in_jobs, *(pid for pid in processes("slurmstepd") if ours in found.get(pid, ()))}
-        )
+        known = {pid: _environment(pid) for pid in numbers}
+        jobs = {pid: _job(there) for pid, there in known.items() if self._ours in there}
+        return {pid: job for pid, job in jobs.items() if job}
+
+    @property
+    def _ours(self) -> bytes:
+        return f"SLURM_CONF={self.conf}".encode()
 
     def call(self, *command: str) -> str:
         """What one of SLURM's commands prints; empty if it fails."""
@@ -217,9 +233,16 @@ class SmallSlurm:
         self._daemons.wait((self.folder / "munge.socket").exists, "munge")
 
 
-def _in_job(environment: list[bytes]) -> bool:
-    """Whether a process with these variables is part of a job."""
-    return any(variable.startswith(b"SLURM_JOB_ID=") for variable in environment)
+def _environment(pid: int) -> list[bytes]:
+    """The variables of a process; none if it has ended."""
+    return read(pid, "environ").split(b"\0")
+
+
+def _job(environment: list[bytes]) -> str:
+    """The job that a process with these variables is part of, or "" if it is of none."""
+    name = b"SLURM_JOB_ID="
+    found = [variable.removeprefix(name) for variable in environment if variable.startswith(name)]
+    return found[0].decode() if found else ""
 
 
 def main() -> None:

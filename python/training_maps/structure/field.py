@@ -47,7 +47,7 @@ from training_maps.utils.threads import one_thread
 # Anchors at most, and rows for each at least.
 _ANCHORS, _ROWS = 40, 20
 # How many rows the regression and the covariance of all rows count for at an anchor.
-_PRIOR_OF_FLOW, _PRIOR_OF_NOISE = 0.1, 10.0
+_PRIOR_OF_FLOW, _PRIOR_OF_NOISE = 0.3, 10.0
 # So few rows say nothing of the noise at an anchor: its size is then the usual one.
 _NO_ROWS = 1e-9
 # Imagined rows without drift, as strong as the prior of autoregressive states. The anchors share

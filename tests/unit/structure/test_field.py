@@ -83,12 +83,12 @@ def regression(
 ) -> np.ndarray:
     """b and B (1 + d, d) by NumPy's least squares: the ridge and the lean on all as imagined rows.
 
-    `flow` is the regression of all rows, by weights `of_all`, which counts for a tenth of a row.
+    `flow` is the regression of all rows, by weights `of_all`, which counts for 0.3 of a row.
     """
     rows = np.hstack([np.ones((len(before), 1)), before])
     design, right = [np.sqrt(weights)[:, None] * rows], [np.sqrt(weights)[:, None] * change]
     if flow is not None:
-        lean = np.sqrt(0.1 * of_all / len(rows) * np.ones(len(rows)))[:, None]
+        lean = np.sqrt(0.3 * of_all / len(rows) * np.ones(len(rows)))[:, None]
         design.append(lean * rows)
         right.append(lean * (rows @ flow))
     design.append(np.sqrt(np.diag([1e-9, *[ridge] * before.shape[1]])))

@@ -21,7 +21,7 @@ import numpy as np
 from training_maps.model_selection.criteria import Candidate, choose
 from training_maps.reproducibility.halves import pairs_of
 from training_maps.reproducibility.refit import HalfFit
-from training_maps.stats.agreement import adjusted_rand_index, match_states
+from training_maps.stats.agreement import adjusted_rand_index, agreed_information, match_states
 from training_maps.utils.numbers import Ints
 
 
@@ -65,8 +65,9 @@ def compare_halves(
 
     Returns:
         For each pair: `halves`, their numbers; `chosen`, the model and number of states of either;
-        `states`, the adjusted Rand index, and `routes`, the share of runs; `n_states`, whether both
-        choose the same.
+        `states`, the adjusted Rand index; `information`, what their states tell of each other less
+        what they do not, in nats; `routes`, the share of runs; `n_states`, whether both choose the
+        same.
     """
     by_number = {half.number: half for half in halves if half.number in chosen}
     rows = []
@@ -78,6 +79,7 @@ def compare_halves(
                 "halves": list(pair),
                 "chosen": [chosen[number]._asdict() for number in pair],
                 "states": adjusted_rand_index(a, b),
+                "information": agreed_information(a, b),
                 "routes": route_agreement(a, b, lengths),
                 "n_states": chosen[pair[0]] == chosen[pair[1]],
             }
