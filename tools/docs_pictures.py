@@ -1,10 +1,11 @@
 """The documentation's pictures that no other command makes, and its example report.
 
-After `make demo` and `make reproduction`:  python -m tools.docs_pictures [demo page two_maps]
+After `make demo` and `make reproduction`:  python -m tools.docs_pictures [PART ...]
 
 `demo` is the README's first picture, the demo's map and timelines with what to see written on them,
 and docs/example_report.html. `page` is the demo's report as a browser shows it, two runs compared.
-`two_maps` is a report's section of two analyses of the same runs. What `demo` says of states and
+`two_maps` is a report's section of two analyses of the same runs. `simulated` is the map of made-up
+runs of which half are delayed, and its fork, which need neither. What `demo` says of states and
 runs is read from the results, and it stops where they no longer say so.
 """
 
@@ -20,8 +21,12 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from tests.support.simulated_training.states import fork_delay
+from tests.support.whole_path import analyse_paths, settings_of
 
+from training_maps.figures.catalogue import FIGURES
 from training_maps.figures.map.drawing import draw_training_map
+from training_maps.figures.save import save_figure, settle
 from training_maps.figures.state_timelines import stretches
 from training_maps.figures.style import ACCENT, GREY, INK, STYLE, Thousands, state_colour
 from training_maps.report.page import render_report
@@ -152,6 +157,21 @@ def two_maps() -> None:
         shot(file, "", IMAGES / name, of="#beside")
 
 
+def simulated() -> None:
+    """Runs of which half go through a state that delays them: their map, and its fork."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        runs = fork_delay(40, seed=0)
+        assert runs.truth.paths is not None
+        settings = settings_of("recommended")
+        results = analyse_paths(runs, runs.truth.paths, folder, settings)
+        drawn = {"training_map": "simulated_delay_map", "forks": "simulated_fork"}
+        for figure, file in drawn.items():
+            made = FIGURES[figure](results, "step", "column")
+            settle(made)
+            save_figure(made, IMAGES / f"{file}.svg")
+
+
 def shot(file: Path, address: str, target: Path, of: str | None = None) -> None:
     """A picture of a page in a browser, or of one of its elements, without what folds out.
 
@@ -175,7 +195,7 @@ def shot(file: Path, address: str, target: Path, of: str | None = None) -> None:
         browser.close()
 
 
-PARTS = {"demo": demo, "page": page, "two_maps": two_maps}
+PARTS = {"demo": demo, "page": page, "two_maps": two_maps, "simulated": simulated}
 
 
 def main() -> None:

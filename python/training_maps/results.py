@@ -215,6 +215,12 @@ class ExperimentResults:
         return sorted(int(state["state"]) for state in self.training_map["states"])
 
     @property
+    def only_noise_changes(self) -> bool:
+        """Whether there are several states, and all but the first differ in noise alone."""
+        alone = [state.get("noise_of") is not None for state in self.training_map["states"]]
+        return len(alone) > 1 and sum(alone) == len(alone) - 1
+
+    @property
     def has_model(self) -> bool:
         """Whether a model was fitted; state paths may also be given."""
         return bool(self.training_map["selected_model"])

@@ -14,6 +14,7 @@ from tests.support import claims
 from tests.support.claims import Answers, judge
 from tests.support.simulated_training import CHAINS, DRIFTS, FORKS, KINDS, SimulatedRuns
 from tests.support.whole_path import analyse_paths, settings_of
+from training_maps.structure.sentences import is_judged
 
 N_RUNS = 40
 OF_DRIFT = [kind.__name__ for kind in DRIFTS if kind.__name__ != "noise_states"]
@@ -88,6 +89,12 @@ def ladder(verdict: str, n_folds: int = 0) -> dict[str, Any]:
     return {"verdict": verdict, "gains": gains, "scheme": "halves", "n_folds": n_folds}
 
 
+def with_structure(answers, structure):
+    """The answers with another `structure.json`, and what the summary says of it."""
+    told = {"structure": structure["verdict"], "structure_is_judged": is_judged(structure)}
+    return replace(answers, structure=structure, summary={**answers.summary, **told})
+
+
 def test_a_verdict_is_held_against_what_there_is(tmp_path):
     for name, right in (("drift_white", "drift"), ("stark_fork", "phases")):
         runs = KINDS[name](10, 1)
@@ -97,10 +104,10 @@ def test_a_verdict_is_held_against_what_there_is(tmp_path):
         answers = answers_of(runs, paths, folder)
         assert not {claim for claim in judge(answers, runs.truth) if "verdict" in claim}
         for verdict in ("drift", "phases", "regions"):
-            judged = judge(replace(answers, structure=ladder(verdict)), runs.truth)
+            judged = judge(with_structure(answers, ladder(verdict)), runs.truth)
             said = ("drift, and it is", "drift, and there are states")[right != "drift"]
             assert judged[f"verdict: {said}"] == (verdict == "drift")
-            unsure = judge(replace(answers, structure=ladder(verdict, n_folds=6)), runs.truth)
+            unsure = judge(with_structure(answers, ladder(verdict, n_folds=6)), runs.truth)
             assert unsure[f"verdict: {said}"] is False
             if right == "drift":
                 assert judged["verdict: states, and there are none"] == (verdict != "drift")

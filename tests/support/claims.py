@@ -18,7 +18,6 @@ import pandas as pd
 from tests.support.simulated_training import Truth
 from training_maps.results import ExperimentResults
 from training_maps.stats.agreement import adjusted_rand_index
-from training_maps.structure.sentences import is_judged
 from training_maps.training_map.elements import NOISE_ALONE
 from training_maps.utils.files import read_json
 from training_maps.utils.numbers import FOUND_AGAIN
@@ -105,7 +104,7 @@ def facts(answers: Answers) -> dict[str, Any]:
         "n_states": summary["n_states"],
         "stability": (summary["selection"] or {}).get("verdict"),
         "choice": summary.get("choice"),
-        "verdict": answers.structure.get("verdict"),
+        "verdict": summary["structure"],
         "gains": answers.structure.get("gains"),
         "agreement": agreement.get("states"),
         "r_squared": summary["r_squared"],
@@ -130,19 +129,19 @@ def routes_of(paths: pd.DataFrame) -> dict[int, str]:
 def _states_in_drift(answers: Answers, truth: Truth) -> bool | None:
     if not answers.structure or truth.structure != "drift":
         return None
-    return answers.structure["verdict"] != "drift"
+    return answers.summary["structure"] != "drift"
 
 
 def _right_verdict(answers: Answers, truth: Truth) -> bool | None:
     if not answers.structure or truth.structure == "drift":
         return None
-    return bool(answers.structure["verdict"] == truth.structure)
+    return bool(answers.summary["structure"] == truth.structure)
 
 
 def _some_states(answers: Answers, truth: Truth) -> bool | None:
     if not answers.structure or truth.structure == "drift":
         return None
-    return answers.structure["verdict"] in ("phases", "regions")
+    return answers.summary["structure"] in ("phases", "regions")
 
 
 def _drift_is_said(answers: Answers, truth: Truth) -> bool | None:
@@ -155,7 +154,7 @@ def _drift_of_states(answers: Answers, truth: Truth) -> bool | None:
 
 def _says_drift(answers: Answers) -> bool:
     """Whether drift is claimed, not only that runs are too few to tell."""
-    return answers.structure["verdict"] == "drift" and is_judged(answers.structure)
+    return answers.summary["structure"] == "drift" and answers.summary["structure_is_judged"]
 
 
 def _several_states(answers: Answers, truth: Truth) -> bool | None:
@@ -178,7 +177,7 @@ def _true_states(answers: Answers, truth: Truth) -> bool | None:
 def _stable_and_wrong(answers: Answers, truth: Truth) -> bool | None:
     if truth.structure == "drift":
         # Slices may be stable, where it is said that they are slices.
-        wrong = answers.summary["n_states"] > 1 and answers.structure.get("verdict") != "drift"
+        wrong = answers.summary["n_states"] > 1 and answers.summary["structure"] != "drift"
     else:
         wrong = answers.summary["n_states"] != truth.n_states
     return bool(answers.summary["choice"] == "stable" and wrong)

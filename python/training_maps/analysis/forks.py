@@ -301,5 +301,10 @@ def _time(branch: Branch) -> str:
         mean, interval, unit = branch.mean_epoch, branch.interval_epoch, "epoch"
     else:
         mean, interval, unit = branch.mean_step, branch.interval_step, "step"
-    within = f", 95 % interval {interval[0]:.4g} to {interval[1]:.4g}" if interval else ""
-    return f" (mean convergence at {unit} {mean:.4g}{within})"
+    within = f", 95 % interval {' to '.join(map(_at, interval))}" if interval else ""
+    return f" (mean convergence at {unit} {_at(mean)}{within})"
+
+
+def _at(time: float) -> str:
+    """A time, of four digits or whole: 0.25, 46.92, 57,910."""
+    return f"{time:,.0f}" if time >= 1000 else f"{time:.4g}"

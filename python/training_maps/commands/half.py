@@ -13,7 +13,7 @@ from pathlib import Path
 
 from training_maps.config.arguments import add_inputs, add_options, read_options
 from training_maps.utils.errors import InputError
-from training_maps.utils.seeds import format_seeds, parse_seeds
+from training_maps.utils.seeds import named_seeds, parse_seeds
 
 logger = logging.getLogger("training_maps")
 
@@ -58,8 +58,8 @@ def run(arguments: argparse.Namespace) -> None:
         logger.info("nothing is fitted: %s", half.reason)
         return
     logger.info(
-        "%d models fitted to seeds %s in %.1f s",
+        "%d models fitted to %s in %.1f s",
         len(half.candidates),
-        format_seeds(half.seeds[half.inside].tolist()),
+        named_seeds(half.seeds[half.inside].tolist()),
         time.perf_counter() - begin,
     )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from training_maps.config.arguments import add_options, read_options
 from training_maps.utils.files import read_table, table_metadata
-from training_maps.utils.seeds import format_seeds, parse_seeds
+from training_maps.utils.seeds import format_seeds, named_seeds, parse_seeds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,9 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
         len(result.seeds),
         len(result.table),
         len(result.metrics),
-        f"{'seed' if len(held_out) == 1 else 'seeds'} {format_seeds(held_out)}"
-        if held_out
-        else "none",
+        named_seeds(held_out) if held_out else "none",
     )
     for note in result.notes:
         logger.info("note: %s", note)

@@ -17,7 +17,7 @@ from training_maps.settings.sections import MetricsSettings, NonFinite
 from training_maps.settings.sources import IncompleteSteps, RepeatedSteps, TablesSettings
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, write_table
-from training_maps.utils.seeds import format_seeds, parse_seeds
+from training_maps.utils.seeds import named_seeds, parse_seeds
 
 logger = logging.getLogger("training_maps")
 
@@ -109,7 +109,7 @@ def _write_metrics(
         )
         write_table(table, run_folder(arguments.runs, seed) / "metrics.parquet", provenance)
     logger.info(
-        "metrics of seeds %s: %d columns, %d steps in all", format_seeds(seeds), len(names), n_steps
+        "metrics of %s: %d columns, %d steps in all", named_seeds(seeds), len(names), n_steps
     )
     return names
 
@@ -137,7 +137,7 @@ def _write_logs(
         n_steps += len(table)
         provenance = made_by(seed=seed, source=arguments.log_path, columns=columns)
         write_table(table, run_folder(arguments.runs, seed) / "training_log.parquet", provenance)
-    logger.info("training logs of seeds %s: %d steps in all", format_seeds(seeds), n_steps)
+    logger.info("training logs of %s: %d steps in all", named_seeds(seeds), n_steps)
 
 
 def _mapping(texts: list[str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from training_maps.model_selection.criteria import FOUND_AGAIN
 from training_maps.settings.fields import check_limits, defaults_of, fields_schema
 from training_maps.settings.sections import (
     EarlyWarningSettings,
@@ -95,11 +96,26 @@ def options_of(stage: str, settings: Mapping[str, Any]) -> list[str]:
     Returns:
         The options' words. What is null is left out, and so is a mapping that is empty.
     """
+    if stage == "half" and settings["hmm"]["criterion"] == FOUND_AGAIN:
+        settings = _for_halves(settings)
     words: list[str] = []
     for section, cls, only in STAGES[stage]:
         for key, schema in _parts(cls, only).items():
             words += _words(key, schema, settings[section][key])
     return words
+
+
+def _for_halves(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of halves that are compared with each other: no run of theirs chooses a model.
+
+    So none is held out, and no split is made anew: halves are small, and agree far more often where
+    all of their runs are fitted. Of other criteria, a half is fitted as all runs are.
+    """
+    return {
+        **settings,
+        "hmm": {**settings["hmm"], "resplits": 0},
+        "observations": {**settings["observations"], "validation_share": 0.0},
+    }
 
 
 def add_inputs(parser: argparse.ArgumentParser, *names: str) -> None:

@@ -102,11 +102,7 @@ class Jobs:
 
     def options(self, stage: str) -> list[str]:
         """What a stage is told of the settings, as options of its command."""
-        settings = self.settings
-        if stage == "half" and settings["hmm"]["criterion"] == FOUND_AGAIN:
-            # No split of a half has a say in that. Of other criteria, a half is fitted alike.
-            settings = {**settings, "hmm": {**settings["hmm"], "resplits": 0}}
-        return options_of(stage, settings)
+        return options_of(stage, self.settings)
 
     def name_in_config(self) -> str:
         """What the config calls the experiment."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from training_maps.config.schema import nearest
 from training_maps.runs.discovery import Pattern, find_runs
 from training_maps.utils.errors import InputError, shown
-from training_maps.utils.seeds import format_seeds, parse_seeds
+from training_maps.utils.seeds import named_seeds, parse_seeds
 
 if TYPE_CHECKING:
     from training_maps.runs.tables.runs import LoggedRun
@@ -182,7 +182,7 @@ def find_seeds(settings: Mapping[str, Any], where: str) -> list[int]:
 
         path = settings["state_paths"]["path"]
         found = sorted({int(seed) for seed in read_state_paths(path)["seed"]})
-        advice = f"{path} has seeds {format_seeds(found)}"
+        advice = f"{path} has {named_seeds(found)}"
     elif source == "metrics":
         from training_maps.runs.tables.runs import find_table_seeds, table_files
 
@@ -197,9 +197,7 @@ def find_seeds(settings: Mapping[str, Any], where: str) -> list[int]:
         return wanted
     missing = [] if wanted == ALL_SEEDS else sorted(set(wanted) - set(found))
     if not found or missing:
-        which = (
-            f"of seed{'s' * (len(missing) > 1)} {format_seeds(missing)}" if missing else "at all"
-        )
+        which = f"of {named_seeds(missing)}" if missing else "at all"
         raise InputError(f"{where}: there are no {source.replace('_', ' ')} {which}; {advice}")
     return found if wanted == ALL_SEEDS else list(wanted)
 

@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from training_maps.figures.metrics_by_state import runs_to_show
-from training_maps.figures.state_timelines import MOST_VECTOR_BARS, stretches
+from training_maps.figures.state_timelines import stretches
 from training_maps.figures.style import (
+    MOST_VECTOR_BARS,
     TALLEST,
     Width,
     figure_that_says,

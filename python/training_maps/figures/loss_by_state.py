@@ -12,6 +12,7 @@ from matplotlib.ticker import NullLocator
 from training_maps.figures.style import (
     GREY,
     INK,
+    MOST_VECTOR_BARS,
     Width,
     figure_that_says,
     letter_panels,
@@ -196,6 +197,7 @@ def coloured_line(
         linestyles=[style],
         linewidths=width,
         label=name,
+        rasterized=len(pieces) > MOST_VECTOR_BARS,
     )
 
 

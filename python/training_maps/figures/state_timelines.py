@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from training_maps.figures.style import (
     INK,
+    MOST_VECTOR_BARS,
     Width,
     legend_below,
     mark_outliers,
@@ -21,8 +22,6 @@ from training_maps.figures.style import (
 from training_maps.figures.symbols import in_brackets
 from training_maps.results import ExperimentResults, Time
 
-# More bars than this are drawn as an image inside the SVG or PDF.
-MOST_VECTOR_BARS = 3000
 #: Of more runs, so many are drawn.
 MOST_ROWS = 1000
 _MOST_ROW_LABELS = 45

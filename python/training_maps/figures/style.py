@@ -29,8 +29,8 @@ R = TypeVar("R")
 COLUMN = 85 / 25.4
 PAGE = 175 / 25.4
 TALLEST = 235 / 25.4
-# More dots than this are drawn as an image inside the SVG or PDF.
-MOST_VECTOR_DOTS = 1000
+# More dots, or bars and pieces of a line, than this are drawn as an image inside the SVG or PDF.
+MOST_VECTOR_DOTS, MOST_VECTOR_BARS = 1000, 3000
 INK = "#1f2933"
 GREY = "#6b7280"
 FAINT = "#d8dce2"

@@ -25,7 +25,8 @@ from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, read_table, table_metadata, write_table
 from training_maps.utils.notes import Note, notes_from
 from training_maps.utils.numbers import LARGEST_STEP, MISSING_SHARE
-from training_maps.utils.seeds import format_seeds
+from training_maps.utils.seeds import first_seeds, named_seeds
+from training_maps.utils.wording import plural
 
 Split = Literal["train", "validation"]
 
@@ -181,6 +182,7 @@ def observations(
     constant = {c: [s for s, (_, flat) in scored.items() if c in flat] for c in columns}
     varying = _varying_metrics(constant, len(kept), scale, notes)
     split = _split(list(kept), validation_share, split_seed, notes)
+    notes += _beyond_notes(kept, max_checkpoints)
     runs = [run.assign(seed=seed, split=split[seed]) for seed, (run, _) in scored.items()]
     table = pd.concat(runs, ignore_index=True)[["seed", "step", "split", *varying]]
     return Observations(table, tuple(varying), tuple(notes))
@@ -303,6 +305,21 @@ def _numbers(seed: int, table: pd.DataFrame, column: str) -> NDArray[np.float64]
     return values
 
 
+def _beyond_notes(tables: Mapping[int, pd.DataFrame], most: int) -> list[Note]:
+    """A sentence on the runs that have more checkpoints than are used."""
+    longer = {seed: len(table) for seed, table in tables.items() if len(table) > most}
+    if not longer:
+        return []
+    return [
+        Note(
+            "checkpoints_beyond",
+            f"Only the first {most:,} checkpoints of {plural(len(longer), 'run')} "
+            f"({named_seeds(longer)}) are used, of up to {max(longer.values()):,} "
+            "(max_checkpoints).",
+        )
+    ]
+
+
 def _unreadable_notes(tables: Mapping[int, pd.DataFrame]) -> list[Note]:
     """A sentence on every run that has no rows for checkpoints that could not be read."""
     notes = []
@@ -342,7 +359,7 @@ def _missing_notes(tables: Mapping[int, pd.DataFrame], columns: Sequence[str]) -
                 Note(
                     "missing_values",
                     f"Metric {column} is missing at {count} checkpoint{'' if count == 1 else 's'} "
-                    f"(seeds {format_seeds(seeds)}); the model treats it as unknown there.",
+                    f"(seeds {first_seeds(seeds)}); the model treats it as unknown there.",
                 )
             )
     return notes
@@ -382,7 +399,7 @@ def _varying_metrics(
                 Note(
                     "partly_constant_metric",
                     f"Metric {column} is constant in {len(seeds)} of {n_runs} runs "
-                    f"(seeds {format_seeds(seeds)}){there}.",
+                    f"(seeds {first_seeds(seeds)}){there}.",
                 )
             )
     return varying

@@ -105,9 +105,9 @@ def _margin(numbers: Mapping[str, Any]) -> Finding:
     near = within_margin(numbers)
     best = min(_others(numbers), key=lambda row: row["difference"])
     clause = (
-        f"its {_CRITERION_PHRASES[numbers['criterion']]} by {_amount(best['difference'])} than "
+        f"its {_CRITERION_PHRASES[numbers['criterion']]} by {amount(best['difference'])} than "
         f"that of the next best, {_name(best, numbers)}, with a bootstrap standard error of "
-        f"{_amount(best['standard_error'])}"
+        f"{amount(best['standard_error'])}"
     )
     if near:
         verb = "is" if len(near) == 1 and near[0]["n_states"] == 1 else "are"
@@ -189,7 +189,7 @@ def _one_state(numbers: Mapping[str, Any]) -> Finding:
         "one state",
         True,
         f"{_name(more, numbers)} fit the training runs far better (by "
-        f"{_amount(more['train_gain'])} nats a checkpoint) and fail on the validation runs; "
+        f"{amount(more['train_gain'])} nats a checkpoint) and fail on the validation runs; "
         "raise hmm.covariance_floor, or set hmm.covariance to diag, before you trust one state",
     )
 
@@ -251,7 +251,7 @@ def _percent(share: float) -> str:
     return f"{100 * share:.0f} %" if share in (0.0, 1.0) else f"{100 * share:.1f} %"
 
 
-def _amount(value: float) -> str:
-    """Three significant digits, without exponent: 0.0123, 46.9, 1070."""
+def amount(value: float) -> str:
+    """Three significant digits, and all before the point, as in tables: 0.0123, 46.9, 8,011."""
     rounded = float(f"{value:.3g}")
-    return f"{rounded:.0f}" if rounded >= 100 else f"{rounded:g}"
+    return f"{value:,.0f}" if rounded >= 100 else f"{rounded:g}"

@@ -97,6 +97,8 @@ def _what_choice(summary: dict[str, Any]) -> list[str]:
 def _what_noise(summary: dict[str, Any]) -> list[str]:
     """The states that differ from a neighbour in noise alone."""
     told = [note["text"] for note in summary["notes"] if note["kind"] == NOISE_ALONE]
+    if summary.get("structure_is_judged") and len(told) == summary["n_states"] - 1 > 0:
+        return []  # the verdict says so
     if len(told) < 2:
         return told
     return [

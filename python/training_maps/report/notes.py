@@ -47,6 +47,9 @@ SHORT = {
     "iteration_limit": Short(
         "selection", "The chosen fit stopped at its iteration limit: raise hmm.max_iterations."
     ),
+    "checkpoints_beyond": Short(
+        "made", "Runs are longer than what is used of them: raise observations.max_checkpoints."
+    ),
     "no_validation": Short(
         "selection", "No run was held out, so the number of states rests on the fitted runs alone."
     ),

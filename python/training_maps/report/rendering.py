@@ -65,6 +65,7 @@ def _environment() -> Environment:
         p_value=wording.p_value,
         plural=wording.plural,
         route=wording.route,
+        first_stops=wording.first_stops,
         listing=wording.listing,
         first_of=wording.first_of,
         sentence=wording.sentence,

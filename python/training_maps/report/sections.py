@@ -8,6 +8,7 @@ from typing import Any
 from training_maps.analysis.early_warning.sentences import CONCLUSION
 from training_maps.analysis.sensitivity.variants import variants_of
 from training_maps.figures.phase_transitions import shown_coincidences
+from training_maps.report.summary import structure_sentences
 from training_maps.result_tables import GROUND_DISTANCES
 from training_maps.results import ExperimentResults, Time
 from training_maps.structure.field import SHAPES
@@ -267,7 +268,7 @@ def structure_block(results: ExperimentResults) -> dict[str, Any]:
         for rung, name in _RUNGS.items()
     ]
     choice = choice_sentence(found) if found["choice"] else None
-    return {"sentence": found["sentence"], "rows": rows, "choice": choice}
+    return {"sentence": structure_sentences(results)[0], "rows": rows, "choice": choice}
 
 
 def reproducibility_block(results: ExperimentResults) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from training_maps.model_selection.stability_sentences import same_candidate
 from training_maps.report.delays import delay_sizes
 from training_maps.report.headline import in_short, map_shape
 from training_maps.results import ExperimentResults
-from training_maps.structure.sentences import is_judged, map_sentence
+from training_maps.structure.ladder import Structure
+from training_maps.structure.sentences import is_judged, map_sentence, noise_sentence
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import made_by, read_json
 from training_maps.utils.wording import NONE, decimal, p_value
@@ -58,7 +59,7 @@ def summarise(results: ExperimentResults) -> dict[str, Any]:
     """The summary of an experiment, ready for JSON; None stands for what is not defined."""
     from training_maps.analysis.dissimilarity import sample_of_pairs, trajectory_dissimilarity
 
-    delays = results.delay_states
+    delays, structure = results.delay_states, structure_of(results)
     return {
         "experiment": results.experiment,
         "n_runs": results.n_runs,
@@ -80,8 +81,8 @@ def summarise(results: ExperimentResults) -> dict[str, Any]:
         "foretelling": results.regression.get("foretelling"),
         "outlier_seeds": _outliers(results),
         "selection": _selection(results.stability),
-        "choice": _choice(results.stability, results.structure.get("verdict")),
-        "structure": results.structure.get("verdict"),
+        "choice": _choice(results.stability, structure),
+        "structure": structure,
         "structure_is_judged": is_judged(results.structure) if results.structure else None,
         "structure_sentences": structure_sentences(results),
         "reproducibility": _reproducibility(results.reproducibility),
@@ -92,10 +93,22 @@ def summarise(results: ExperimentResults) -> dict[str, Any]:
     }
 
 
+def structure_of(results: ExperimentResults) -> Structure | None:
+    """The verdict on the runs: that of the ladder, but drift where only noise changes.
+
+    Of states that all differ from a neighbour in noise alone, none is a phase, though they foretell
+    runs better than a drift whose noise does not change as theirs.
+    """
+    verdict: Structure | None = results.structure.get("verdict")
+    return "drift" if verdict and results.only_noise_changes else verdict
+
+
 def structure_sentences(results: ExperimentResults) -> list[str]:
     """Whether there are states at all, and what those of the map are; [] where nobody looked."""
     if not results.structure:
         return []
+    if results.only_noise_changes and is_judged(results.structure):
+        return [noise_sentence(results.structure)]
     sentences = [str(results.structure["sentence"])]
     model = results.training_map["selected_model"]
     if model is not None:

@@ -116,8 +116,8 @@ class SelectionSettings:
     criterion: Criterion = setting(
         "bic",
         "what chooses the number of states; bic, aic or log_likelihood of the validation runs, or "
-        "found_again, which takes the verdict's kind of model, and of the numbers of states that "
-        "halves of the runs agree on the one that foretells other runs best",
+        "found_again, which takes the verdict's kind of model, and of the models that halves of "
+        "the runs agree on the one whose states tell most",
     )
     aggregate: Aggregate = setting(
         "mean", "how a number of states is judged; by the mean over restarts, or by the best one"

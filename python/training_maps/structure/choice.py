@@ -2,19 +2,23 @@
 
 Of runs that drift, no kind is right; their slices are of the kind that foretells better.
 
-Of a kind of model, every number of states foretells a little differently, and BIC takes the one
-that foretells the validation runs best for its size; two halves of the runs then often end in
-different states. Here a model counts only if the two halves of every pair agree on the states of
-all runs: an adjusted Rand index of at least `AGREE` on average and `AGREE_AT_WORST` for each pair.
-Of those, the one that foretells unseen runs best is taken. Where none counts, the one that halves
-agree on most is, and the choice is called fragile.
+Every number of states foretells a little differently, and BIC takes the one that foretells the
+validation runs best for its size; two halves of the runs then often end in different states. Here a
+model counts only if the two halves of every pair agree on the states of all runs: an adjusted Rand
+index of at least `AGREE` on average and `AGREE_AT_WORST` for each pair. Of those, the one is taken
+whose states tell most: what two halves' states tell of each other less what they do not, on average
+over the pairs (`training_maps.stats.agreement.agreed_information`). What models foretell has no say
+in that: it is higher where a state's regression takes all metrics, however few states are found
+again, and with more states than there are.
+
+Where none counts, the one that halves agree on most is taken, and the choice is called fragile.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,6 +38,8 @@ class Choice:
         n_states: its number of states K.
         agreement: mean adjusted Rand index of the states between halves; None if not known.
         worst: the least one.
+        information: mean over pairs of what their states tell of each other less what they do not,
+            in nats.
         found_again: whether halves agree on it, by the limits above.
     """
 
@@ -41,6 +47,7 @@ class Choice:
     n_states: int
     agreement: float | None
     worst: float | None
+    information: float | None
     found_again: bool
 
     def to_dict(self) -> dict[str, Any]:
@@ -48,26 +55,36 @@ class Choice:
         return asdict(self)
 
 
+class Agreed(NamedTuple):
+    """How far two halves agree on the states of a model.
+
+    Attributes:
+        states: adjusted Rand index.
+        information: what they tell of each other less what they do not, in nats.
+    """
+
+    states: float
+    information: float
+
+
 def choose_found_again(
     ladder: Ladder,
-    agreement: Mapping[Candidate, Sequence[float]],
+    agreement: Mapping[Candidate, Sequence[Agreed]],
     candidates: Iterable[Candidate],
 ) -> Choice | None:
     """Choose a model for the map.
 
     Args:
         ladder: what models foretell, and the verdict.
-        agreement: by model, the adjusted Rand index of each pair of halves.
+        agreement: by model, how far each pair of halves agrees.
         candidates: the models that an experiment tries.
 
     Returns:
-        The choice; None where no half says anything of any candidate.
+        The choice; None where no half says anything of any candidate. Of equals, it is the one
+        with fewest states, and the simplest kind.
     """
     ordered: list[Candidate] = sorted(candidates, key=lambda candidate: candidate.order)
-    rate: dict[tuple[str, int | None], float] = {
-        (m["model"], m["n_states"]): m["mean"] for m in ladder.members
-    }
-    known = [c for c in ordered if tuple(c) in rate and agreement.get(c)]
+    known = [candidate for candidate in ordered if agreement.get(candidate)]
     able = [c for c in known if c.n_states > 1]
     # Of drift, slices of the kind that foretells better.
     moving = ladder.verdict == "phases" or (
@@ -80,10 +97,13 @@ def choose_found_again(
     judged = [_judged(candidate, agreement[candidate]) for candidate in of_kind]
     again = [choice for choice in judged if choice.found_again]
     if again:
-        return max(again, key=lambda choice: rate[choice.model, choice.n_states])
+        return max(again, key=lambda choice: choice.information or 0.0)
     return max(judged, key=lambda choice: choice.agreement or 0.0)
 
 
-def _judged(candidate: Candidate, indices: Sequence[float]) -> Choice:
-    mean, worst = float(np.mean(indices)), float(np.min(indices))
-    return Choice(*candidate, mean, worst, mean >= AGREE and worst >= AGREE_AT_WORST)
+def _judged(candidate: Candidate, pairs: Sequence[Agreed]) -> Choice:
+    states = [pair.states for pair in pairs]
+    mean, worst = float(np.mean(states)), float(np.min(states))
+    information = float(np.mean([pair.information for pair in pairs]))
+    found_again = mean >= AGREE and worst >= AGREE_AT_WORST
+    return Choice(*candidate, mean, worst, information, found_again)

@@ -47,7 +47,7 @@ from training_maps.utils.threads import one_thread
 # Anchors at most, and rows for each at least.
 _ANCHORS, _ROWS = 40, 20
 # How many rows the regression and the covariance of all rows count for at an anchor.
-_PRIOR_OF_FLOW, _PRIOR_OF_NOISE = 0.1, 10.0
+_PRIOR_OF_FLOW, _PRIOR_OF_NOISE = 0.3, 10.0
 # So few rows say nothing of the noise at an anchor: its size is then the usual one.
 _NO_ROWS = 1e-9
 # Imagined rows without drift, as strong as the prior of autoregressive states. The anchors share
@@ -57,8 +57,10 @@ _RIDGE = 1e-2
 # How much of the running average of squared residuals is kept from one checkpoint to the next, and
 # the largest square that it takes in, in its expected size.
 _KEPT, _LARGEST = 0.8, 20.0
-# So many numbers at once: each row makes a matrix, and those of many runs would fill the memory.
-_AT_ONCE = 2**23
+# So many numbers at once: each row makes a matrix, and those of many rows would leave the caches.
+_AT_ONCE = 2**19
+# So many runs at once are foretold: their rows' weights alone are as many as the anchors.
+_RUNS_AT_ONCE = 500
 # Where an anchor's matrix has more entries, the rows' outer products take longer than their sums.
 _LARGE = 2**12
 
@@ -198,8 +200,11 @@ class SmoothField:
 
     def foretold(self, runs: Sequence[Floats]) -> Floats:
         """One-step-ahead predictive log density (M,) of each run (T, d), in nats."""
-        parts = self._residuals(runs)
-        return _by_run(self.noise, _recent(*parts), *parts)
+        found = []
+        for i in range(0, len(runs), _RUNS_AT_ONCE):
+            parts = self._residuals(runs[i : i + _RUNS_AT_ONCE])
+            found.append(_by_run(self.noise, _recent(*parts), *parts))
+        return np.concatenate(found)
 
     def _place(self, runs: Sequence[Floats]) -> None:
         """Principal components and anchors."""
@@ -220,10 +225,12 @@ class SmoothField:
         """How much (n, A) each anchor has to say of a step; they sum to 1."""
         places = self._places(steps)
         weights = np.empty((len(places), len(self.anchors)))
-        for some in _parts(len(places), self.anchors.size):
-            gaps = places[some, None, :] - self.anchors
-            distances = np.square(gaps).sum(axis=2) / self.shape.bandwidth**2
-            found = np.exp(-0.5 * (distances - distances.min(axis=1, keepdims=True)))
+        for some in _parts(*weights.shape):
+            distances = np.zeros_like(weights[some])
+            for place, anchors in zip(places[some].T, self.anchors.T, strict=True):
+                distances += np.square(place[:, None] - anchors)
+            distances -= distances.min(axis=1, keepdims=True)
+            found = np.exp(distances / (-2 * self.shape.bandwidth**2))
             weights[some] = found / found.sum(axis=1, keepdims=True)
         return weights
 
@@ -286,8 +293,9 @@ class SmoothField:
         geometric mean.
         """
         sizes = _sizes(self.covariances)
-        shapes = np.tensordot(weights, self.covariances / sizes[:, None, None], axes=1)
-        return np.asarray(shapes * np.exp(weights @ np.log(sizes))[:, None, None])
+        blended = np.tensordot(weights, self.covariances / sizes[:, None, None], axes=1)
+        blended *= np.exp(weights @ np.log(sizes))[:, None, None]
+        return np.asarray(blended)
 
     def _residuals(self, runs: Sequence[Floats]) -> tuple[Floats, Floats, Floats, list[int]]:
         """Of each step: squared distance, log determinant, entries seen; and the runs' lengths."""
@@ -310,8 +318,8 @@ class SmoothField:
         What is missing becomes independent, of variance 1 and without residual: it adds nothing.
         """
         covariances = self._covariances(weights)
-        covariances[missing[:, :, None] | missing[:, None, :]] = 0.0
         at, entry = np.nonzero(missing)
+        covariances[at, entry, :] = covariances[at, :, entry] = 0.0
         covariances[at, entry, entry] = 1.0
         return np.linalg.cholesky(covariances)
 

@@ -36,6 +36,24 @@ def verdict_sentence(structure: Mapping[str, Any]) -> str:
     return f"{_WHAT[verdict]} other runs better than smooth drift ({_amount(gain)})."
 
 
+def noise_sentence(structure: Mapping[str, Any]) -> str:
+    """The verdict where the states of the map all differ from a neighbour in noise alone.
+
+    Args:
+        structure: as in `structure.json`, with a verdict that is one (`is_judged`).
+    """
+    verdict, gains = structure["verdict"], structure["gains"]
+    if verdict == "drift":
+        foretell, gain = "are not seen to foretell", _nearest(gains)
+    else:
+        foretell = "foretell"
+        gain = gains["autoregressive" if verdict == "phases" else "gaussian"]
+    return (
+        "Training drifts, and its noise changes: states differ from each other in noise alone, and "
+        f"{foretell} other runs better than smooth drift ({_amount(gain)})."
+    )
+
+
 def is_judged(structure: Mapping[str, Any]) -> bool:
     """Whether the verdict is one: of few runs, drift may only mean that nothing is known.
 

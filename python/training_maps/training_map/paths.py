@@ -16,8 +16,8 @@ from training_maps.result_tables import PATH_COLUMNS, RUN_PATH_COLUMNS
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_table
 from training_maps.utils.notes import Note
-from training_maps.utils.seeds import format_seeds
-from training_maps.utils.wording import plural
+from training_maps.utils.seeds import first_seeds
+from training_maps.utils.wording import plural, route
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +39,7 @@ class Route:
     def __str__(self) -> str:
         """`28 runs: 0-1-2-5`."""
         runs = plural(len(self.seeds), "run")
-        return f"{runs}: {'-'.join(map(str, self.states))}"
+        return f"{runs}: {route(self.states, '-')}"
 
 
 def read_state_paths(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -115,8 +115,8 @@ def find_routes(state_paths: pd.DataFrame) -> tuple[Route, ...]:
     for seed, state in zip(seeds[moves].tolist(), states[moves].tolist(), strict=True):
         states_of.setdefault(seed, []).append(state)
     seeds_of: dict[tuple[int, ...], list[int]] = {}
-    for seed, route in states_of.items():
-        seeds_of.setdefault(tuple(route), []).append(seed)
+    for seed, visited in states_of.items():
+        seeds_of.setdefault(tuple(visited), []).append(seed)
     routes = [Route(states, tuple(seeds)) for states, seeds in seeds_of.items()]
     return tuple(sorted(routes, key=lambda route: (-len(route.seeds), route.states)))
 
@@ -192,7 +192,7 @@ def _these(seeds: Sequence[int]) -> str:
     """ "seed 24", "3 runs (seeds 1-3)"."""
     if len(seeds) == 1:
         return f"seed {seeds[0]}"
-    return f"{plural(len(seeds), 'run')} (seeds {format_seeds(sorted(seeds))})"
+    return f"{plural(len(seeds), 'run')} (seeds {first_seeds(seeds)})"
 
 
 def _stopped(early: Mapping[int, int]) -> str:

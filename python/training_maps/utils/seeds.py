@@ -11,6 +11,9 @@ from training_maps.utils.errors import InputError, shown
 MOST_NUMBERS = 100_000  # more than this is a slip of the pen ("0-39999999"), not an experiment
 MAXIMUM_SEED = 2**32 - 1  # of NumPy, and so of transformers, Lightning and others
 
+# A sentence that names more single seeds and ranges than the first of these tells only the second.
+_MOST_PARTS, _PARTS_TOLD = 100, 20
+
 _NUMBER = r"\s*(\d{1,18})\s*"
 _PART = re.compile(rf"{_NUMBER}(?:-{_NUMBER}(?::{_NUMBER})?)?", re.ASCII)
 
@@ -70,9 +73,18 @@ def format_seeds(seeds: Iterable[int]) -> str:
     return ",".join(parts)
 
 
+def first_seeds(seeds: Collection[int]) -> str:
+    """For people: as `format_seeds`; of more than 100 parts the first 20, "and 1,880 more"."""
+    parts = format_seeds(seeds).split(",")
+    if len(parts) <= _MOST_PARTS:
+        return ",".join(parts)
+    shown = ",".join(parts[:_PARTS_TOLD])
+    return f"{shown} and {len(seeds) - len(parse_seeds(shown)):,} more"
+
+
 def named_seeds(seeds: Collection[int]) -> str:
-    """ "seed 3", "seeds 0-3,50"."""
-    return f"seed{'' if len(seeds) == 1 else 's'} {format_seeds(seeds)}"
+    """ "seed 3", "seeds 0-3,50", as `first_seeds`."""
+    return f"seed{'' if len(seeds) == 1 else 's'} {first_seeds(seeds)}"
 
 
 def _format_range(consecutive: Sequence[int]) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 NONE = "–"
 _LEAST_P = 0.001  # smaller p-values are not told
+# A route of more states than the first of these is told by the second's number of them.
+_MOST_STOPS, _STOPS_TOLD = 200, 40
 
 
 def plural(number: int, noun: str) -> str:
@@ -99,6 +101,13 @@ def refits(scheme: str | None) -> str:
     return "halves of the runs" if scheme in (None, "halves") else "fits without single runs"
 
 
-def route(states: Sequence[int]) -> str:
-    """A route through the map: "0 → 1 → 3"."""
-    return " → ".join(str(state) for state in states)
+def route(states: Sequence[int], between: str = " → ") -> str:
+    """A route through the map: "0 → 1 → 3", of very many states the first "→ 52,911 more"."""
+    shown = first_stops(states)
+    left = len(states) - len(shown)
+    return between.join([*map(str, shown), *([f"{left:,} more"] if left else [])])
+
+
+def first_stops(states: Sequence[int]) -> Sequence[int]:
+    """The states of a route that are told: all, or of more than 200 the first 40."""
+    return states if len(states) <= _MOST_STOPS else states[:_STOPS_TOLD]

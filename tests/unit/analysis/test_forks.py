@@ -170,6 +170,12 @@ class TestWhetherItMatters:
         assert two.interval_step is None
         assert "to state 2 (mean convergence at step 32)" in fork.sentence
 
+    def test_long_times_are_told_in_full(self):
+        paths = paths_of(*[[0, 1, 3]] * 2, *[[0, 2, 3]] * 2)
+        (fork,) = explain_forks(paths, times_of([57_900, 57_920, 1.25, 1.5])).forks
+        assert "to state 1 (mean convergence at step 57,910)" in fork.sentence
+        assert "to state 2 (mean convergence at step 1.375)" in fork.sentence
+
 
 class TestCommand:
     def write(self, folder, effect=30):

@@ -258,5 +258,7 @@ def test_another_criterion_fits_no_half_again() -> None:
     )
     assert by_aic == by_bic
     assert by_bic[by_bic.index("--resplits") + 1] == "4"
-    # Splits of a half are not fitted where they have no say.
+    # Splits of a half are not fitted where they have no say, and no run of it is held out.
     assert again[again.index("--resplits") + 1] == "0"
+    assert float(again[again.index("--validation-share") + 1]) == 0.0
+    assert float(by_bic[by_bic.index("--validation-share") + 1]) == 0.2

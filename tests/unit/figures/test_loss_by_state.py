@@ -16,7 +16,12 @@ from tests.support.synthetic_results import write_results
 from training_maps.figures import (
     draw_loss_by_state,
 )
-from training_maps.figures.loss_by_state import featured_runs, logged_curves, scale_losses
+from training_maps.figures.loss_by_state import (
+    coloured_line,
+    featured_runs,
+    logged_curves,
+    scale_losses,
+)
 from training_maps.figures.style import state_colour
 from training_maps.results import ExperimentResults
 
@@ -90,3 +95,11 @@ def test_the_loss_axis_has_all_decades_and_marks_where_0_lies() -> None:
     scale_losses(whole, [log.iloc[:2]])
     assert whole.get_yscale() == "log"
     assert not whole.texts
+
+
+def test_a_line_of_very_many_pieces_becomes_an_image() -> None:
+    points = np.column_stack([np.arange(8000.0), np.zeros(8000)])
+    few = coloured_line(points, np.arange(8000) // 4 % 5, "-", 1.0, "loss")
+    many = coloured_line(points, np.arange(8000) // 2 % 5, "-", 1.0, "loss")
+    assert [len(line.get_segments()) for line in (few, many)] == [2000, 4000]
+    assert [line.get_rasterized() for line in (few, many)] == [False, True]

@@ -26,6 +26,12 @@ def test_z_scores_are_those_of_scipy_per_run_over_the_first_checkpoints():
     expected = [stats.zscore(tables[s][METRICS].to_numpy()[:25], axis=0) for s in (1, 3)]
     np.testing.assert_allclose(values, np.concatenate(expected), rtol=1e-6, atol=1e-9)
     assert result.table["step"].tolist() == [*range(0, 18 * 32, 32), *range(0, 25 * 32, 32)]
+    beyond = "Only the first 25 checkpoints of 1 run (seed 3) are used, of up to 30"
+    assert [note.text for note in result.notes if note.kind == "checkpoints_beyond"] == [
+        f"{beyond} (max_checkpoints)."
+    ]
+    whole = observations(tables, max_checkpoints=30).notes
+    assert "checkpoints_beyond" not in {note.kind for note in whole}
 
 
 def test_huge_and_tiny_values_do_not_overflow():

@@ -10,6 +10,7 @@ from training_maps.model_selection.criteria import (
 from training_maps.model_selection.fit import MODELS
 from training_maps.model_selection.stability_sentences import (
     Finding,
+    amount,
     candidate_name,
     same_candidate,
     sentence_of,
@@ -73,3 +74,11 @@ def test_candidates_are_the_same_by_kind_and_number():
     assert same_candidate(one, {"model": "gaussian", "n_states": 2})
     assert not same_candidate(one, {"model": "autoregressive", "n_states": 2})
     assert not same_candidate(one, {"model": "gaussian", "n_states": 3})
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(0.01234, "0.0123"), (46.89, "46.9"), (99.97, "100"), (8010.6, "8,011"), (1069.5, "1,070")],
+)
+def test_amounts_are_those_of_the_tables(value, said):
+    assert amount(value) == said

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from tests.support.synthetic_results import write_results
+from training_maps.report.headline import headline
 from training_maps.report.page import render_report
 from training_maps.report.sections import structure_block
 from training_maps.report.summary import structure_sentences, summarise
 from training_maps.results import ExperimentResults
 from training_maps.structure.ladder import Member, judge
 from training_maps.structure.sentences import verdict_sentence
+from training_maps.training_map.noise import noise_notes
 
 CHOICE = {"model": "gaussian", "n_states": 3, "agreement": 0.956, "worst": 0.9, "found_again": True}
 
@@ -98,3 +100,38 @@ def test_a_verdict_of_few_runs_has_a_question_mark(results: ExperimentResults) -
         found = replace(results, structure={**few, "scheme": scheme})
         assert summarise(found)["structure_is_judged"] is judged
         assert summarise(found)["structure"] == "drift"
+
+
+@pytest.mark.parametrize(("gain", "said"), [(2.0, "and foretell"), (-2.0, "are not seen to")])
+def test_states_that_differ_in_noise_alone_are_drift(
+    results: ExperimentResults, gain: float, said: str
+) -> None:
+    states = results.training_map["states"]
+    alone = [{**state, "noise_of": 0 if i else None} for i, state in enumerate(states)]
+    notes = [note.to_dict() for note in noise_notes(dict.fromkeys(range(1, len(states)), 0))]
+    of_map = {**results.training_map, "states": alone, "notes": notes}
+    found = replace(results, structure=structure(gain), training_map=of_map)
+    summary = summarise(found)
+    assert summary["structure"] == "drift"
+    (sentence,) = structure_sentences(found)
+    assert sentence.startswith("Training drifts, and its noise changes")
+    assert said in sentence
+    assert structure_block(found)["sentence"] == sentence
+    # It is said once, and one state that differs in more keeps the verdict.
+    told = headline(summary, significant=True)
+    assert told[0] == sentence
+    assert not any("no phase" in line for line in told)
+    some = {**of_map, "states": [*alone[:-1], {**alone[-1], "noise_of": None}]}
+    kept = replace(found, training_map=some)
+    assert summarise(kept)["structure"] == found.structure["verdict"]
+    assert structure_sentences(kept)[0] == found.structure["sentence"]
+
+
+def test_too_few_runs_to_tell_are_not_told_of_noise(results: ExperimentResults) -> None:
+    few = {**structure(-0.5), "scheme": "leave_one_out"}
+    few["gains"]["autoregressive"] |= {"low": -2.0, "high": 1.0}
+    states = [
+        {**s, "noise_of": 0 if i else None} for i, s in enumerate(results.training_map["states"])
+    ]
+    found = replace(results, structure=few, training_map={**results.training_map, "states": states})
+    assert structure_sentences(found)[0] == few["sentence"]

@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training_maps.stats.agreement import adjusted_rand_index, contingency, matched_share
+from training_maps.stats.agreement import (
+    adjusted_rand_index,
+    agreed_information,
+    contingency,
+    matched_share,
+)
 
 SEQUENCES = st.integers(2, 30).flatmap(
     lambda n: st.tuples(*[st.lists(st.integers(0, 3), min_size=n, max_size=n)] * 2)
@@ -44,6 +49,29 @@ def test_numbers_of_states_do_not_matter():
     draw = np.random.default_rng(0)
     unrelated = [adjusted_rand_index(*draw.integers(0, 3, (2, 2000))) for _ in range(20)]
     assert abs(np.mean(unrelated)) < 0.002
+
+
+@settings(deadline=None)
+@given(SEQUENCES)
+def test_agreed_information_is_that_of_sklearn(two):
+    from sklearn.metrics import mutual_info_score
+
+    a, b = map(np.array, two)
+    mutual, of_a, of_b = (mutual_info_score(*pair) for pair in ((a, b), (a, a), (b, b)))
+    assert agreed_information(a, b) == pytest.approx(3 * mutual - of_a - of_b, abs=1e-12)
+    assert agreed_information(a, b) == pytest.approx(agreed_information(b, a), abs=1e-12)
+
+
+def test_agreed_information_in_closed_form():
+    path = np.repeat(np.arange(4), 5)
+    assert agreed_information(path, path[::-1]) == pytest.approx(np.log(4))
+    # The same, with two of four states as one: log 2 / 2 less of each, and that much is not shared.
+    merged = np.array([0, 1, 2, 2])[path]
+    of_merged = np.log(4) - np.log(2) / 2
+    assert agreed_information(path, merged) == pytest.approx(of_merged - np.log(2) / 2)
+    assert agreed_information(path * 0, path * 0) == 0.0
+    unrelated = np.tile(np.arange(2), 10), np.repeat(np.arange(2), 10)
+    assert agreed_information(*unrelated) == pytest.approx(-2 * np.log(2))
 
 
 def test_contingency():

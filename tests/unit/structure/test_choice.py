@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 
 from training_maps.model_selection.criteria import Candidate
-from training_maps.structure.choice import AGREE, AGREE_AT_WORST, Choice, choose_found_again
+from training_maps.structure.choice import (
+    AGREE,
+    AGREE_AT_WORST,
+    Agreed,
+    Choice,
+    choose_found_again,
+)
 from training_maps.structure.ladder import Gain, Ladder, rung_of
 
 PLACES = [Candidate("gaussian", k) for k in (1, 2, 3, 4)]
 MOVING = [Candidate("autoregressive", k) for k in (1, 2, 3)]
 FULL = [Candidate("vector_autoregressive", k) for k in (1, 2)]
 ALL = [*PLACES, *MOVING, *FULL]
-AGREED = {candidate: [1.0, 0.9] for candidate in ALL}
+
+
+def agreed(indices: Sequence[float], information: float = 0.0) -> list[Agreed]:
+    """Pairs of halves that agree so far, each on states that tell as much on average."""
+    about = np.linspace(-0.1, 0.1, len(indices)) if len(indices) > 1 else [0.0]
+    return [Agreed(i, information + float(a)) for i, a in zip(indices, about, strict=True)]
+
+
+# The more states there are, the more they tell.
+AGREED = {candidate: agreed([1.0, 0.9], candidate.n_states / 2) for candidate in ALL}
 
 
 def ladder(verdict: Any, rates: Mapping[Candidate, float], moving: float = -1.0) -> Ladder:
@@ -38,8 +54,9 @@ RATES = {candidate: float(i) for i, candidate in enumerate(ALL) if candidate != 
 @pytest.mark.parametrize(
     ("verdict", "tried", "expected"),
     [
-        # The verdict names the kind; of it, what foretells best.
-        ("phases", ALL, FULL[1]),
+        # The verdict names the kind; of it, the states that tell most.
+        ("phases", ALL, MOVING[2]),
+        ("phases", [*MOVING[:1], *FULL], FULL[1]),
         ("regions", ALL, PLACES[3]),
         ("drift", ALL, PLACES[3]),
         (None, ALL, PLACES[3]),
@@ -53,16 +70,17 @@ RATES = {candidate: float(i) for i, candidate in enumerate(ALL) if candidate != 
         ("phases", MOVING[:1], MOVING[0]),
     ],
 )
-def test_the_kind_is_the_verdict_s_and_the_number_foretells_best(
+def test_the_kind_is_the_verdict_s_and_its_states_tell_most(
     verdict: Any, tried: list[Candidate], expected: Candidate
 ) -> None:
     choice = choose_found_again(ladder(verdict, RATES), AGREED, tried)
-    assert choice == Choice(*expected, pytest.approx(0.95), 0.9, True)
+    told = pytest.approx(expected.n_states / 2)
+    assert choice == Choice(*expected, pytest.approx(0.95), 0.9, told, True)
     assert choose_found_again(ladder(verdict, RATES), AGREED, reversed(tried)) == choice
 
 
 def test_slices_of_a_drift_are_of_the_kind_that_foretells_better() -> None:
-    for moving, expected in ((0.5, FULL[1]), (-0.5, PLACES[3])):
+    for moving, expected in ((0.5, MOVING[2]), (-0.5, PLACES[3])):
         choice = choose_found_again(ladder("drift", RATES, moving), AGREED, ALL)
         assert choice is not None
         assert Candidate(choice.model, choice.n_states) == expected
@@ -79,7 +97,7 @@ def test_slices_of_a_drift_are_of_the_kind_that_foretells_better() -> None:
     ],
 )
 def test_what_halves_must_agree_on(indices: list[float], counts: bool) -> None:
-    agreement = {**AGREED, PLACES[3]: indices}
+    agreement = {**AGREED, PLACES[3]: agreed(indices, 2.0)}
     choice = choose_found_again(ladder("regions", RATES), agreement, ALL)
     assert choice is not None
     assert choice.found_again
@@ -87,42 +105,54 @@ def test_what_halves_must_agree_on(indices: list[float], counts: bool) -> None:
 
 
 def test_where_no_number_of_states_counts_halves_agree_on_it_most() -> None:
-    agreement = {**AGREED, PLACES[1]: [0.5, 0.6], PLACES[2]: [0.7, 0.6], PLACES[3]: [0.9, 0.1]}
+    indices = {PLACES[1]: [0.5, 0.6], PLACES[2]: [0.7, 0.6], PLACES[3]: [0.9, 0.1]}
+    agreement = {**AGREED, **{candidate: agreed(pair, 1.0) for candidate, pair in indices.items()}}
     choice = choose_found_again(ladder("regions", RATES), agreement, ALL)
-    assert choice == Choice("gaussian", 3, pytest.approx(0.65), 0.6, False)
+    assert choice == Choice("gaussian", 3, pytest.approx(0.65), 0.6, 1.0, False)
     assert choice.to_dict() == {
         "model": "gaussian",
         "n_states": 3,
         "agreement": pytest.approx(0.65),
         "worst": 0.6,
+        "information": 1.0,
         "found_again": False,
     }
 
 
 def test_agreement_below_chance_is_still_an_agreement() -> None:
-    agreement = {PLACES[1]: [-0.2], PLACES[2]: [-0.1], PLACES[3]: [-0.3]}
+    agreement = {PLACES[1]: agreed([-0.2]), PLACES[2]: agreed([-0.1]), PLACES[3]: agreed([-0.3])}
     choice = choose_found_again(ladder("regions", RATES), agreement, ALL)
-    assert choice == Choice("gaussian", 3, -0.1, -0.1, False)
+    assert choice == Choice("gaussian", 3, -0.1, -0.1, 0.0, False)
+
+
+def test_what_models_foretell_has_no_say() -> None:
+    worse = {candidate: -rate for candidate, rate in RATES.items()}
+    for verdict in ("phases", "regions"):
+        assert choose_found_again(ladder(verdict, worse), AGREED, ALL) == choose_found_again(
+            ladder(verdict, RATES), AGREED, ALL
+        )
+
+
+def test_more_states_that_halves_agree_on_less_may_tell_less() -> None:
+    for information, expected in ((1.4, PLACES[2]), (1.6, PLACES[3])):
+        agreement = {**AGREED, PLACES[3]: agreed([0.9, 0.9], information)}
+        choice = choose_found_again(ladder("regions", RATES), agreement, ALL)
+        assert choice is not None
+        assert Candidate(choice.model, choice.n_states) == expected
 
 
 def test_of_equals_the_fewest_states_and_the_simplest_kind() -> None:
-    equal = dict.fromkeys(RATES, 3.0)
-    assert choose_found_again(ladder("regions", equal), AGREED, ALL) == Choice(
-        *PLACES[1], pytest.approx(0.95), 0.9, True
-    )
-    choice = choose_found_again(ladder("phases", equal), AGREED, ALL[::-1])
-    assert choice is not None
-    assert Candidate(choice.model, choice.n_states) == MOVING[1]
-    doubtful = {candidate: [0.2, 0.2] for candidate in ALL}
-    choice = choose_found_again(ladder("phases", equal), doubtful, ALL)
-    assert choice is not None
-    assert Candidate(choice.model, choice.n_states) == MOVING[1]
+    for indices in ([1.0, 0.9], [0.2, 0.2]):
+        equal = {candidate: agreed(indices, 1.0) for candidate in ALL}
+        for verdict, expected in (("regions", PLACES[1]), ("phases", MOVING[1])):
+            choice = choose_found_again(ladder(verdict, RATES), equal, ALL[::-1])
+            assert choice is not None
+            assert Candidate(choice.model, choice.n_states) == expected
 
 
 def test_what_no_half_says_anything_of_is_not_chosen() -> None:
     assert choose_found_again(ladder("phases", RATES), {}, ALL) is None
     assert choose_found_again(ladder("phases", RATES), {MOVING[2]: []}, ALL) is None
-    assert choose_found_again(ladder("phases", {}), AGREED, ALL) is None
     assert choose_found_again(ladder(None, {}), {}, []) is None
     # Of one kind nothing is known: the other.
     known = {candidate: AGREED[candidate] for candidate in PLACES}

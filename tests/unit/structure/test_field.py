@@ -83,12 +83,12 @@ def regression(
 ) -> np.ndarray:
     """b and B (1 + d, d) by NumPy's least squares: the ridge and the lean on all as imagined rows.
 
-    `flow` is the regression of all rows, by weights `of_all`, which counts for a tenth of a row.
+    `flow` is the regression of all rows, by weights `of_all`, which counts for 0.3 of a row.
     """
     rows = np.hstack([np.ones((len(before), 1)), before])
     design, right = [np.sqrt(weights)[:, None] * rows], [np.sqrt(weights)[:, None] * change]
     if flow is not None:
-        lean = np.sqrt(0.1 * of_all / len(rows) * np.ones(len(rows)))[:, None]
+        lean = np.sqrt(0.3 * of_all / len(rows) * np.ones(len(rows)))[:, None]
         design.append(lean * rows)
         right.append(lean * (rows @ flow))
     design.append(np.sqrt(np.diag([1e-9, *[ridge] * before.shape[1]])))
@@ -420,7 +420,7 @@ def test_many_rows_and_large_matrices_are_taken_in_parts(
     runs = drifts()
     runs[1][3, 1] = np.nan
     at_once = SmoothField(shape, FLOOR).fit(runs)
-    for name, value in (("_AT_ONCE", 290), ("_LARGE", 2)):
+    for name, value in (("_AT_ONCE", 290), ("_LARGE", 2), ("_RUNS_AT_ONCE", 4)):
         monkeypatch.setattr(module, name, value)
         in_parts = SmoothField(shape, FLOOR).fit(runs)
         np.testing.assert_allclose(in_parts.covariances, at_once.covariances, rtol=1e-7)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training_maps.utils.errors import InputError
-from training_maps.utils.seeds import format_seeds, parse_seeds
+from training_maps.utils.seeds import first_seeds, format_seeds, named_seeds, parse_seeds
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,18 @@ def test_parse_refuses(written, problem):
 )
 def test_format(seeds, written):
     assert format_seeds(seeds) == written
+
+
+def test_sentences_name_the_first_of_many_seeds():
+    assert named_seeds([3]) == "seed 3"
+    assert named_seeds([50, *range(4)]) == "seeds 0-3,50"
+    assert first_seeds(range(10_000)) == "0-9999"
+    odd = list(range(1, 201, 2))
+    assert first_seeds(odd) == format_seeds(odd)
+    told = first_seeds([*odd, 300, 301, 302, 4000])
+    assert told == ",".join(map(str, range(1, 40, 2))) + " and 84 more"
+    assert first_seeds([*range(3), *range(10, 3000, 2)]).startswith("0-2,10,12,")
+    assert first_seeds([*range(3), *range(10, 3000, 2)]).endswith(",46 and 1,476 more")
 
 
 @given(st.sets(st.integers(0, 300), min_size=1))

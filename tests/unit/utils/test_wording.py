@@ -65,6 +65,13 @@ def test_clauses_become_sentences_and_routes_arrows() -> None:
     assert wording.route([4]) == "4"
 
 
+def test_a_route_of_very_many_states_is_told_by_its_first() -> None:
+    assert wording.route([0, 1] * 100).count("→") == 199
+    told = wording.route([0, 1] * 600, "-")
+    assert told == "-".join(["0-1"] * 20) + "-1,160 more"
+    assert len(wording.first_stops([0, 1] * 600)) == 40
+
+
 def test_the_word_before_the_last_may_be_another() -> None:
     assert wording.listing(["a", "b", "c"], "or") == "a, b or c"
     assert wording.listing([]) == ""

@@ -96,16 +96,23 @@ def nearest_transitions(states: Ints, tolerance: int) -> list[Edge | None]:
         states: (n,) state at each checkpoint.
         tolerance: checkpoints between the event and the first one in the new state, at most.
     """
-    entries = np.flatnonzero(states[1:] != states[:-1]) + 1
-    if not entries.size:
-        return [None] * len(states)
-    distance = np.abs(np.arange(len(states))[:, None] - entries)
-    nearest = entries[distance.argmin(axis=1)]
-    near = distance.min(axis=1) <= tolerance
     return [
-        (int(states[entry - 1]), int(states[entry])) if close else None
-        for entry, close in zip(nearest.tolist(), near.tolist(), strict=True)
+        (int(states[entry - 1]), int(states[entry])) if entry else None
+        for entry in _nearest_entries(states, tolerance).tolist()
     ]
+
+
+def _nearest_entries(states: Ints, tolerance: int) -> Ints:
+    """Where (n,) the transition that coincides enters its state; 0 if there is none."""
+    entries = np.flatnonzero(states[1:] != states[:-1]) + 1
+    at = np.arange(len(states))
+    if not entries.size:
+        return np.zeros_like(at)
+    following = np.searchsorted(entries, at)
+    before = entries[np.maximum(following - 1, 0)]
+    after = entries[np.minimum(following, len(entries) - 1)]
+    nearest = np.where(np.abs(at - before) <= np.abs(after - at), before, after)
+    return np.where(np.abs(at - nearest) <= tolerance, nearest, 0)
 
 
 def coincidences(
@@ -215,10 +222,11 @@ def tail_probability(probabilities: Sequence[float], at_least: int) -> float:
 
 def _marks(states: Ints, tolerance: int) -> dict[int | Edge, np.ndarray]:
     """At which checkpoints (n,) an event would coincide with each state and transition."""
-    near = nearest_transitions(states, tolerance)
     marks: dict[int | Edge, np.ndarray] = {int(k): states == k for k in np.unique(states)}
-    for edge in {edge for edge in near if edge is not None}:
-        marks[edge] = np.array([other == edge for other in near])
+    entries = _nearest_entries(states, tolerance)
+    before, after = states[entries - 1], states[entries]
+    for edge in set(zip(before[entries > 0].tolist(), after[entries > 0].tolist(), strict=True)):
+        marks[edge] = (entries > 0) & (before == edge[0]) & (after == edge[1])
     return marks
 
 

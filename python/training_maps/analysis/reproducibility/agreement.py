@@ -21,7 +21,7 @@ import numpy as np
 from training_maps.model_selection.criteria import Candidate, choose
 from training_maps.reproducibility.halves import pairs_of
 from training_maps.reproducibility.refit import HalfFit
-from training_maps.stats.agreement import adjusted_rand_index, match_states
+from training_maps.stats.agreement import adjusted_rand_index, agreed_information, match_states
 from training_maps.utils.numbers import Ints
 
 
@@ -65,8 +65,9 @@ def compare_halves(
 
     Returns:
         For each pair: `halves`, their numbers; `chosen`, the model and number of states of either;
-        `states`, the adjusted Rand index, and `routes`, the share of runs; `n_states`, whether both
-        choose the same.
+        `states`, the adjusted Rand index; `information`, what their states tell of each other less
+        what they do not, in nats; `routes`, the share of runs; `n_states`, whether both choose the
+        same.
     """
     by_number = {half.number: half for half in halves if half.number in chosen}
     rows = []
@@ -78,6 +79,7 @@ def compare_halves(
                 "halves": list(pair),
                 "chosen": [chosen[number]._asdict() for number in pair],
                 "states": adjusted_rand_index(a, b),
+                "information": agreed_information(a, b),
                 "routes": route_agreement(a, b, lengths),
                 "n_states": chosen[pair[0]] == chosen[pair[1]],
             }
@@ -126,10 +128,14 @@ def routes_of(path: Ints, lengths: Ints) -> list[tuple[int, ...]]:
         path: (n,) states of all runs, concatenated.
         lengths: (M,) checkpoints of each run.
     """
+    ends = np.cumsum(lengths)
+    begins = np.append(True, path[1:] != path[:-1])
+    begins[ends - lengths] = True
+    states, first = path[begins].tolist(), 0
     routes = []
-    for run in np.split(path, np.cumsum(lengths)[:-1]):
-        moves = np.flatnonzero(np.diff(run)) + 1
-        routes.append(tuple(run[np.append(0, moves)].tolist()))
+    for last in np.cumsum(begins)[ends - 1].tolist():
+        routes.append(tuple(states[first:last]))
+        first = last
     return routes
 
 
@@ -140,6 +146,6 @@ def route_agreement(a: Ints, b: Ints, lengths: Ints) -> float:
     """
     match = match_states(a, b)
     without = int(a.max()) + 1
-    matched = np.array([match.get(int(state), without + int(state)) for state in b])
-    pairs = zip(routes_of(a, lengths), routes_of(matched, lengths), strict=True)
+    numbers = np.array([match.get(state, without + state) for state in range(int(b.max()) + 1)])
+    pairs = zip(routes_of(a, lengths), routes_of(numbers[b], lengths), strict=True)
     return float(np.mean([one == other for one, other in pairs]))

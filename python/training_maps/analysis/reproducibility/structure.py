@@ -9,7 +9,7 @@ from training_maps.analysis.reproducibility.agreement import compare_halves
 from training_maps.model_selection.criteria import Candidate
 from training_maps.reproducibility.rates import rates_of
 from training_maps.reproducibility.refit import HalfFit
-from training_maps.structure.choice import Choice, choose_found_again
+from training_maps.structure.choice import Agreed, Choice, choose_found_again
 from training_maps.structure.ladder import Ladder, judge
 from training_maps.structure.sentences import verdict_sentence
 
@@ -50,7 +50,9 @@ def _choice(halves: Sequence[HalfFit], tried: Sequence[Candidate], ladder: Ladde
     agreement = {}
     for candidate in tried:
         given = {half.number: candidate for half in halves if candidate in half.candidates}
-        agreement[candidate] = [pair["states"] for pair in compare_halves(halves, given)]
+        agreement[candidate] = [
+            Agreed(pair["states"], pair["information"]) for pair in compare_halves(halves, given)
+        ]
     return choose_found_again(ladder, agreement, tried) if halves else None
 
 

@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from training_maps.stats.cross_validation import fit_ridge, standardised
+from training_maps.stats.cross_validation import deal, fit_ridge, standardised
 from training_maps.stats.cross_validation import ridge_predictions as predictions_by_fold
 from training_maps.stats.least_squares import predictive_r_squared
 
+#: Of more runs, ridge regression leaves out several at a time.
+MOST_LEFT_OUT = 1000
 N_TREES = 500
 N_REPEATS = 10
 # A difference is clear beyond so many standard errors, and worth a word beyond so much R².
@@ -35,9 +37,9 @@ def compare_alternatives(
         random_state: seed of the forest and of the permutations.
 
     Returns:
-        `linear`, `ridge` and `forest`, each with `leave_one_out_r_squared`; of ridge also the
-        `penalty`, of the forest `n_trees`, `predictions` (how runs were left out) and
-        `importance`, by state; and `sentence`, which says what to conclude.
+        `linear`, `ridge` and `forest`, each with `leave_one_out_r_squared`; of ridge and
+        forest `predictions`, how runs were left out; of ridge also the `penalty`, of the forest
+        `n_trees` and `importance`, by state; and `sentence`, which says what to conclude.
     """
     ridge, penalty = ridge_predictions(x, y)
     forest, importance = forest_predictions(x, y, random_state)
@@ -47,7 +49,11 @@ def compare_alternatives(
     }
     return {
         "linear": {"leave_one_out_r_squared": scores["linear"]},
-        "ridge": {"leave_one_out_r_squared": scores["ridge"], "penalty": penalty},
+        "ridge": {
+            "leave_one_out_r_squared": scores["ridge"],
+            "predictions": "one left out" if len(y) <= MOST_LEFT_OUT else "a hundredth left out",
+            "penalty": penalty,
+        },
         "forest": {
             "leave_one_out_r_squared": scores["forest"],
             "predictions": "out of bag",
@@ -65,11 +71,14 @@ def ridge_predictions(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float]:
     """Each run predicted by ridge regression on the others, (n,), and the penalty for all runs.
 
     The penalty is a multiple of the number of runs, and shares are standardised; it is chosen by
-    leave-one-out again, among the others only, so that no run has a say in its own prediction.
+    leave-one-out again, among the others only, so that no run has a say in its own prediction. Of
+    more than `MOST_LEFT_OUT` runs, a hundredth is left out at a time: a fit for each of them would
+    take time with their square.
     """
     n = len(y)
+    folds = np.arange(n) if n <= MOST_LEFT_OUT else deal(range(n), 100, 0)
     every = np.broadcast_to(x, (n, *x.shape))
-    predictions, _ = predictions_by_fold(every, y[:, None], np.arange(n))
+    predictions, _ = predictions_by_fold(every, y[:, None], folds)
     of_all = fit_ridge(standardised(x), y)
     return predictions[:, 0], float(of_all.alpha_) / n
 

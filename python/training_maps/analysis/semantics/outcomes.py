@@ -20,7 +20,7 @@ from training_maps.runs.training_logs import ACCURACY, Direction, log_values
 from training_maps.settings.sections import OutcomeKind
 from training_maps.utils.errors import InputError
 from training_maps.utils.files import read_json, read_table
-from training_maps.utils.seeds import format_seeds
+from training_maps.utils.seeds import first_seeds
 
 # The kind of the paper's outcome.
 CONVERGENCE_TIME: Final = "convergence_time"
@@ -214,7 +214,7 @@ def table_outcome(
         raise InputError(f"{path}: column {column} holds an infinite number")
     if values.isna().all():
         raise InputError(
-            f"{path}: column {column} has no value for any of the seeds {format_seeds(seeds)}"
+            f"{path}: column {column} has no value for any of the seeds {first_seeds(seeds)}"
         )
     better: dict[Direction | None, Literal["better", "worse", "higher"]] = {
         "above": "better",

@@ -81,11 +81,14 @@ def assign_layers(states: Sequence[int], edges: Sequence[Edge], starts: set[int]
     return layers
 
 
-def trunk_of(path: Sequence[int]) -> list[int]:
-    """The most common path without its returns: each state higher than all before it."""
+def trunk_of(path: Sequence[int], layers: Mapping[int, int]) -> list[int]:
+    """The most common path without its returns: each state higher than all before it.
+
+    So is its layer, which that of a state that follows a return need not be.
+    """
     trunk: list[int] = []
     for state in path:
-        if not trunk or state > trunk[-1]:
+        if not trunk or (state > trunk[-1] and layers[state] > layers[trunk[-1]]):
             trunk.append(state)
     return trunk
 
@@ -154,7 +157,7 @@ def lay_out(
     """
     states = sorted(radii)
     layers = assign_layers(states, list(weights), {path[0] for path in paths})
-    lanes = assign_lanes(layers, weights, trunk_of(paths[0]))
+    lanes = assign_lanes(layers, weights, trunk_of(paths[0], layers))
     offsets = _lane_offsets(lanes, extents)
     centres = {s: np.array([layers[s] * pitch, offsets[lanes[s]]]) for s in states}
     ports = _ports(weights, layers, lanes, offsets, centres, pitch)

@@ -30,7 +30,7 @@ from training_maps.runs.tables.wandb_offline import offline_files, read_offline
 from training_maps.settings.sources import RepeatedSteps, TablesSettings
 from training_maps.utils.errors import InputError
 from training_maps.utils.numbers import LARGEST_STEP
-from training_maps.utils.seeds import format_seeds
+from training_maps.utils.seeds import first_seeds
 
 SEED_NAME = "seed"
 
@@ -223,8 +223,8 @@ def read_runs(
     missing = sorted(set(seeds) - set(in_table))
     if missing:
         raise InputError(
-            f"{sheet.path}: has no rows of seeds {format_seeds(missing)}; column "
-            f"'{seed or SEED_NAME}' has {format_seeds(in_table)}"
+            f"{sheet.path}: has no rows of seeds {first_seeds(missing)}; column "
+            f"'{seed or SEED_NAME}' has {first_seeds(in_table)}"
         )
     by_seed = np.argsort(of_rows, kind="stable")
     begins, ends = (np.searchsorted(of_rows[by_seed], seeds, side) for side in ("left", "right"))

@@ -40,6 +40,12 @@ class TestNearestTransitions:
             expected.append((states[near[0] - 1], states[near[0]]) if close else None)
         assert nearest_transitions(np.array(states), tolerance) == expected
 
+    def test_a_long_run_takes_no_table_of_all_checkpoints_and_transitions(self):
+        states = np.arange(100_000) % 2  # a table would have 10^10 entries
+        found = nearest_transitions(states, 2)
+        assert found[:4] == [(0, 1), (0, 1), (1, 0), (0, 1)]
+        assert len(found) == len(states)
+
 
 class TestChance:
     def test_poisson_binomial_by_brute_force(self):

@@ -40,6 +40,22 @@ def plain_ridge(x, y, at, penalty):
     return y.mean() + (at - mean) / scale @ slopes
 
 
+def test_of_many_runs_a_hundredth_is_left_out_at_a_time(monkeypatch):
+    x = shares(2, n=400)
+    y = x @ [0.1, 0.5, 0.9] + np.random.default_rng(2).normal(0, 0.1, 400)
+    one, penalty = ridge_predictions(x, y)
+    assert compare(x, y)["ridge"]["predictions"] == "one left out"
+    monkeypatch.setattr(nonlinear, "MOST_LEFT_OUT", 399)
+    several, same = ridge_predictions(x, y)
+    assert compare(x, y)["ridge"]["predictions"] == "a hundredth left out"
+    assert penalty == same
+    assert np.abs(several - one).mean() < 0.01 * np.abs(one - y).mean()
+    # What is left out has no say: another outcome of a run does not change its own prediction.
+    assert not np.array_equal(several, one)
+    y[7] += 100.0
+    assert ridge_predictions(x, y)[0][7] == several[7]
+
+
 def test_ridge_equals_two_plain_loops():
     """The outer loop leaves out the run to predict, the inner one chooses the penalty."""
     x = shares(0, n=12)

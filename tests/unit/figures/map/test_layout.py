@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import groupby, pairwise
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from training_maps.figures.map.layout import (
     Extent,
@@ -50,7 +55,29 @@ def test_a_layer_is_the_longest_way_without_returns() -> None:
     [([0, 1, 2], [0, 1, 2]), ([0, 2, 1, 3, 0], [0, 2, 3]), ([4], [4]), ([1, 0], [1])],
 )
 def test_the_trunk_is_the_path_without_its_returns(path: list[int], trunk: list[int]) -> None:
-    assert trunk_of(path) == trunk
+    assert trunk_of(path, {state: state for state in path}) == trunk
+
+
+def test_a_state_that_follows_a_return_is_beside_the_trunk() -> None:
+    # 3 comes last, but right after 0, as 1 does.
+    radii = dict.fromkeys(range(4), 0.2)
+    extents = {state: Extent(0.3, 0.4) for state in radii}
+    weights = {(0, 1): 1, (1, 2): 1, (2, 0): 1, (0, 3): 1}
+    found = lay_out(weights, [[0, 1, 2, 0, 3]], radii, extents, 1.0, "horizontal", lambda n: 0.1)
+    assert found.layers == {0: 0, 1: 1, 2: 2, 3: 1}
+    assert [found.lanes[state] for state in range(3)] == [0, 0, 0]
+    assert found.lanes[3] != 0
+
+
+@given(st.lists(st.lists(st.integers(0, 6), min_size=1, max_size=12), min_size=1, max_size=4))
+def test_no_two_states_share_a_place_whatever_ways_runs_take(paths: list[list[int]]) -> None:
+    paths = [[state for state, _ in groupby(path)] for path in paths]
+    weights = Counter(edge for path in paths for edge in pairwise(path))
+    radii = dict.fromkeys((state for path in paths for state in path), 0.2)
+    extents = {state: Extent(0.3, 0.4) for state in radii}
+    found = lay_out(weights, paths, radii, extents, 1.0, "horizontal", lambda n: 0.01)
+    assert len({(found.layers[state], found.lanes[state]) for state in radii}) == len(radii)
+    assert found.curves.keys() == weights.keys()
 
 
 def test_time_runs_right_or_down_and_the_trunk_is_straight() -> None:
