@@ -81,7 +81,8 @@ class Cluster:
         """Start a job that needs all the memory and goes first, and wait until it has ended."""
         memory = f"--mem={self.slurm.memory}M"
         urgent = ("sbatch", "--partition=urgent", memory, "--wait", "--chdir=/", "--wrap=true")
-        subprocess.run([*urgent, "--output=/dev/null"], check=True, cwd=project.folder)
+        command = [*urgent, "--output=/dev/null"]
+        subprocess.run(command, check=True, cwd=project.folder, stdout=subprocess.DEVNULL)
 
     def jobs(self, project: Project) -> list[dict[str, str]]:
         """What scontrol says of the project's jobs, in the order of their submission."""

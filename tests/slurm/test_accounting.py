@@ -1,10 +1,12 @@
 """On a real SLURM of two nodes, watched by sacct, the workflow ends in a local run's results."""
 
+import os
+import signal
 import subprocess
 import time
 
 from tests.faults.comparison import differences
-from tests.slurm.conftest import check_block
+from tests.slurm.conftest import BLOCK, check_block
 
 
 def test_the_whole_experiment_on_two_nodes(accounted, project, local):
@@ -30,6 +32,22 @@ def test_a_controller_that_restarts_is_not_noticed(accounted, project, local_blo
         accounted.slurm.start_controller()
     accounted.finish(process)
     assert accounted.states(project) == ["COMPLETED"]
+    check_block(project, local_block)
+
+
+def test_a_job_that_is_cancelled_is_waited_for_in_vain(accounted, project, local_block):
+    """By whom, says sacct, which Snakemake's plugin does not expect: Ctrl-C, and run again."""
+    process, job = accounted.hang(project)
+    subprocess.run(["scancel", job], check=True)
+    query = ("sacct", "-X", "--noheader", "--parsable2", "--format=State", f"--jobs={job}")
+    accounted.wait(lambda: accounted.slurm.call(*query).startswith("CANCELLED by"), process)
+    time.sleep(10)  # Snakemake looks every three seconds
+    assert process.poll() is None
+    assert accounted.states(project) == ["CANCELLED"]
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate()
+    accounted.run(project, BLOCK)
+    assert accounted.states(project) == ["CANCELLED", "COMPLETED"]
     check_block(project, local_block)
 
 
