@@ -123,7 +123,7 @@ class DisturbedOnCluster(Disturbed):
         self.workflow = None
         if left := self._running():
             self.hit |= left
-            subprocess.run(["scancel", *left], check=True)
+            subprocess.run(["scancel", *sorted(left)], check=True)
 
     def _running(self) -> set[str]:
         """The jobs that have not ended."""

@@ -27,7 +27,7 @@ def test_a_second_run_does_nothing(finished):
         ("hmm={restarts: 3}", FROM_HMM),
         ("hmm={n_states: 1-4}", {**FROM_HMM, **HALVES, "hmm": 1}),
         ("hmm={criterion: aic}", {**MAP, **LAST}),
-        ("hmm={criterion: found_again}", {**MAP, **LAST}),
+        ("hmm={criterion: found_again}", {**HALVES, **MAP, **LAST}),  # which hold out no run then
         ("hmm={resplits: 1}", {**FROM_HMM, **HALVES}),
         ("hmm={model: [gaussian, autoregressive]}", {**FROM_HMM, **HALVES}),
         ("method=paper", {"report": 1}),  # which lists the settings; a trained run has this method
