@@ -6,7 +6,7 @@ import subprocess
 import time
 
 from tests.faults.comparison import differences
-from tests.slurm.conftest import BLOCK, check_block
+from tests.slurm.conftest import BLOCK, PATIENCE, check_block
 
 
 def test_the_whole_experiment_on_two_nodes(accounted, project, local):
@@ -45,7 +45,7 @@ def test_a_job_that_is_cancelled_is_waited_for_in_vain(accounted, project, local
     assert process.poll() is None
     assert accounted.states(project) == ["CANCELLED"]
     os.killpg(process.pid, signal.SIGINT)
-    process.communicate()
+    process.communicate(timeout=PATIENCE)
     accounted.run(project, BLOCK)
     assert accounted.states(project) == ["CANCELLED", "COMPLETED"]
     check_block(project, local_block)
