@@ -47,7 +47,7 @@ class Choice:
     n_states: int
     agreement: float | None
     worst: float | None
-    information: float | None
+    information: float
     found_again: bool
 
     def to_dict(self) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def choose_found_again(
     judged = [_judged(candidate, agreement[candidate]) for candidate in of_kind]
     again = [choice for choice in judged if choice.found_again]
     if again:
-        return max(again, key=lambda choice: choice.information or 0.0)
+        return max(again, key=lambda choice: choice.information)
     return max(judged, key=lambda choice: choice.agreement or 0.0)
 
 
