@@ -169,14 +169,14 @@ def agreement_table(reference: Path) -> str:
 
 
 def verdict(found: Mapping[str, Any]) -> str:
-    """The verdict, with a question mark where the runs are too few for one."""
+    """The verdict, with a question mark where it is not sure."""
     if found["verdict"] is None:
         return "–"
     return f"{found['verdict']}{'' if is_judged(found) else '?'}"
 
 
 def gain(found: Mapping[str, Any]) -> str:
-    """By how much states foretell better than the null, with its 95 % interval."""
+    """By how much states foretell better than the null, with its 90 % interval."""
     if found["mean"] is None:
         return "–"
     mean = number(found["mean"], sign=True)

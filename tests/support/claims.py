@@ -68,7 +68,9 @@ class Answers:
 
     @cached_property
     def claimed_forks(self) -> list[Mapping[str, Any]]:
-        """Those that are found again, as far as that is known."""
+        """Those that are found again, as far as that is known; where there are states at all."""
+        if _says_drift(self):
+            return []
         found = self.reproducibility.get("found") or {}
         share = {row["state"]: row["share"] for row in found.get("forks", ())}
         return [fork for fork in self.forks if share.get(fork["state"], 1.0) >= FOUND_AGAIN]

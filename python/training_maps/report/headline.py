@@ -96,9 +96,9 @@ def _what_choice(summary: dict[str, Any]) -> list[str]:
 
 def _what_noise(summary: dict[str, Any]) -> list[str]:
     """The states that differ from a neighbour in noise alone."""
-    told = [note["text"] for note in summary["notes"] if note["kind"] == NOISE_ALONE]
-    if summary.get("structure_is_judged") and len(told) == summary["n_states"] - 1 > 0:
+    if summary.get("only_noise_changes") and summary.get("structure_is_judged"):
         return []  # the verdict says so
+    told = [note["text"] for note in summary["notes"] if note["kind"] == NOISE_ALONE]
     if len(told) < 2:
         return told
     return [
@@ -167,7 +167,11 @@ def _what_forks(summary: dict[str, Any]) -> list[str]:
     ]
     sentences = []
     some = refits(summary.get("refits"))
-    if known:
+    if summary.get("structure") == "drift" and summary.get("structure_is_judged"):
+        sentences.append(
+            "As states are slices of that drift, a fork of them does not say that runs part."
+        )
+    elif known:
         again = [state for state, share in known if share >= FOUND_AGAIN]
         sentences.append(
             f"Most {some} find the {'fork' if len(again) == 1 else 'forks'} at "

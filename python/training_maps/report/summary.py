@@ -59,7 +59,7 @@ def summarise(results: ExperimentResults) -> dict[str, Any]:
     """The summary of an experiment, ready for JSON; None stands for what is not defined."""
     from training_maps.analysis.dissimilarity import sample_of_pairs, trajectory_dissimilarity
 
-    delays, structure = results.delay_states, structure_of(results)
+    delays, structure = results.delay_states, verdict_of(results)
     return {
         "experiment": results.experiment,
         "n_runs": results.n_runs,
@@ -84,6 +84,7 @@ def summarise(results: ExperimentResults) -> dict[str, Any]:
         "choice": _choice(results.stability, structure),
         "structure": structure,
         "structure_is_judged": is_judged(results.structure) if results.structure else None,
+        "only_noise_changes": results.only_noise_changes,
         "structure_sentences": structure_sentences(results),
         "reproducibility": _reproducibility(results.reproducibility),
         "refits": results.reproducibility.get("scheme"),
@@ -93,7 +94,7 @@ def summarise(results: ExperimentResults) -> dict[str, Any]:
     }
 
 
-def structure_of(results: ExperimentResults) -> Structure | None:
+def verdict_of(results: ExperimentResults) -> Structure | None:
     """The verdict on the runs: that of the ladder, but drift where only noise changes.
 
     Of states that all differ from a neighbour in noise alone, none is a phase, though they foretell
@@ -212,7 +213,7 @@ def read_summary(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _structure(summary: dict[str, Any]) -> str:
-    """The verdict, with a question mark where the runs are too few for one."""
+    """The verdict, with a question mark where it is not sure."""
     doubt = "?" if summary.get("structure_is_judged") is False else ""
     return f"{summary['structure']}{doubt}" if summary["structure"] else NONE
 

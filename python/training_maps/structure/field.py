@@ -16,10 +16,9 @@ residuals; between anchors, both are blended with the same Gaussian weights. A w
 autoregression for all of training; a narrow one bends within a few checkpoints. Where the rows at
 an anchor are few, it leans on the regression and the covariance of all rows.
 
-**Noise.** Student's t (`training_maps.hmm.predictive`), and its size may swell after large
-residuals and calm down again, as in GARCH (Bollerslev 1986): s_t = 1 - c + c h_t, with h_t a
-running average of the squared residuals. Or it may switch between levels, as a Markov chain of its
-own does. Training whose noise alone changes is then no reason to see a state.
+**Noise.** Student's t, whose size may swell or switch over training
+(`training_maps.structure.field_noise`). Training whose noise alone changes is then no reason to
+see a state.
 
 Which noise is chosen by cross-validation over the training runs in two folds. Which of `SHAPES`,
 the ladder chooses by runs that no field saw, as it chooses the number of states
@@ -36,11 +35,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training_maps.hmm.covariances import floored
-from training_maps.hmm.inference import log_likelihood
 from training_maps.hmm.k_means import k_means
 from training_maps.hmm.missing_values import gaps_filled
 from training_maps.hmm.observations import Observations
-from training_maps.hmm.predictive import DEGREES, student_t
+from training_maps.structure.field_noise import (
+    NOISES,
+    Noise,
+    Residuals,
+    followed,
+    lagged,
+    log_densities,
+    running_averages,
+)
 from training_maps.utils.numbers import Floats
 from training_maps.utils.threads import one_thread
 
@@ -54,9 +60,6 @@ _NO_ROWS = 1e-9
 # them, as they share the rows: at each in full, they would outweigh the rows of places where noise
 # is small, and states would be found in a pace that follows a power law.
 _RIDGE = 1e-2
-# How much of the running average of squared residuals is kept from one checkpoint to the next, and
-# the largest square that it takes in, in its expected size.
-_KEPT, _LARGEST = 0.8, 20.0
 # So many numbers at once: each row makes a matrix, and those of many rows would leave the caches.
 _AT_ONCE = 2**19
 # So many runs at once are foretold: their rows' weights alone are as many as the anchors.
@@ -96,28 +99,6 @@ SHAPES = {
 }
 
 
-class Noise(NamedTuple):
-    """How residuals scatter.
-
-    Attributes:
-        degrees: of freedom of Student's t; infinity is the Gaussian.
-        swell: c above: how far the size follows the last residuals, from 0 to below 1.
-        switching: whether the size switches between `_LEVELS` instead.
-    """
-
-    degrees: float
-    swell: float = 0.0
-    switching: bool = False
-
-
-# Sizes of switching noise, as shares of the covariance, and how often a step keeps its size.
-_LEVELS, _STAYING = (1 / 16, 1 / 4, 1.0, 4.0), 0.9
-_NOISES = (
-    *(Noise(degrees, swell) for swell in (0.0, 0.5, 0.9) for degrees in DEGREES),
-    *(Noise(degrees, switching=True) for degrees in DEGREES),
-)
-
-
 @dataclass(frozen=True)
 class Steps:
     """The steps of all runs from one checkpoint to the next; n of them.
@@ -151,7 +132,7 @@ class Steps:
             before=before,
             change=np.where(missing, 0.0, change),
             missing=missing,
-            place=_running_averages(before, lengths, memory, first),
+            place=running_averages(before, lengths, memory, first),
             time=np.concatenate([np.arange(n) / max(n - 1, 1) for n in lengths]),
             lengths=lengths,
         )
@@ -165,6 +146,7 @@ class SmoothField:
         shape: what kind of field.
         covariance_floor: smallest eigenvalue of a covariance.
         noise: how residuals scatter.
+        following: how far residuals are followed (`training_maps.structure.field_noise.followed`).
         centre: (d,) mean of the training rows.
         axes: (d, q) what a row is projected on to say where it is.
         anchors: (A, q) places, with time as one more column if the shape is timed.
@@ -174,7 +156,8 @@ class SmoothField:
 
     shape: Shape
     covariance_floor: float
-    noise: Noise = field(default=_NOISES[0])
+    noise: Noise = field(default=NOISES[0])
+    following: Floats | None = field(default=None, repr=False)
     centre: Floats = field(init=False, repr=False)
     axes: Floats = field(init=False, repr=False)
     anchors: Floats = field(init=False, repr=False)
@@ -187,23 +170,24 @@ class SmoothField:
         if len(runs) < 2:  # nothing to hold out
             folds = [(runs, runs)]
         self._place(runs)
-        found: dict[Noise, float] = dict.fromkeys(_NOISES, 0.0)
+        found: dict[Noise, float] = dict.fromkeys(NOISES, 0.0)
         for learnt, judging in folds:
             self._learn(learnt)
-            parts = self._residuals(judging)
-            recent = _recent(*parts)
-            for noise in _NOISES:
-                found[noise] += float(_by_run(noise, recent, *parts).sum())
+            of_learnt, of_judging = self._residuals(learnt), self._residuals(judging)
+            for noise in NOISES:
+                following = followed(noise, of_learnt)
+                found[noise] += float(log_densities(noise, following, of_judging).sum())
         self.noise = max(found, key=lambda noise: found[noise])
         self._learn(runs)
+        self.following = followed(self.noise, self._residuals(runs))
         return self
 
     def foretold(self, runs: Sequence[Floats]) -> Floats:
         """One-step-ahead predictive log density (M,) of each run (T, d), in nats."""
         found = []
         for i in range(0, len(runs), _RUNS_AT_ONCE):
-            parts = self._residuals(runs[i : i + _RUNS_AT_ONCE])
-            found.append(_by_run(self.noise, _recent(*parts), *parts))
+            residuals = self._residuals(runs[i : i + _RUNS_AT_ONCE])
+            found.append(log_densities(self.noise, self.following, residuals))
         return np.concatenate(found)
 
     def _place(self, runs: Sequence[Floats]) -> None:
@@ -297,20 +281,23 @@ class SmoothField:
         blended *= np.exp(weights @ np.log(sizes))[:, None, None]
         return np.asarray(blended)
 
-    def _residuals(self, runs: Sequence[Floats]) -> tuple[Floats, Floats, Floats, list[int]]:
-        """Of each step: squared distance, log determinant, entries seen; and the runs' lengths."""
+    def _residuals(self, runs: Sequence[Floats]) -> Residuals:
+        """What the field leaves of each step of runs."""
         steps = Steps.of(runs, self.shape.memory)
         weights = self._weights(steps)
         rows = np.hstack([np.ones((len(steps.before), 1)), steps.before])
         residuals = np.where(steps.missing, 0.0, steps.change - self._flow(weights, rows))
-        distance, log_determinant = np.empty(len(rows)), np.empty(len(rows))
+        before = lagged(residuals, steps.lengths)
+        before[steps.missing] = 0.0
+        products = np.empty((len(rows), before.shape[2], before.shape[2]))
+        log_determinant = np.empty(len(rows))
         for some in _parts(len(rows), residuals.shape[1] ** 2):
             factors = self._factors(weights[some], steps.missing[some])
-            white = np.linalg.solve(factors, residuals[some, :, None])[:, :, 0]
-            distance[some] = np.square(white).sum(axis=1)
+            white = np.linalg.solve(factors, before[some])
+            products[some] = np.swapaxes(white, 1, 2) @ white
             log_determinant[some] = 2 * np.log(np.diagonal(factors, 0, 1, 2)).sum(axis=1)
-        seen = (~steps.missing).sum(axis=1)
-        return distance, log_determinant, seen.astype(np.float64), steps.lengths
+        seen = (~steps.missing).sum(axis=1).astype(np.float64)
+        return Residuals(products, log_determinant, seen, steps.lengths)
 
     def _factors(self, weights: Floats, missing: NDArray[np.bool_]) -> Floats:
         """The Cholesky factors (n, d, d) of the steps' covariances.
@@ -396,62 +383,3 @@ def _own(squares: Floats, products: Floats, ridge: float) -> Floats:
     flows[:, 0, :] = solved[:, :, 0]
     flows[:, own, own - 1] = solved[:, :, 1]
     return flows
-
-
-def _by_run(
-    noise: Noise,
-    recent: Floats,
-    distance: Floats,
-    log_determinant: Floats,
-    seen: Floats,
-    lengths: list[int],
-) -> Floats:
-    """Log density (M,) of each run's steps; arguments as `_recent` and `_residuals` give them."""
-    sizes: Floats = np.ones((1, 1))
-    if noise.switching:
-        sizes = np.array([_LEVELS])
-    elif noise.swell:
-        sizes = (1 - noise.swell + noise.swell * recent)[:, None]
-    density = student_t(
-        distance[:, None] / sizes,
-        log_determinant[:, None] + seen[:, None] * np.log(sizes),
-        seen[:, None],
-        noise.degrees,
-    )
-    runs = np.split(density, np.cumsum(lengths)[:-1])
-    if not noise.switching:
-        return np.array([run.sum() for run in runs])
-    levels = len(_LEVELS)
-    equally = np.full(levels, 1 / levels)
-    moves = (1 - _STAYING) * equally + _STAYING * np.eye(levels)
-    return np.array([log_likelihood(np.array([len(run)]), equally, moves, run) for run in runs])
-
-
-def _recent(distance: Floats, log_determinant: Floats, seen: Floats, lengths: list[int]) -> Floats:
-    """h_t (n,): the running average of the squared residuals before each step, 1 at first."""
-    squares = np.minimum(distance / np.maximum(seen, 1), _LARGEST)
-    recent = np.roll(_running_averages(squares, lengths, _KEPT, np.ones(len(lengths))), 1)
-    recent[np.cumsum([0, *lengths[:-1]])] = 1.0
-    return recent
-
-
-def _running_averages(rows: Floats, lengths: list[int], kept: float, before: Floats) -> Floats:
-    """Running averages of each run's rows: a share `kept` of the last average, else the new row.
-
-    All runs go on side by side; scipy.signal takes longer to import than all of this to compute.
-
-    Args:
-        rows: (n, ...) the runs' rows, one run after another.
-        lengths: (M,) rows of each run, at least 1.
-        kept: from 0 to below 1.
-        before: (M, ...) what each run's average is before its first row.
-
-    Returns:
-        (n, ...) the average after each row.
-    """
-    there = np.arange(max(lengths)) < np.array(lengths)[:, None]
-    averages = np.zeros((*there.shape, *rows.shape[1:]))
-    averages[there] = (1 - kept) * rows
-    for step in range(there.shape[1]):
-        averages[:, step] += kept * (averages[:, step - 1] if step else before)
-    return np.asarray(averages[there])

@@ -15,11 +15,12 @@ is stronger. The runs have
   stay in a place too;
 - "drift" if neither does: states would be slices of a smooth curve.
 
-Better means that the whole 95 % interval of the gain lies above `LEAST_GAIN`. The interval is
-Student's t over runs; its variance is the sum of that over runs and that over halves, because the
-halves' fits scatter too. A run's gain is averaged over the halves that did not see it. Where each
-run is judged by one fit alone, of folds or of single runs left out, the fits' scatter has that of
-the runs in it, and the wider of the two intervals is taken.
+Better means that the whole 90 % interval of the gain lies above `LEAST_GAIN`, so that chance alone
+makes states of a drift in 5 % of sets at most. The interval is Student's t over runs; its variance
+is the sum of that over runs and that over halves, because the halves' fits scatter too. A run's
+gain is averaged over the halves that did not see it. Where each run is judged by one fit alone, of
+folds or of single runs left out, the fits' scatter has that of the runs in it, and the wider of the
+two intervals is taken.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ LADDER = {
 }
 #: Nats a checkpoint that states must foretell better than what has none.
 LEAST_GAIN = 0.0
-CONFIDENCE = 0.95
+#: Of a gain's interval. A verdict errs to one side of it, so that 5 % are left there.
+CONFIDENCE = 0.9
 
 
 class Member(NamedTuple):
@@ -67,7 +69,7 @@ class Gain:
 
     Attributes:
         mean: over the runs; None where no run could be judged.
-        low: lower end of the 95 % interval; None with fewer than three runs.
+        low: lower end of its interval; None with fewer than three runs.
         high: its upper end.
         n_runs: how many runs judge.
     """

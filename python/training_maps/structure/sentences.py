@@ -24,12 +24,12 @@ def verdict_sentence(structure: Mapping[str, Any]) -> str:
         return "Whether there are states at all is not known: no run could be held out."
     if not is_judged(structure):
         return (
-            "These runs are too few to tell whether training goes through states or drifts "
+            "These runs do not tell whether training goes through states or drifts "
             f"({_amount(_nearest(gains))})."
         )
     if verdict == "drift":
         return (
-            "Training drifts: states are not seen to foretell runs better than a smooth drift "
+            "Training drifts: states foretell other runs worse than smooth drift "
             f"({_amount(_nearest(gains))})."
         )
     gain = gains["autoregressive" if verdict == "phases" else "gaussian"]
@@ -44,31 +44,31 @@ def noise_sentence(structure: Mapping[str, Any]) -> str:
     """
     verdict, gains = structure["verdict"], structure["gains"]
     if verdict == "drift":
-        foretell, gain = "are not seen to foretell", _nearest(gains)
+        better, gain = "worse", _nearest(gains)
     else:
-        foretell = "foretell"
-        gain = gains["autoregressive" if verdict == "phases" else "gaussian"]
+        better, gain = "better", gains["autoregressive" if verdict == "phases" else "gaussian"]
     return (
         "Training drifts, and its noise changes: states differ from each other in noise alone, and "
-        f"{foretell} other runs better than smooth drift ({_amount(gain)})."
+        f"foretell other runs {better} than smooth drift ({_amount(gain)})."
     )
 
 
 def is_judged(structure: Mapping[str, Any]) -> bool:
-    """Whether the verdict is one: of few runs, drift may only mean that nothing is known.
+    """Whether the verdict is sure; a drift may only mean that nothing is known.
 
-    With fewer than three runs that judge there is no interval. Where runs are so few that not
-    halves judge but folds, or single runs were left out, a drift is one only if the whole interval
-    of what states gain is below 0.
+    Phases and regions are found where states surely gain. So a drift is sure only where states
+    surely do not: where, of either kind of states, the whole interval of what they gain is below 0.
+    With fewer than three runs that judge there is no interval.
 
     Args:
         structure: as in `structure.json`.
     """
-    if structure["verdict"] != "drift":
-        return structure["verdict"] is not None
-    high = _nearest(structure["gains"])["high"]
-    few = structure.get("scheme") == "leave_one_out" or structure.get("n_folds", 0) > 0
-    return high is not None and (not few or high < 0)
+    verdict, gains = structure["verdict"], structure["gains"]
+    if verdict != "drift":
+        return verdict is not None
+    known = [gains[kind] for kind in ("autoregressive", "gaussian")]
+    known = [gain for gain in known if gain["mean"] is not None]
+    return all(gain["high"] is not None and gain["high"] < 0 for gain in known)
 
 
 def map_sentence(structure: Mapping[str, Any], model: str, n_states: int) -> str | None:
@@ -128,7 +128,7 @@ def _amount(gain: Mapping[str, Any]) -> str:
     amount = f"{_signed(gain['mean'])} nats a checkpoint"
     if gain["low"] is None:
         return f"{amount}, {gain['n_runs']} runs: too few for an interval"
-    return f"{amount}, 95 % interval {_signed(gain['low'])} to {_signed(gain['high'])}"
+    return f"{amount}, 90 % interval {_signed(gain['low'])} to {_signed(gain['high'])}"
 
 
 def _signed(value: float) -> str:

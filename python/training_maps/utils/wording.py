@@ -13,8 +13,8 @@ _MOST_STOPS, _STOPS_TOLD = 200, 40
 
 
 def plural(number: int, noun: str) -> str:
-    """ "1 run", "40 runs"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    """ "1 run", "40 runs", "10,000 runs"."""
+    return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def listing(items: Iterable[Any], last: str = "and") -> str:

@@ -227,3 +227,14 @@ def test_whether_forks_are_found_again(
         [] if sentence is None else [sentence]
     )
     assert "The branch that a run takes from state 0 predicts when it converges." in said
+
+
+@pytest.mark.parametrize("judged", [True, False])
+def test_forks_of_a_drift_s_slices_are_not_claimed(tmp_path: Path, judged: bool) -> None:
+    forks = {"states": [0], "tested": [0], "predicting": [0], "found_again": [0.9]}
+    changes = {"forks": forks, "structure": "drift", "structure_is_judged": judged}
+    said = headline(read_json(summary_file(tmp_path, "x", **changes)), significant=True)
+    of_slices = "As states are slices of that drift, a fork of them does not say that runs part."
+    assert (of_slices in said) == judged
+    assert any("find the fork at state 0 again" in one for one in said) != judged
+    assert "The branch that a run takes from state 0 predicts when it converges." in said

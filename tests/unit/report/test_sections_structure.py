@@ -93,16 +93,18 @@ def test_what_was_found_before_is_passed_over_where_halves_are_no_longer_asked_f
     assert nothing.rarely_found == frozenset()
 
 
-def test_a_verdict_of_few_runs_has_a_question_mark(results: ExperimentResults) -> None:
-    few = {**structure(-0.5), "scheme": "leave_one_out"}
-    few["gains"]["autoregressive"] |= {"low": -2.0, "high": 1.0}
-    for scheme, judged in (("leave_one_out", False), ("halves", True)):
-        found = replace(results, structure={**few, "scheme": scheme})
-        assert summarise(found)["structure_is_judged"] is judged
-        assert summarise(found)["structure"] == "drift"
+@pytest.mark.parametrize(("high", "judged"), [(1.0, False), (-0.1, True)])
+def test_a_verdict_that_is_not_sure_has_a_question_mark(
+    results: ExperimentResults, high: float, judged: bool
+) -> None:
+    found = structure(-0.5)
+    found["gains"]["autoregressive"] |= {"low": -2.0, "high": high}
+    told = replace(results, structure=found)
+    assert summarise(told)["structure_is_judged"] is judged
+    assert summarise(told)["structure"] == "drift"
 
 
-@pytest.mark.parametrize(("gain", "said"), [(2.0, "and foretell"), (-2.0, "are not seen to")])
+@pytest.mark.parametrize(("gain", "said"), [(2.0, "runs better"), (-2.0, "runs worse")])
 def test_states_that_differ_in_noise_alone_are_drift(
     results: ExperimentResults, gain: float, said: str
 ) -> None:

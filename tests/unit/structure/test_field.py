@@ -1,28 +1,19 @@
-"""The smooth field: least squares by NumPy, densities by SciPy, and noise by plain loops."""
+"""The smooth field: least squares by NumPy, densities by SciPy."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.signal import lfilter
 from scipy.stats import multivariate_normal
 
 from training_maps.hmm.observations import Observations
-from training_maps.hmm.predictive import student_t
 from training_maps.structure import field as module
-from training_maps.structure.field import (
-    SHAPES,
-    Noise,
-    Shape,
-    SmoothField,
-    Steps,
-    foretold_by_fields,
-)
+from training_maps.structure.field import SHAPES, Shape, SmoothField, Steps, foretold_by_fields
+from training_maps.structure.field_noise import NOISES, Noise, followed
 
 GAUSSIAN, FLOOR = Noise(np.inf), 1e-6
 COUPLED, OWN = Shape(2, 0.4, True), Shape(2, 0.4, False)
@@ -44,7 +35,7 @@ def drifts(
 def fitted(shape: Shape, runs: Sequence[np.ndarray], noise: Noise = GAUSSIAN) -> SmoothField:
     """A field with this noise, whatever the runs say of it."""
     field = SmoothField(shape, FLOOR).fit(runs)
-    field.noise = noise
+    field.noise, field.following = noise, followed(noise, field._residuals(runs))
     return field
 
 
@@ -204,6 +195,28 @@ def test_densities_are_those_of_scipy(name: str) -> None:
     np.testing.assert_allclose(field.foretold(others), expected, rtol=1e-8)
 
 
+def test_residuals_are_compared_with_those_before_under_the_covariance_of_their_step() -> None:
+    field, run = fitted(COUPLED, drifts()), drifts(1)[0]
+    run[7, 1] = np.nan
+    found = field._residuals([run])
+    steps = Steps.of([run], 0.0)
+    weights = field._weights(steps)
+    rows = np.hstack([np.ones((29, 1)), steps.before])
+    left = np.array([
+        change - row @ np.tensordot(w, field.flows, axes=1)
+        for change, row, w in zip(steps.change, rows, weights, strict=True)
+    ])  # fmt: skip
+    left[steps.missing] = 0.0
+    covariances, average = field._covariances(weights), np.zeros(3)
+    for t in range(29):
+        seen = ~steps.missing[t]
+        inverse = np.linalg.inv(covariances[t][np.ix_(seen, seen)])
+        before = np.stack([left[t], left[t - 1] if t else np.zeros(3), average])[:, seen]
+        np.testing.assert_allclose(found.products[t], before @ inverse @ before.T, rtol=1e-8)
+        average = 0.8 * average + 0.2 * left[t]
+    assert found.seen.tolist() == [3.0] * 6 + [2.0] + [3.0] * 22
+
+
 @pytest.mark.parametrize("name", SHAPES)
 def test_missing_entries_leave_the_density_of_what_is_seen(name: str) -> None:
     runs, others = drifts(), drifts(1, n_runs=2)
@@ -226,58 +239,6 @@ def test_an_anchor_without_rows_leans_on_all_rows() -> None:
     flows, covariances = learnt(field, runs)
     np.testing.assert_allclose(field.flows[away], flows[away], rtol=1e-6, atol=1e-8)
     np.testing.assert_allclose(field.covariances[away], covariances[away], rtol=1e-3)
-
-
-def sizes_by_loop(noise: Noise, squares: Sequence[float]) -> list[float]:
-    """s_t = 1 - c + c h_t, with h_t = 0.8 h_t-1 + 0.2 of the last square, at most 20; h_1 = 1."""
-    h, found = 1.0, []
-    for square in squares:
-        found.append(1 - noise.swell + noise.swell * h)
-        h = 0.8 * h + 0.2 * min(square, 20.0)
-    return found
-
-
-@pytest.mark.parametrize("degrees", [np.inf, 4.0])
-@pytest.mark.parametrize("swell", [0.5, 0.9])
-def test_noise_that_swells_by_a_plain_loop(swell: float, degrees: float) -> None:
-    noise = Noise(degrees, swell)
-    field = fitted(COUPLED, drifts(), noise)
-    others = drifts(1, n_runs=3)
-    others[0][10] += 2.0  # a square beyond the largest
-    others[1][4, 1] = others[2][6] = np.nan
-    found = field.foretold(others)
-    distance, log_determinant, seen, lengths = field._residuals(others)
-    assert distance.max() > 20 * 3
-    assert lengths == [29, 29, 29]
-    at = 0
-    for i, length in enumerate(lengths):
-        part = slice(at, at + length)
-        at += length
-        d, entries = distance[part], seen[part]
-        total = 0.0
-        squares = [m / max(n, 1) for m, n in zip(d, entries, strict=True)]
-        for t, size in enumerate(sizes_by_loop(noise, squares)):
-            log = log_determinant[part][t] + entries[t] * np.log(size)
-            total += float(student_t(d[t] / size, log, entries[t], degrees))
-        assert found[i] == pytest.approx(total, rel=1e-10)
-
-
-def test_noise_that_switches_by_all_paths_of_its_levels() -> None:
-    noise = Noise(8.0, switching=True)
-    field = fitted(COUPLED, drifts(), noise)
-    run = drifts(1)[0][:6]
-    distance, log_determinant, seen, _ = field._residuals([run])
-    levels, total = (1 / 16, 1 / 4, 1.0, 4.0), 0.0
-    for path in itertools.product(range(4), repeat=5):
-        probability = 1 / 4
-        for a, b in itertools.pairwise(path):
-            probability *= 0.925 if a == b else 0.025  # stays at 0.9, or draws any of the four
-        for t, level in enumerate(path):
-            size = levels[level]
-            log = log_determinant[t] + seen[t] * np.log(size)
-            probability *= np.exp(student_t(distance[t] / size, log, seen[t], 8.0))
-        total += float(probability)
-    assert field.foretold([run])[0] == pytest.approx(np.log(total), rel=1e-10)
 
 
 def noisy(kind: str, seed: int) -> list[np.ndarray]:
@@ -316,16 +277,18 @@ def test_the_noise_is_chosen_by_runs_that_were_not_learnt_from() -> None:
     runs = noisy("levels", 0)
     field = SmoothField(COUPLED, FLOOR)
     field._place(runs)
-    totals = dict.fromkeys(module._NOISES, 0.0)
+    totals = dict.fromkeys(NOISES, 0.0)
     for learnt, judging in ((runs[0::2], runs[1::2]), (runs[1::2], runs[0::2])):
         field._learn(learnt)
         for noise in totals:
-            field.noise = noise
+            field.noise, field.following = noise, followed(noise, field._residuals(learnt))
             totals[noise] += field.foretold(judging).sum()
     chosen = SmoothField(COUPLED, FLOOR).fit(runs)
     assert chosen.noise == max(totals, key=lambda noise: totals[noise])
     field._learn(runs)  # and then all of them are learnt from
     np.testing.assert_array_equal(field.flows, chosen.flows)
+    assert chosen.noise.switching
+    np.testing.assert_array_equal(followed(chosen.noise, field._residuals(runs)), chosen.following)
 
 
 def test_a_run_tells_nothing_of_the_others() -> None:
@@ -425,24 +388,3 @@ def test_many_rows_and_large_matrices_are_taken_in_parts(
         in_parts = SmoothField(shape, FLOOR).fit(runs)
         np.testing.assert_allclose(in_parts.covariances, at_once.covariances, rtol=1e-7)
         np.testing.assert_allclose(in_parts.foretold(runs), at_once.foretold(runs), rtol=1e-9)
-
-
-@pytest.mark.parametrize("kept", [0.0, 0.7, 0.9])
-@pytest.mark.parametrize("shape", [(), (3,)])
-def test_running_averages_are_scipy_s_filter_of_each_run(kept, shape):
-    draw = np.random.default_rng(0)
-    runs = [draw.normal(size=(length, *shape)) for length in (7, 1, 30, 2)]
-    before = draw.normal(size=(len(runs), *shape))
-    found = module._running_averages(np.concatenate(runs), list(map(len, runs)), kept, before)
-    expected = [
-        lfilter([1 - kept], [1, -kept], run, axis=0, zi=kept * first[None])[0]
-        for run, first in zip(runs, before, strict=True)
-    ]
-    np.testing.assert_allclose(found, np.concatenate(expected), rtol=1e-14, atol=1e-15)
-
-
-def test_the_recent_size_of_noise_starts_anew_with_each_run():
-    distance, seen = np.array([3.0, 6.0, 0.0, 9.0]), np.array([3, 3, 3, 0])
-    recent = module._recent(distance, np.zeros(4), seen, [2, 2])
-    kept = module._KEPT
-    np.testing.assert_allclose(recent, [1, kept + (1 - kept) * 1, 1, kept], rtol=1e-14)

@@ -153,14 +153,14 @@ def crossed(found: dict[Member, np.ndarray], rungs: tuple[str, ...]) -> list[lis
 
 
 def interval(values: list[list[float]]) -> tuple[float, float, float, int]:
-    """Mean and 95 % interval over runs; halves add their own scatter."""
+    """Mean and 90 % interval over runs; halves add their own scatter."""
     by_run = [mean([row[i] for row in values]) for i in range(RUNS)]
     by_run = [value for value in by_run if not math.isnan(value)]
     by_half = [mean(row) for row in values]
     by_half = [value for value in by_half if not math.isnan(value)]
     n = len(by_run)
     variance = np.var(by_run, ddof=1) / n + np.var(by_half, ddof=1) / len(by_half)
-    reach = t(n - 1).ppf(0.975) * math.sqrt(variance)
+    reach = t(n - 1).ppf(0.95) * math.sqrt(variance)
     return mean(by_run), mean(by_run) - reach, mean(by_run) + reach, n
 
 
@@ -219,7 +219,7 @@ def test_intervals_keep_their_coverage_over_runs(scatter: float) -> None:
         assert gain.low is not None
         assert gain.high is not None
         held += gain.low <= 0.3 <= gain.high
-    assert 0.92 < held / 400 <= 1
+    assert 0.87 < held / 400 <= 1
 
 
 def folds_of(runs: np.ndarray) -> np.ndarray:
@@ -235,7 +235,7 @@ def test_of_folds_the_wider_interval_is_taken() -> None:
         found = {FIELD: folds_of(np.zeros(12)), MOVING: folds_of(runs)}
         gain = judge(found).gains["autoregressive"]
         of_folds = runs.reshape(2, 6).mean(axis=0)
-        by = [t.interval(0.95, len(part) - 1, part.mean(), sem(part)) for part in (runs, of_folds)]
+        by = [t.interval(0.9, len(part) - 1, part.mean(), sem(part)) for part in (runs, of_folds)]
         widest = max(by, key=lambda interval: interval[1] - interval[0])
         assert (gain.low, gain.high) == pytest.approx(widest, rel=1e-9)
 
@@ -251,7 +251,7 @@ def test_intervals_of_folds_keep_their_coverage_where_a_fit_s_runs_share_its_luc
         found = {FIELD: folds_of(np.zeros(12)), MOVING: folds_of(runs)}
         gain = judge(found).gains["autoregressive"]
         held += (gain.low or 0) <= 0.3 <= (gain.high or 0)
-    assert held / 400 > 0.93
+    assert held / 400 > 0.87
 
 
 def test_rungs_of_models() -> None:

@@ -29,6 +29,7 @@ def test_states_are_listed() -> None:
 
 def test_numbers_in_words() -> None:
     assert [plural(n, "run") for n in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]
+    assert plural(10_000, "run") == "10,000 runs"
     assert listing([1]) == "1"
     assert listing([1, 3, 4]) == "1, 3 and 4"
     assert [wording.first_of(range(n), 2) for n in (0, 1, 2, 4)] == [

@@ -13,7 +13,7 @@ Both decode all runs with what they chose, seen or not, so that the same checkpo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ import numpy as np
 from training_maps.model_selection.criteria import Candidate, choose
 from training_maps.reproducibility.halves import pairs_of
 from training_maps.reproducibility.refit import HalfFit
-from training_maps.stats.agreement import adjusted_rand_index, agreed_information, match_states
+from training_maps.stats.agreement import adjusted_rand_index, match_states
 from training_maps.utils.numbers import Ints
 
 
@@ -65,26 +65,32 @@ def compare_halves(
 
     Returns:
         For each pair: `halves`, their numbers; `chosen`, the model and number of states of either;
-        `states`, the adjusted Rand index; `information`, what their states tell of each other less
-        what they do not, in nats; `routes`, the share of runs; `n_states`, whether both choose the
-        same.
+        `states`, the adjusted Rand index; `routes`, the share of runs; `n_states`, whether both
+        choose the same.
+    """
+    return [
+        {
+            "halves": list(pair),
+            "chosen": [chosen[number]._asdict() for number in pair],
+            "states": adjusted_rand_index(a, b),
+            "routes": route_agreement(a, b, halves[0].lengths),
+            "n_states": chosen[pair[0]] == chosen[pair[1]],
+        }
+        for pair, a, b in paths_of_pairs(halves, chosen)
+    ]
+
+
+def paths_of_pairs(
+    halves: Sequence[HalfFit], chosen: Mapping[int, Candidate]
+) -> Iterator[tuple[tuple[int, int], Ints, Ints]]:
+    """Of each pair of halves, their numbers and what states either gives all runs, (n,) each.
+
+    The arguments are those of `compare_halves`.
     """
     by_number = {half.number: half for half in halves if half.number in chosen}
-    rows = []
     for pair in pairs_of(list(by_number), halves[0].scheme) if halves else []:
         a, b = (by_number[number].path_of(chosen[number]) for number in pair)
-        lengths = by_number[pair[0]].lengths
-        rows.append(
-            {
-                "halves": list(pair),
-                "chosen": [chosen[number]._asdict() for number in pair],
-                "states": adjusted_rand_index(a, b),
-                "information": agreed_information(a, b),
-                "routes": route_agreement(a, b, lengths),
-                "n_states": chosen[pair[0]] == chosen[pair[1]],
-            }
-        )
-    return rows
+        yield pair, a, b
 
 
 def mean_agreement(pairs: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from training_maps.analysis.reproducibility.agreement import compare_halves
+from training_maps.analysis.reproducibility.agreement import paths_of_pairs
 from training_maps.model_selection.criteria import Candidate
 from training_maps.reproducibility.rates import rates_of
 from training_maps.reproducibility.refit import HalfFit
+from training_maps.stats.agreement import adjusted_rand_index, agreed_information
 from training_maps.structure.choice import Agreed, Choice, choose_found_again
 from training_maps.structure.ladder import Ladder, judge
 from training_maps.structure.sentences import verdict_sentence
@@ -51,7 +52,8 @@ def _choice(halves: Sequence[HalfFit], tried: Sequence[Candidate], ladder: Ladde
     for candidate in tried:
         given = {half.number: candidate for half in halves if candidate in half.candidates}
         agreement[candidate] = [
-            Agreed(pair["states"], pair["information"]) for pair in compare_halves(halves, given)
+            Agreed(adjusted_rand_index(a, b), agreed_information(a, b))
+            for _, a, b in paths_of_pairs(halves, given)
         ]
     return choose_found_again(ladder, agreement, tried) if halves else None
 
