@@ -38,14 +38,13 @@ from training_maps.hmm.covariances import floored
 from training_maps.hmm.k_means import k_means
 from training_maps.hmm.missing_values import gaps_filled
 from training_maps.hmm.observations import Observations
-from training_maps.structure.field_noise import (
-    NOISES,
-    Noise,
-    Residuals,
-    followed,
+from training_maps.structure.field_noise import NOISES, Noise, Residuals, log_densities
+from training_maps.structure.following import (
     lagged,
-    log_densities,
+    products_of,
     running_averages,
+    shares_of,
+    squares_of,
 )
 from training_maps.utils.numbers import Floats
 from training_maps.utils.threads import one_thread
@@ -146,7 +145,8 @@ class SmoothField:
         shape: what kind of field.
         covariance_floor: smallest eigenvalue of a covariance.
         noise: how residuals scatter.
-        following: how far residuals are followed (`training_maps.structure.field_noise.followed`).
+        shares: (2,) how far residuals are followed, where noise switches
+            (`training_maps.structure.following`).
         centre: (d,) mean of the training rows.
         axes: (d, q) what a row is projected on to say where it is.
         anchors: (A, q) places, with time as one more column if the shape is timed.
@@ -157,7 +157,7 @@ class SmoothField:
     shape: Shape
     covariance_floor: float
     noise: Noise = field(default=NOISES[0])
-    following: Floats | None = field(default=None, repr=False)
+    shares: Floats = field(init=False, repr=False)
     centre: Floats = field(init=False, repr=False)
     axes: Floats = field(init=False, repr=False)
     anchors: Floats = field(init=False, repr=False)
@@ -173,13 +173,11 @@ class SmoothField:
         found: dict[Noise, float] = dict.fromkeys(NOISES, 0.0)
         for learnt, judging in folds:
             self._learn(learnt)
-            of_learnt, of_judging = self._residuals(learnt), self._residuals(judging)
+            residuals = self._residuals(judging)
             for noise in NOISES:
-                following = followed(noise, of_learnt)
-                found[noise] += float(log_densities(noise, following, of_judging).sum())
+                found[noise] += float(log_densities(noise, residuals).sum())
         self.noise = max(found, key=lambda noise: found[noise])
         self._learn(runs)
-        self.following = followed(self.noise, self._residuals(runs))
         return self
 
     def foretold(self, runs: Sequence[Floats]) -> Floats:
@@ -187,7 +185,7 @@ class SmoothField:
         found = []
         for i in range(0, len(runs), _RUNS_AT_ONCE):
             residuals = self._residuals(runs[i : i + _RUNS_AT_ONCE])
-            found.append(log_densities(self.noise, self.following, residuals))
+            found.append(log_densities(self.noise, residuals))
         return np.concatenate(found)
 
     def _place(self, runs: Sequence[Floats]) -> None:
@@ -239,6 +237,8 @@ class SmoothField:
             shapes = self._shrunk(scatters, weights.sum(axis=0), usual)
             self.covariances = floored(shapes * sizes[:, None, None], self.covariance_floor, "full")
             sizes = _sizes(self.covariances)
+        products, _, seen = self._products(steps)
+        self.shares = shares_of(products, seen)
 
     def _regress(self, weights: Floats, rows: Floats, change: Floats) -> None:
         """The regressions at the anchors, by weights (n, A)."""
@@ -282,22 +282,25 @@ class SmoothField:
         return np.asarray(blended)
 
     def _residuals(self, runs: Sequence[Floats]) -> Residuals:
-        """What the field leaves of each step of runs."""
+        """What is left of each step of runs."""
         steps = Steps.of(runs, self.shape.memory)
+        products, log_determinant, seen = self._products(steps)
+        followed = squares_of(products, self.shares)
+        return Residuals(products[:, 0, 0], followed, log_determinant, seen, steps.lengths)
+
+    def _products(self, steps: Steps) -> tuple[Floats, Floats, Floats]:
+        """Of each step: `products_of` its residual, log determinant, entries seen."""
         weights = self._weights(steps)
         rows = np.hstack([np.ones((len(steps.before), 1)), steps.before])
         residuals = np.where(steps.missing, 0.0, steps.change - self._flow(weights, rows))
-        before = lagged(residuals, steps.lengths)
-        before[steps.missing] = 0.0
-        products = np.empty((len(rows), before.shape[2], before.shape[2]))
-        log_determinant = np.empty(len(rows))
+        lags = lagged(residuals, steps.lengths)
+        lags[steps.missing] = 0.0
+        products, log_determinant = np.empty((len(rows), 3, 3)), np.empty(len(rows))
         for some in _parts(len(rows), residuals.shape[1] ** 2):
             factors = self._factors(weights[some], steps.missing[some])
-            white = np.linalg.solve(factors, before[some])
-            products[some] = np.swapaxes(white, 1, 2) @ white
+            products[some] = products_of(np.linalg.inv(factors), residuals[some], lags[some])
             log_determinant[some] = 2 * np.log(np.diagonal(factors, 0, 1, 2)).sum(axis=1)
-        seen = (~steps.missing).sum(axis=1).astype(np.float64)
-        return Residuals(products, log_determinant, seen, steps.lengths)
+        return products, log_determinant, (~steps.missing).sum(axis=1).astype(np.float64)
 
     def _factors(self, weights: Floats, missing: NDArray[np.bool_]) -> Floats:
         """The Cholesky factors (n, d, d) of the steps' covariances.

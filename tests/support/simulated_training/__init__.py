@@ -22,6 +22,7 @@ DRIFTS: tuple[Simulate, ...] = (
     drift.drift_changing_noise,
     drift.drift_power_law,
     drift.drift_random_walk,
+    drift.drift_wandering_pace,
     drift.noise_states,
 )
 CHAINS: tuple[Simulate, ...] = (

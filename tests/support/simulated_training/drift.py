@@ -132,6 +132,20 @@ def drift_random_walk(n_runs: int, seed: int, n_checkpoints: int = N_CHECKPOINTS
     return _drift(rng, "drift_random_walk", progress, noise, walk=walk)
 
 
+def drift_wandering_pace(
+    n_runs: int, seed: int, n_checkpoints: int = N_CHECKPOINTS
+) -> SimulatedRuns:
+    """A pace of each run's own that wanders: its logarithm keeps 0.95 from step to step."""
+    rng = np.random.default_rng(seed)
+    kept = 0.95 ** (N_CHECKPOINTS / n_checkpoints)
+    pace = 0.5 * rng.normal(size=(n_runs, n_checkpoints))
+    for at in range(1, n_checkpoints):
+        pace[:, at] = kept * pace[:, at - 1] + np.sqrt(1 - kept**2) * pace[:, at]
+    progress = np.cumsum(np.exp(pace), axis=1) / n_checkpoints / np.exp(0.5**2 / 2)
+    noise = _NOISE * rng.normal(size=(n_runs, n_checkpoints, len(METRICS)))
+    return _drift(rng, "drift_wandering_pace", progress, noise)
+
+
 def noise_states(n_runs: int, seed: int, n_checkpoints: int = N_CHECKPOINTS) -> SimulatedRuns:
     """States that differ in noise alone: it falls to a fifth at a checkpoint of each run's own.
 

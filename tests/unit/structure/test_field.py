@@ -12,8 +12,10 @@ from scipy.stats import multivariate_normal
 
 from training_maps.hmm.observations import Observations
 from training_maps.structure import field as module
+from training_maps.structure import field_noise
 from training_maps.structure.field import SHAPES, Shape, SmoothField, Steps, foretold_by_fields
-from training_maps.structure.field_noise import NOISES, Noise, followed
+from training_maps.structure.field_noise import NOISES, Noise
+from training_maps.structure.following import shares_of
 
 GAUSSIAN, FLOOR = Noise(np.inf), 1e-6
 COUPLED, OWN = Shape(2, 0.4, True), Shape(2, 0.4, False)
@@ -35,7 +37,7 @@ def drifts(
 def fitted(shape: Shape, runs: Sequence[np.ndarray], noise: Noise = GAUSSIAN) -> SmoothField:
     """A field with this noise, whatever the runs say of it."""
     field = SmoothField(shape, FLOOR).fit(runs)
-    field.noise, field.following = noise, followed(noise, field._residuals(runs))
+    field.noise = noise
     return field
 
 
@@ -166,9 +168,11 @@ def test_one_anchor_is_one_autoregression_for_all_of_training(
         np.testing.assert_allclose(field.covariances, [expected], rtol=1e-3, atol=1e-6)
 
 
-def by_scipy(field: SmoothField, run: np.ndarray) -> list[float]:
+def by_scipy(
+    field: SmoothField, run: np.ndarray, shares: Sequence[float] = (0.0, 0.0)
+) -> list[float]:
     """Log density of what is seen of each next row, under Gaussian noise."""
-    found = []
+    found, last, average = [], np.zeros(run.shape[1]), np.zeros(run.shape[1])
     filled = run.copy()
     for j in range(run.shape[1]):
         known = np.flatnonzero(~np.isnan(run[:, j]))
@@ -182,8 +186,11 @@ def by_scipy(field: SmoothField, run: np.ndarray) -> list[float]:
         mean = filled[t] + flow[0] + filled[t] @ flow[1:]
         seen = ~np.isnan(run[t + 1])
         if seen.any():
-            here = multivariate_normal(mean[seen], covariance[np.ix_(seen, seen)])
+            followed = mean + shares[0] * last + shares[1] * average
+            here = multivariate_normal(followed[seen], covariance[np.ix_(seen, seen)])
             found.append(float(here.logpdf(run[t + 1][seen])))
+        last = np.where(seen, run[t + 1] - mean, 0.0)
+        average = 0.8 * average + 0.2 * last
     return found
 
 
@@ -195,28 +202,6 @@ def test_densities_are_those_of_scipy(name: str) -> None:
     np.testing.assert_allclose(field.foretold(others), expected, rtol=1e-8)
 
 
-def test_residuals_are_compared_with_those_before_under_the_covariance_of_their_step() -> None:
-    field, run = fitted(COUPLED, drifts()), drifts(1)[0]
-    run[7, 1] = np.nan
-    found = field._residuals([run])
-    steps = Steps.of([run], 0.0)
-    weights = field._weights(steps)
-    rows = np.hstack([np.ones((29, 1)), steps.before])
-    left = np.array([
-        change - row @ np.tensordot(w, field.flows, axes=1)
-        for change, row, w in zip(steps.change, rows, weights, strict=True)
-    ])  # fmt: skip
-    left[steps.missing] = 0.0
-    covariances, average = field._covariances(weights), np.zeros(3)
-    for t in range(29):
-        seen = ~steps.missing[t]
-        inverse = np.linalg.inv(covariances[t][np.ix_(seen, seen)])
-        before = np.stack([left[t], left[t - 1] if t else np.zeros(3), average])[:, seen]
-        np.testing.assert_allclose(found.products[t], before @ inverse @ before.T, rtol=1e-8)
-        average = 0.8 * average + 0.2 * left[t]
-    assert found.seen.tolist() == [3.0] * 6 + [2.0] + [3.0] * 22
-
-
 @pytest.mark.parametrize("name", SHAPES)
 def test_missing_entries_leave_the_density_of_what_is_seen(name: str) -> None:
     runs, others = drifts(), drifts(1, n_runs=2)
@@ -226,6 +211,21 @@ def test_missing_entries_leave_the_density_of_what_is_seen(name: str) -> None:
     assert np.isfinite(field.covariances).all()
     expected = [sum(by_scipy(field, run)) for run in others]
     np.testing.assert_allclose(field.foretold(others), expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_residuals_are_followed_where_noise_switches(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, others = drifts(), drifts(1, n_runs=2)
+    others[0][5, 0] = others[0][5, 2] = others[1][9] = np.nan
+    field = fitted(SHAPES[name], runs, Noise(np.inf, switching=True))
+    assert np.abs(field.shares).max() > 0.02
+    monkeypatch.setattr(field_noise, "_LEVELS", (1.0, 1.0))  # that are no change of size
+    expected = [sum(by_scipy(field, run, field.shares)) for run in others]
+    np.testing.assert_allclose(field.foretold(others), expected, rtol=1e-8)
+    learnt = field._products(Steps.of(runs, field.shape.memory))
+    np.testing.assert_array_equal(shares_of(learnt[0], learnt[2]), field.shares)
 
 
 def test_an_anchor_without_rows_leans_on_all_rows() -> None:
@@ -281,14 +281,13 @@ def test_the_noise_is_chosen_by_runs_that_were_not_learnt_from() -> None:
     for learnt, judging in ((runs[0::2], runs[1::2]), (runs[1::2], runs[0::2])):
         field._learn(learnt)
         for noise in totals:
-            field.noise, field.following = noise, followed(noise, field._residuals(learnt))
+            field.noise = noise
             totals[noise] += field.foretold(judging).sum()
     chosen = SmoothField(COUPLED, FLOOR).fit(runs)
     assert chosen.noise == max(totals, key=lambda noise: totals[noise])
     field._learn(runs)  # and then all of them are learnt from
     np.testing.assert_array_equal(field.flows, chosen.flows)
-    assert chosen.noise.switching
-    np.testing.assert_array_equal(followed(chosen.noise, field._residuals(runs)), chosen.following)
+    np.testing.assert_array_equal(field.shares, chosen.shares)
 
 
 def test_a_run_tells_nothing_of_the_others() -> None:

@@ -151,19 +151,20 @@ def _around(layout: MapLayout, state: int, size: tuple[float, float]) -> list[np
 
 
 def edge_places(layout: MapLayout, edge: Edge, size: tuple[float, float]) -> list[np.ndarray]:
-    """Centres of an edge's label: on the line, the middle of its straight part first, or beside."""
+    """Centres of an edge's label: beside the line, or else on it, or else on the other side.
+
+    The middle of its straight part is first. What returns bows to the other side than what goes
+    forward, and has its label there: so no label is taken for the other one's.
+    """
     line = sample(layout.curves[edge][:-1], _POINTS)
     lengths = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
     at = np.array(_SHARES) * lengths[-1]
-    places = np.column_stack([np.interp(at, lengths, line[:, i]) for i in range(2)])
-    flat: list[np.ndarray] = []
+    on = list(np.column_stack([np.interp(at, lengths, line[:, i]) for i in range(2)]))
     if edge in layout.flats:
         start, end = layout.flats[edge]
-        flat = [start + (end - start) * share for share in (0.5, 0.3, 0.7, 0.1, 0.9)]
-    across = np.array([0.0, 1.0]) if layout.orientation == "horizontal" else np.array([1.0, 0.0])
-    beside = (np.array(size) / 2 + _FROM_LINE) * across
-    return [
-        *flat,
-        *places,
-        *(place + side * beside for side in (1, -1, 1.4, -1.4) for place in places),
-    ]
+        on = [*(start + (end - start) * share for share in (0.5, 0.3, 0.7, 0.1, 0.9)), *on]
+    across = np.array([0.0, 1.0] if layout.orientation == "horizontal" else [-1.0, 0.0])
+    away = (np.array(size) / 2 + _FROM_LINE) * across
+    sides = (-1, 1) if edge[1] < edge[0] else (1, -1)
+    near, far = ([place + by * side * away for by in (1, 1.4) for place in on] for side in sides)
+    return [*near, *on, *far]
