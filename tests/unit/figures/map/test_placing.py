@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.synthetic_results import write_results
 from training_maps.figures.map.labels import Box
-from training_maps.figures.map.layout import Edge, sample
+from training_maps.figures.map.layout import Edge, Orientation, sample
 from training_maps.figures.map.placing import Obstacles, clear_place
 from training_maps.figures.map.plan import MapDrawing, edge_width, plan_map
 from training_maps.figures.style import COLUMN, PAGE
@@ -79,3 +79,25 @@ def test_a_label_stands_at_the_first_place_that_hides_nothing() -> None:
     assert clear_place(at_head, size, [], obstacles, own=(0, 1)) == Box.around(places[0], *size)
     taken = [Box.around(places[2], *size)]
     assert clear_place(places, size, taken, obstacles) is None
+
+
+@pytest.mark.parametrize("orientation", ["horizontal", "vertical"])
+def test_labels_stand_beside_their_arrows_and_returns_on_the_other_side(
+    tmp_path: Path, orientation: Orientation
+) -> None:
+    write_results(tmp_path, N_RUNS, 3, forking=False, back_edges=True, n_checkpoints=30)
+    results = ExperimentResults.read(tmp_path)
+    drawing = plan_map(results.training_map, PAGE, orientation, frozenset(), {}, "epoch")
+    across = np.array([0.0, 1.0] if orientation == "horizontal" else [-1.0, 0.0])
+    told = set()
+    for edge, box in drawing.edge_boxes.items():
+        line = sample(drawing.layout.curves[edge][:-1], 150)
+        if box.holds(line):  # where there is no room on its side
+            assert orientation == "vertical"
+            continue
+        centre = np.array([box.left + box.right, box.bottom + box.top]) / 2
+        nearest = line[np.argmin(np.linalg.norm(line - centre, axis=1))]
+        forward = edge[1] > edge[0]
+        assert ((centre - nearest) @ across > 0) == forward, edge
+        told.add(forward)
+    assert told == {True, False}
