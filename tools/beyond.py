@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from tools.progress_events import marks
 from tools.second_opinions import with_states
+from tools.verdicts import verdict
 
 from training_maps.analysis.dispersion import equally_spread
 from training_maps.analysis.semantics.outcomes import convergence_times
@@ -114,7 +115,7 @@ def _plain(results: Path) -> dict[str, Any]:
     paths = read_json(results / "training_map.json")["paths"]
     return {
         **{key: summary[key] for key in _SUMMARY},
-        "verdict": structure["verdict"],
+        "verdict": verdict(structure),
         "agreement": halves["agreement"]["states"],
         "found": {kind: halves["found"].get(kind, []) for kind in ("forks", "delays")},
         "six_states": _shape(with_states(results, SIX)),
