@@ -107,9 +107,13 @@ docs: setup ## build the documentation (site/)
 bench: setup ## measure what we claim about speed, in at most two hours; PARTS="metrics hmm" alone (benchmarks/)
 	$(BIN)/python -m benchmarks $(PARTS)
 
+# The wheel brings OpenBLAS along: maturin writes that into the built library, in cargo's own folder.
+# What is built next has to link anew, or it would look for the wheel's OpenBLAS.
+wheel: LINKED = rust_metrics/target/maturin rust_metrics/target/release/deps/lib_rust_metrics.so
 wheel: setup ## build a wheel (dist/) for machines with torch but without Rust; docs/gpu.md
-	rm -rf dist
+	rm -rf dist $(LINKED)
 	maturin build --release --locked --out dist
+	rm -rf $(LINKED)
 
 test-wheel: wheel ## install the wheel into bare Pythons, and run the extension's tests there
 	pytest tests/installation/test_wheel.py
