@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -117,6 +118,11 @@ class Steps:
     place: Floats
     time: Floats
     lengths: list[int]
+
+    @cached_property
+    def rows(self) -> Floats:
+        """(n, 1 + d) a one and the row before each step: what is regressed on."""
+        return np.hstack([np.ones((len(self.before), 1)), self.before])
 
     @classmethod
     def of(cls, runs: Sequence[Floats], memory: float) -> Steps:
@@ -223,8 +229,7 @@ class SmoothField:
         would else decide the regression and the covariance at all anchors in reach.
         """
         steps = Steps.of(runs, self.shape.memory)
-        weights = self._weights(steps)
-        rows = np.hstack([np.ones((len(steps.before), 1)), steps.before])
+        weights, rows = self._weights(steps), steps.rows
         sizes: Floats = np.ones(len(self.anchors))
         for _ in range(2):
             at_rows = np.exp(weights @ np.log(sizes))
@@ -237,7 +242,7 @@ class SmoothField:
             shapes = self._shrunk(scatters, weights.sum(axis=0), usual)
             self.covariances = floored(shapes * sizes[:, None, None], self.covariance_floor, "full")
             sizes = _sizes(self.covariances)
-        products, _, seen = self._products(steps)
+        products, _, seen = self._products(steps, weights)
         self.shares = shares_of(products, seen)
 
     def _regress(self, weights: Floats, rows: Floats, change: Floats) -> None:
@@ -284,19 +289,18 @@ class SmoothField:
     def _residuals(self, runs: Sequence[Floats]) -> Residuals:
         """What is left of each step of runs."""
         steps = Steps.of(runs, self.shape.memory)
-        products, log_determinant, seen = self._products(steps)
+        products, log_determinant, seen = self._products(steps, self._weights(steps))
         followed = squares_of(products, self.shares)
         return Residuals(products[:, 0, 0], followed, log_determinant, seen, steps.lengths)
 
-    def _products(self, steps: Steps) -> tuple[Floats, Floats, Floats]:
+    def _products(self, steps: Steps, weights: Floats) -> tuple[Floats, Floats, Floats]:
         """Of each step: `products_of` its residual, log determinant, entries seen."""
-        weights = self._weights(steps)
-        rows = np.hstack([np.ones((len(steps.before), 1)), steps.before])
-        residuals = np.where(steps.missing, 0.0, steps.change - self._flow(weights, rows))
+        residuals = np.where(steps.missing, 0.0, steps.change - self._flow(weights, steps.rows))
         lags = lagged(residuals, steps.lengths)
         lags[steps.missing] = 0.0
-        products, log_determinant = np.empty((len(rows), 3, 3)), np.empty(len(rows))
-        for some in _parts(len(rows), residuals.shape[1] ** 2):
+        n = len(residuals)
+        products, log_determinant = np.empty((n, 3, 3)), np.empty(n)
+        for some in _parts(n, residuals.shape[1] ** 2):
             factors = self._factors(weights[some], steps.missing[some])
             products[some] = products_of(np.linalg.inv(factors), residuals[some], lags[some])
             log_determinant[some] = 2 * np.log(np.diagonal(factors, 0, 1, 2)).sum(axis=1)

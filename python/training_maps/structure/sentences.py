@@ -19,21 +19,15 @@ def verdict_sentence(structure: Mapping[str, Any]) -> str:
     Args:
         structure: as in `structure.json`.
     """
-    verdict, gains = structure["verdict"], structure["gains"]
+    verdict = structure["verdict"]
     if verdict is None:
         return "Whether there are states at all is not known: no run could be held out."
+    amount = _amount(_deciding(structure))
     if not is_judged(structure):
-        return (
-            "These runs do not tell whether training goes through states or drifts "
-            f"({_amount(_nearest(gains))})."
-        )
+        return f"These runs do not tell whether training goes through states or drifts ({amount})."
     if verdict == "drift":
-        return (
-            "Training drifts: states foretell other runs worse than smooth drift "
-            f"({_amount(_nearest(gains))})."
-        )
-    gain = gains["autoregressive" if verdict == "phases" else "gaussian"]
-    return f"{_WHAT[verdict]} other runs better than smooth drift ({_amount(gain)})."
+        return f"Training drifts: states foretell other runs worse than smooth drift ({amount})."
+    return f"{_WHAT[verdict]} other runs better than smooth drift ({amount})."
 
 
 def noise_sentence(structure: Mapping[str, Any]) -> str:
@@ -42,14 +36,10 @@ def noise_sentence(structure: Mapping[str, Any]) -> str:
     Args:
         structure: as in `structure.json`, with a verdict that is one (`is_judged`).
     """
-    verdict, gains = structure["verdict"], structure["gains"]
-    if verdict == "drift":
-        better, gain = "worse", _nearest(gains)
-    else:
-        better, gain = "better", gains["autoregressive" if verdict == "phases" else "gaussian"]
+    better = "worse" if structure["verdict"] == "drift" else "better"
     return (
         "Training drifts, and its noise changes: states differ from each other in noise alone, and "
-        f"foretell other runs {better} than smooth drift ({_amount(gain)})."
+        f"foretell other runs {better} than smooth drift ({_amount(_deciding(structure))})."
     )
 
 
@@ -112,12 +102,12 @@ def choice_sentence(structure: Mapping[str, Any]) -> str:
     return f"{some} agree on no number of states; most on {of} ({agree})."
 
 
-def _nearest(gains: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The gain of the kind of states that comes nearest to what has none, or beats it."""
-    better: Mapping[str, Any] = max(
-        (gains["autoregressive"], gains["gaussian"]), key=lambda gain: _mean(gain)
-    )
-    return better
+def _deciding(structure: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The gain of the states that the verdict names; of a drift, of those that come nearest."""
+    moving, places = structure["gains"]["autoregressive"], structure["gains"]["gaussian"]
+    if structure["verdict"] == "drift":
+        return moving if _mean(moving) >= _mean(places) else places
+    return moving if structure["verdict"] == "phases" else places
 
 
 def _mean(gain: Mapping[str, Any]) -> float:

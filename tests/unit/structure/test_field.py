@@ -224,7 +224,8 @@ def test_residuals_are_followed_where_noise_switches(
     monkeypatch.setattr(field_noise, "_LEVELS", (1.0, 1.0))  # that are no change of size
     expected = [sum(by_scipy(field, run, field.shares)) for run in others]
     np.testing.assert_allclose(field.foretold(others), expected, rtol=1e-8)
-    learnt = field._products(Steps.of(runs, field.shape.memory))
+    steps = Steps.of(runs, field.shape.memory)
+    learnt = field._products(steps, field._weights(steps))
     np.testing.assert_array_equal(shares_of(learnt[0], learnt[2]), field.shares)
 
 
